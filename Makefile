@@ -1,0 +1,81 @@
+# Every target of the project; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+HOST ?= 127.0.0.1
+HTTP_PORT ?= 8000
+GRPC_PORT ?= 8001
+METRICS_PORT ?= 8002
+MODEL_REPOSITORY ?= model_repository
+DETECTOR ?= BlazeFace
+
+.PHONY: help setup setup-training setup-dev demo serve test lint format bench export repository lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.serving ## Make .venv with all that serving and the SDK need
+setup-training: $(VENV)/.training ## Add Paddle and the ONNX converter
+setup-dev: $(VENV)/.dev ## Add tests and linters
+
+demo: setup ## Start a server, find the faces of demo/photos, write output/, stop the server
+	@$(BIN)/python demo/demo.py
+
+serve: setup ## Run the server in the foreground (HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT, MODEL_REPOSITORY)
+	@exec $(BIN)/python -m serving.server --host $(HOST) --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) \
+		--metrics-port $(METRICS_PORT) --model-repository $(MODEL_REPOSITORY)
+
+test: setup-dev ## Run all tests against a real server
+	@$(BIN)/python -m pytest
+
+lint: setup-dev ## Check style and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: setup-dev ## Apply the style
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench: setup ## Compare the served path with the same work in one process
+	@$(BIN)/python -m perf.overhead
+
+export: setup-training ## Export weights/DETECTOR.safetensors to the model repository (DETECTOR=BlazeFace)
+	@$(BIN)/python -m training.export $(DETECTOR)
+
+repository: setup ## Write model_repository/ from the table of detector facts
+	@$(BIN)/python -m serving.repository
+
+lock: setup-dev ## Pin requirements/*.in to versions and hashes
+	@for name in serving training dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
+		--generate-hashes --no-header --no-emit-index-url --no-annotate \
+		requirements/$$name.in --output-file requirements/$$name.txt; done
+
+clean: ## Remove .venv, caches and output
+	rm -rf $(VENV) output build .mypy_cache .pytest_cache .ruff_cache *.egg-info client/*.egg-info client/build
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else \
+		"error: Python 3.10 to 3.12 is needed, $(PYTHON) is %d.%d; choose one with `make PYTHON=python3.11 ...`" % v)'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "error: cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.serving: requirements/serving.txt pyproject.toml client/pyproject.toml | $(VENV)/bin/python
+	@echo "setting up $(VENV): requirements/serving.txt ..."
+	@$(PIP) install --require-hashes -r requirements/serving.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable . --editable ./client
+	@touch $@
+
+$(VENV)/.training: requirements/training.txt $(VENV)/.serving
+	@echo "setting up $(VENV): requirements/training.txt ..."
+	@$(PIP) install --require-hashes -r requirements/training.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.training
+	@echo "setting up $(VENV): requirements/dev.txt ..."
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@

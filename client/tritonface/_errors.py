@@ -1,0 +1,48 @@
+"""Every exception a caller can meet.
+
+TritonFaceError
+├── InvalidArgumentError     (ValueError)       an argument of the call is of no use
+├── ImageError               (ValueError)       one image cannot be read here or is refused by the server
+├── ModelNotFoundError       (LookupError)      the server does not serve this model
+├── ServerUnavailableError   (ConnectionError)  nobody answers at the address
+├── DeadlineExceededError    (TimeoutError)     no answer within `timeout_s`
+└── ServerError              (RuntimeError)     anything else the server reports
+"""
+
+from __future__ import annotations
+
+
+class TritonFaceError(Exception):
+    """The root of all exceptions of this package."""
+
+
+class InvalidArgumentError(TritonFaceError, ValueError):
+    """An argument of the call is of no use; nothing was sent."""
+
+
+class ImageError(TritonFaceError, ValueError):
+    """One image cannot be read here or is refused by the server.
+
+    Attributes:
+        input_path: the image's path; None for an array.
+    """
+
+    def __init__(self, message: str, input_path: str | None = None) -> None:
+        super().__init__(message)
+        self.input_path = input_path
+
+
+class ModelNotFoundError(TritonFaceError, LookupError):
+    """The server does not serve this model."""
+
+
+class ServerUnavailableError(TritonFaceError, ConnectionError):
+    """Nobody answers at the address."""
+
+
+class DeadlineExceededError(TritonFaceError, TimeoutError):
+    """No answer within `timeout_s`."""
+
+
+class ServerError(TritonFaceError, RuntimeError):
+    """Anything else the server reports."""

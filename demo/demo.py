@@ -1,0 +1,38 @@
+"""The demo: a real Triton server finds the faces of `demo/photos` and stops again."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from serving.machine import LaunchError
+from serving.server import Endpoints, TritonServer
+from tritonface import create_model
+
+PHOTOS = Path(__file__).parent / "photos"
+OUTPUT = Path("output")
+THRESHOLD = 0.7  # the shipped weights are over-confident, see weights/BlazeFace.md
+
+
+def main() -> None:
+    """Serve, detect, print, save."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        with TritonServer(endpoints=Endpoints.free(), log=Path(folder, "tritonserver.log")) as server:
+            print(f"Triton is ready on {server.endpoints.grpc} after {time.perf_counter() - started:.1f} s\n")
+            with create_model("BlazeFace", url=server.endpoints.grpc) as model:
+                for result in model.predict(PHOTOS, batch_size=2, threshold=THRESHOLD):
+                    result.print(format_json=False)
+                    result.save_to_img(OUTPUT)
+                    result.save_to_json(OUTPUT)
+                    print(f"-> {len(result['boxes'])} faces\n")
+        print(f"The server has stopped. Pictures and JSON are in {OUTPUT}/")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except LaunchError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,86 @@
+"""Encoded images to network input: limits first, then decode with EXIF orientation, then resize."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from serving.limits import MAX_ENCODED_BYTES, MAX_PIXELS, MAX_SIDE_PX
+
+# A second wall behind check_header: OpenCV reads its own limit when it is imported.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+import cv2  # noqa: E402
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+FORMAT_NAMES = "JPEG, PNG, BMP or WebP"
+INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+
+Image.init()
+
+
+class ImageError(ValueError):
+    """An image the server will not or cannot decode; the message is written for its sender."""
+
+
+def read_size_wh(encoded: bytes) -> tuple[int, int]:
+    """Width and height in pixels from the header alone, before any EXIF rotation.
+
+    Raises:
+        ImageError: empty, too many bytes or pixels, or not one of the accepted formats.
+    """
+    if not encoded:
+        raise ImageError(f"the image is empty (0 bytes); send an encoded {FORMAT_NAMES} file")
+    if len(encoded) > MAX_ENCODED_BYTES:
+        raise ImageError(
+            f"the encoded image has {len(encoded):,} bytes, the limit is {MAX_ENCODED_BYTES:,}; "
+            "send a smaller or more strongly compressed image"
+        )
+    try:
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+            width, height = image.size
+    except UnidentifiedImageError:
+        raise ImageError(f"not a {FORMAT_NAMES} image (first bytes {encoded[:8]!r})") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"the image has more than {MAX_PIXELS:,} pixels; send a smaller one") from None
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on broken headers
+        raise ImageError(f"the image header is damaged: {error}") from None
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
+        raise ImageError(
+            f"the image has {width}x{height} pixels, the limit is {MAX_PIXELS:,} in all "
+            f"and {MAX_SIDE_PX:,} a side; send a smaller one"
+        )
+    return width, height
+
+
+def decode_image(encoded: bytes) -> np.ndarray:
+    """The upright picture, uint8 [height, width, 3] BGR; EXIF orientation is applied.
+
+    Raises:
+        ImageError: see `read_size_wh`; also truncated or damaged pixel data.
+    """
+    width, height = read_size_wh(encoded)
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ImageError(
+            f"the image ({width}x{height} px by its header) cannot be decoded; the file is truncated or damaged"
+        )
+    return image
+
+
+def resize(image: np.ndarray, size_wh: tuple[int, int], interpolation: str) -> np.ndarray:
+    """The picture stretched to `size_wh` pixels (aspect ratio not kept), uint8 [height, width, 3]."""
+    if image.shape[1::-1] == tuple(size_wh):
+        return image
+    return cv2.resize(image, size_wh, interpolation=INTERPOLATIONS[interpolation])
+
+
+def limit_threads(count: int) -> None:
+    """How many threads of this process may resize one picture."""
+    cv2.setNumThreads(count)

@@ -1,0 +1,238 @@
+"""Runs tritonserver without a container.
+
+python -m serving.server [--model-repository DIR] [--host HOST] [--http-port N] [--grpc-port N] [--metrics-port N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from serving.machine import LaunchError, Triton, check_port, check_repository, find_triton
+from serving.repository import MODEL_REPOSITORY, ROOT
+
+DRAIN_TIMEOUT_S = 30
+START_TIMEOUT_S = 120
+POLL_INTERVAL_S = 0.1
+LOG_TAIL_LINES = 15
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the server listens."""
+
+    host: str = "127.0.0.1"
+    http_port: int = 8000
+    grpc_port: int = 8001
+    metrics_port: int = 8002
+
+    @classmethod
+    def free(cls, host: str = "127.0.0.1") -> Endpoints:
+        """Three ports that nobody uses at the moment."""
+        with ExitStack() as stack:
+            probes = [stack.enter_context(socket.create_server((host, 0))) for _ in range(3)]
+            return cls(host, *(probe.getsockname()[1] for probe in probes))
+
+    @property
+    def http(self) -> str:
+        return f"{self.host}:{self.http_port}"
+
+    @property
+    def grpc(self) -> str:
+        return f"{self.host}:{self.grpc_port}"
+
+
+class TritonServer:
+    """A tritonserver process; as a context manager it is ready inside and gone outside.
+
+    Args:
+        log: file that receives the server's log; None leaves it on the terminal.
+        arguments: further arguments for tritonserver.
+
+    Raises:
+        LaunchError: from `start`, when something is missing or the server gives up.
+    """
+
+    def __init__(
+        self,
+        model_repository: Path = MODEL_REPOSITORY,
+        endpoints: Endpoints | None = None,
+        log: Path | None = None,
+        arguments: tuple[str, ...] = (),
+    ) -> None:
+        self.model_repository = model_repository
+        self.endpoints = endpoints or Endpoints()
+        self.log = log
+        self.arguments = arguments
+        self.process: subprocess.Popen[bytes] | None = None
+        self._resources = ExitStack()
+
+    def start(self) -> None:
+        """Start the process; it is not ready yet, see `wait_until_ready`."""
+        triton = find_triton()
+        check_repository(self.model_repository)
+        for purpose, port in self._ports().items():
+            check_port(self.endpoints.host, port, purpose)
+        backends = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="tritonface-backends-")))
+        assemble_backends(triton, backends)
+        output = self._resources.enter_context(self.log.open("wb")) if self.log else None
+        self.process = subprocess.Popen(
+            [str(triton.binary), *self._options(backends), *self.arguments],
+            env=server_environment(triton),
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then lets the server drain
+            preexec_fn=_end_with_parent,
+        )
+
+    def wait_until_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Return when every model answers; LaunchError with the end of the log otherwise."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if self.process is None or self.process.poll() is not None:
+                raise LaunchError(f"tritonserver stopped while starting{self._log_tail()}")
+            if _answers(f"http://{self.endpoints.http}/v2/health/ready"):
+                return
+            time.sleep(POLL_INTERVAL_S)
+        raise LaunchError(f"tritonserver was not ready after {timeout_s:g} s{self._log_tail()}")
+
+    def stop(self) -> int | None:
+        """Let requests in flight finish, end the process, and return its exit code."""
+        try:
+            if self.process is None:
+                return None
+            if self.process.poll() is None:
+                self.process.terminate()
+            try:
+                return self.process.wait(DRAIN_TIMEOUT_S + 5)
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C: do not wait any longer
+                self.process.kill()
+                return self.process.wait()
+        finally:
+            self._resources.close()
+
+    def __enter__(self) -> TritonServer:
+        try:
+            self.start()
+            self.wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _ports(self) -> dict[str, int]:
+        ends = self.endpoints
+        return {"http": ends.http_port, "grpc": ends.grpc_port, "metrics": ends.metrics_port}
+
+    def _options(self, backends: Path) -> list[str]:
+        addresses = [f"--{purpose}-address={self.endpoints.host}" for purpose in self._ports()]
+        ports = [f"--{purpose}-port={port}" for purpose, port in self._ports().items()]
+        return [
+            f"--model-repository={self.model_repository}",
+            f"--backend-directory={backends}",
+            "--model-control-mode=none",
+            "--disable-auto-complete-config",
+            f"--exit-timeout-secs={DRAIN_TIMEOUT_S}",
+            *addresses,
+            *ports,
+        ]
+
+    def _log_tail(self) -> str:
+        if not self.log or not self.log.is_file():
+            return "; its log says why"
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "; the end of its log:\n" + "\n".join(lines[-LOG_TAIL_LINES:])
+
+
+def assemble_backends(triton: Triton, folder: Path) -> None:
+    """Put the backend directory together. Copies: Triton refuses python-based backends behind links."""
+    shutil.copytree(triton.python_backend, folder / "python", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(triton.stub, folder / "python" / triton.stub.name)
+    shutil.copytree(
+        ROOT / "serving" / "backends", folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
+    )
+
+
+def server_environment(triton: Triton) -> dict[str, str]:
+    """The environment in which the server finds its libraries and this interpreter's packages.
+
+    The Python backend ignores `PYTHONPATH`; the interpreter it embeds takes the packages of the first `python3`
+    on `PATH`.
+    """
+    libraries = [*map(str, triton.library_folders), os.environ.get("LD_LIBRARY_PATH")]
+    return {
+        **os.environ,
+        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
+        "PATH": os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    ends = Endpoints()
+    parser = argparse.ArgumentParser(prog="python -m serving.server", description=__doc__.splitlines()[0])
+    parser.add_argument("--model-repository", type=Path, default=MODEL_REPOSITORY, metavar="DIR")
+    parser.add_argument("--host", default=ends.host, help="address to listen on (default: %(default)s, this machine)")
+    parser.add_argument("--http-port", type=int, default=ends.http_port, help="default: %(default)s")
+    parser.add_argument("--grpc-port", type=int, default=ends.grpc_port, help="default: %(default)s")
+    parser.add_argument("--metrics-port", type=int, default=ends.metrics_port, help="default: %(default)s")
+    parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for tritonserver")
+    options = parser.parse_args()
+    ends = Endpoints(options.host, options.http_port, options.grpc_port, options.metrics_port)
+    server = TritonServer(options.model_repository, ends, arguments=tuple(options.arguments))
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        server.start()
+        server.wait_until_ready()
+        print(f"ready: gRPC on {ends.grpc}, HTTP on {ends.http}; Ctrl-C drains and stops", flush=True)
+        return server.process.wait()
+    except LaunchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("draining ...", flush=True)
+        return 0
+    finally:
+        code = server.stop()
+        if code:
+            print(f"tritonserver ended with code {code}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

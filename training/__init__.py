@@ -1,0 +1,1 @@
+"""Paddle detectors, their weights and their export."""

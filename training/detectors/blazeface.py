@@ -1,0 +1,81 @@
+"""BlazeFace: BlazeNet with an SSD head on square priors."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+
+from serving.detectors import get_detector
+from training.detectors.blazenet import OUTPUT_CHANNELS, BlazeNet
+
+PRIOR_SIZES_PX = ((16, 24), (32, 48, 64, 80, 96, 128))
+VARIANCES = (0.1, 0.2)  # of the centre and of the logarithm of the size
+FACE, BACKGROUND = 0, 1
+
+
+class FaceHead(nn.Layer):
+    """One 3x3 convolution for boxes and one for scores on every level."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.boxes, self.scores = [], []
+        for level, sizes_px in enumerate(PRIOR_SIZES_PX):
+            priors = len(sizes_px)
+            boxes = nn.Conv2D(in_channels, priors * 4, 3, padding=1)
+            scores = nn.Conv2D(in_channels, priors * 2, 3, padding=1)
+            self.boxes.append(self.add_sublayer(f"boxes{level}", boxes))
+            self.scores.append(self.add_sublayer(f"scores{level}", scores))
+
+    def forward(self, features: list[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Offsets [N, A, 4] against the priors and logits [N, A, 2] of (face, background)."""
+        offsets = [_per_prior(conv(x), 4) for conv, x in zip(self.boxes, features)]
+        logits = [_per_prior(conv(x), 2) for conv, x in zip(self.scores, features)]
+        return paddle.concat(offsets, axis=1), paddle.concat(logits, axis=1)
+
+
+class BlazeFace(nn.Layer):
+    """Normalised images to boxes and face scores, see `build_detector`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strides = get_detector("BlazeFace").strides
+        self.backbone = BlazeNet()
+        self.blaze_head = FaceHead(OUTPUT_CHANNELS)
+
+    def forward(self, images: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+        features = self.backbone(images)
+        offsets, logits = self.blaze_head(features)  # [N, A, 4], [N, A, 2]
+        priors = prior_boxes_cxcywh_px(features, self.strides)  # [A, 4]
+        return decode_boxes(offsets, priors), F.softmax(logits, axis=-1)[:, :, FACE]
+
+
+def prior_boxes_cxcywh_px(features: list[paddle.Tensor], strides: tuple[int, ...]) -> paddle.Tensor:
+    """Square priors of all levels as (centre x, centre y, width, height) in input pixels, float32 [A, 4].
+
+    Row by row, cell by cell, in each cell in the order of `PRIOR_SIZES_PX`; not clipped to the image. The grid
+    follows the feature maps at run time, so that an exported graph takes any image size.
+    """
+    levels = []
+    for feature, stride, sizes_px in zip(features, strides, PRIOR_SIZES_PX):
+        rows, columns = paddle.shape(feature)[2], paddle.shape(feature)[3]
+        y = (paddle.arange(rows, dtype="float32") + 0.5) * stride
+        x = (paddle.arange(columns, dtype="float32") + 0.5) * stride
+        grid_y, grid_x = paddle.meshgrid(y, x)  # [rows, columns] each
+        centres = paddle.stack([grid_x, grid_y], axis=-1).reshape([-1, 1, 2]).tile([1, len(sizes_px), 1])
+        sizes = paddle.to_tensor(sizes_px, dtype="float32").reshape([1, -1, 1])
+        sizes = sizes + paddle.zeros_like(centres)  # [cells, priors, 2]
+        levels.append(paddle.concat([centres, sizes], axis=-1).reshape([-1, 4]))
+    return paddle.concat(levels, axis=0)
+
+
+def decode_boxes(offsets: paddle.Tensor, priors_cxcywh_px: paddle.Tensor) -> paddle.Tensor:
+    """SSD's box decoding (Liu et al., "SSD: Single Shot MultiBox Detector", 2016): xyxy in input pixels, [N, A, 4]."""
+    centre_xy = priors_cxcywh_px[:, :2] + VARIANCES[0] * offsets[:, :, :2] * priors_cxcywh_px[:, 2:]
+    half_wh = 0.5 * priors_cxcywh_px[:, 2:] * paddle.exp(VARIANCES[1] * offsets[:, :, 2:])
+    return paddle.concat([centre_xy - half_wh, centre_xy + half_wh], axis=-1)
+
+
+def _per_prior(x: paddle.Tensor, values: int) -> paddle.Tensor:
+    """[N, priors * values, H, W] to [N, H * W * priors, values]."""
+    return x.transpose([0, 2, 3, 1]).reshape([0, -1, values])

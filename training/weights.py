@@ -1,0 +1,52 @@
+"""Detector weights as safetensors files, names and shapes checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from paddle import nn
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+
+class WeightsError(ValueError):
+    """A weights file that is missing, damaged or made for another network."""
+
+
+def load_weights(detector: nn.Layer, path: Path) -> None:
+    """Fill a detector from a safetensors file; the names and shapes must be exactly its own.
+
+    Raises:
+        WeightsError: naming the first missing, unexpected and mis-shaped tensors.
+    """
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot read weights from {path}: {error}") from error
+    set_weights(detector, tensors)
+
+
+def set_weights(detector: nn.Layer, tensors: dict[str, np.ndarray]) -> None:
+    """Fill a detector from `{state-dict name: array}`; see `load_weights`."""
+    wanted = {name: tuple(parameter.shape) for name, parameter in detector.state_dict().items()}
+    problems = {
+        "missing": [name for name in wanted if name not in tensors],
+        "unexpected": [name for name in tensors if name not in wanted],
+        "mis-shaped": [
+            f"{name} {tensors[name].shape} instead of {shape}"
+            for name, shape in wanted.items()
+            if name in tensors and tensors[name].shape != shape
+        ],
+    }
+    if any(problems.values()):
+        raise WeightsError(
+            "the weights do not fit the detector: "
+            + "; ".join(f"{len(names)} {kind} ({', '.join(names[:3])})" for kind, names in problems.items() if names)
+        )
+    detector.set_state_dict(tensors)
+
+
+def save_weights(detector: nn.Layer, path: Path) -> None:
+    """Write a detector's state dict as a safetensors file."""
+    save_file({name: parameter.numpy() for name, parameter in detector.state_dict().items()}, path)
