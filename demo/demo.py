@@ -7,9 +7,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from tritonface import create_model
+
 from serving.machine import LaunchError
 from serving.server import Endpoints, TritonServer
-from tritonface import create_model
 
 PHOTOS = Path(__file__).parent / "photos"
 OUTPUT = Path("output")

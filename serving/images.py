@@ -13,7 +13,7 @@ from serving.limits import MAX_ENCODED_BYTES, MAX_PIXELS, MAX_SIDE_PX
 # A second wall behind check_header: OpenCV reads its own limit when it is imported.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-import cv2  # noqa: E402
+import cv2
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 FORMAT_NAMES = "JPEG, PNG, BMP or WebP"

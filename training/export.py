@@ -81,6 +81,7 @@ def _per_channel(values: tuple[float, float, float]) -> paddle.Tensor:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__.splitlines()[0])
     parser.add_argument("detector", choices=DETECTORS)
     parser.add_argument("--weights", type=Path, help="default: weights/DETECTOR.safetensors")

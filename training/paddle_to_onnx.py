@@ -31,6 +31,7 @@ def convert(model: Path, parameters: Path, output: Path) -> None:
 
 
 def main() -> None:
+    """The command line."""
     import onnx
     import onnxslim
     import paddle2onnx

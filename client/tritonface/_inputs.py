@@ -54,7 +54,7 @@ class Source:
         """
         if self.array is not None:
             return self._encode_array(self.array)
-        assert self.path is not None  # noqa: S101  one of the two is always set
+        assert self.path is not None
         try:
             if self.path.suffix.lower() in CONVERTED_HERE:
                 with Image.open(self.path) as image:
@@ -104,8 +104,8 @@ def _flatten(value: Input) -> Iterator[tuple[Path | None, npt.NDArray[np.uint8] 
             yield path, None
     else:
         raise InvalidArgumentError(
-            f"cannot detect faces in a {type(value).__name__}; pass a numpy array, the path of a file or directory, "
-            "or a list of these"
+            f"cannot read images from a value of type {type(value).__name__}; pass a numpy array, the path of a file "
+            "or directory, or a list of these"
         )
 
 

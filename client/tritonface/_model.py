@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from numbers import Real
 from types import TracebackType
 from typing import Literal
 
@@ -145,5 +146,5 @@ class FaceDetector:
 def _check_threshold(threshold: float | None) -> None:
     if threshold is None:
         return
-    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
         raise InvalidArgumentError(f"threshold must be a number between 0 and 1, got {threshold!r}")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError  # TimeoutError itself from Python 3.11 on
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -49,7 +52,7 @@ class Transport:
 
     protocol: str
     _api: Any  # tritonclient.grpc or tritonclient.http
-    _client: Any
+    _broken_connection: tuple[type[Exception], ...] = (OSError,)
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self.url = url
@@ -89,7 +92,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        raise NotImplementedError
 
     def _send(self, model: str, inputs: list[Any], outputs: list[Any]) -> Callable[[], Any]:
         raise NotImplementedError
@@ -111,13 +114,13 @@ class Transport:
             yield
         except InferenceServerException as error:
             self._raise_own(error)
-        except TimeoutError as error:
+        except (TimeoutError, FutureTimeoutError) as error:
             raise self._deadline() from error
-        except OSError as error:
+        except self._broken_connection as error:
             raise self._unavailable(str(error)) from error
 
     def _raise_own(self, error: InferenceServerException) -> NoReturn:
-        status, message = str(error.status()), str(error.message())
+        status, message = str(error.status()), re.sub(r"^in ensemble '[^']*', ", "", str(error.message()))
         if status in REFUSED:
             raise ImageError(message) from error
         if status in DEADLINE:
@@ -162,6 +165,9 @@ class GrpcTransport(Transport):
         self._client.async_infer(model, inputs, finish, outputs=outputs, client_timeout=self.timeout_s)
         return future.result
 
+    def close(self) -> None:
+        self._client.close()
+
     def _config(self, model: str) -> dict[str, Any]:
         reply = self._client.get_model_config(model, as_json=True, client_timeout=self.timeout_s)
         config: dict[str, Any] = reply["config"]
@@ -173,29 +179,45 @@ class GrpcTransport(Transport):
 
 
 class HttpTransport(Transport):
-    """HTTP; gevent underneath ties it to the thread that made it."""
+    """HTTP. Triton's client belongs to the thread that made it, so every worker thread has its own."""
 
     protocol = "HTTP"
 
     def __init__(self, url: str, timeout_s: float) -> None:
         super().__init__(url, timeout_s)
         import tritonclient.http
+        from geventhttpclient.response import HTTPParseError
 
         self._api = tritonclient.http
-        self._client = self._api.InferenceServerClient(
-            url, concurrency=HTTP_CONNECTIONS, connection_timeout=timeout_s, network_timeout=timeout_s
-        )
+        self._broken_connection = (OSError, HTTPParseError)
+        self._own = threading.local()
+        self._clients: list[Any] = []
+        self._workers = ThreadPoolExecutor(HTTP_CONNECTIONS, "tritonface-http")
+
+    def close(self) -> None:
+        self._workers.shutdown()
+        while self._clients:
+            self._clients.pop().close()
 
     def _send(self, model: str, inputs: list[Any], outputs: list[Any]) -> Callable[[], Any]:
-        request = self._client.async_infer(model, inputs, outputs=outputs)
-        return lambda: request.get_result(timeout=self.timeout_s)
+        future = self._workers.submit(lambda: self._client().infer(model, inputs, outputs=outputs))
+        return lambda: future.result(self.timeout_s)  # the client's own timeout starts anew with every packet
 
     def _config(self, model: str) -> dict[str, Any]:
-        config: dict[str, Any] = self._client.get_model_config(model)
+        config: dict[str, Any] = self._workers.submit(lambda: self._client().get_model_config(model)).result()
         return config
 
     def _ready_models(self) -> list[str]:
-        return [item["name"] for item in self._client.get_model_repository_index() if item.get("state") == "READY"]
+        index = self._workers.submit(lambda: self._client().get_model_repository_index()).result()
+        return [item["name"] for item in index if item.get("state") == "READY"]
+
+    def _client(self) -> Any:
+        if not hasattr(self._own, "client"):
+            self._own.client = self._api.InferenceServerClient(
+                self.url, connection_timeout=self.timeout_s, network_timeout=self.timeout_s
+            )
+            self._clients.append(self._own.client)
+        return self._own.client
 
 
 TRANSPORTS: dict[str, type[Transport]] = {"grpc": GrpcTransport, "http": HttpTransport}

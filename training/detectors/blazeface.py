@@ -62,10 +62,10 @@ def prior_boxes_cxcywh_px(features: list[paddle.Tensor], strides: tuple[int, ...
         y = (paddle.arange(rows, dtype="float32") + 0.5) * stride
         x = (paddle.arange(columns, dtype="float32") + 0.5) * stride
         grid_y, grid_x = paddle.meshgrid(y, x)  # [rows, columns] each
-        centres = paddle.stack([grid_x, grid_y], axis=-1).reshape([-1, 1, 2]).tile([1, len(sizes_px), 1])
-        sizes = paddle.to_tensor(sizes_px, dtype="float32").reshape([1, -1, 1])
-        sizes = sizes + paddle.zeros_like(centres)  # [cells, priors, 2]
-        levels.append(paddle.concat([centres, sizes], axis=-1).reshape([-1, 4]))
+        none = grid_x * 0
+        cells = paddle.stack([grid_x, grid_y, none, none], axis=-1).reshape([-1, 1, 4])
+        priors = paddle.to_tensor([[0, 0, size, size] for size in sizes_px], dtype="float32")
+        levels.append((cells + priors).reshape([-1, 4]))
     return paddle.concat(levels, axis=0)
 
 

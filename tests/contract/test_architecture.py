@@ -1,0 +1,61 @@
+"""Who may import whom; generated and pinned files; words that stay out."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from serving.repository import ROOT
+
+MAY_IMPORT = {
+    "client/tritonface": {"tritonface"},
+    "serving": {"serving"},
+    "model_repository": {"serving"},
+    "training": {"training", "serving"},
+}
+OURS = {"tritonface", "serving", "training", "perf", "tests", "demo"}
+
+
+def imported_roots(path: Path) -> set[str]:
+    roots = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            roots |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            roots.add((node.module or "").split(".")[0])
+    return roots
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_dependencies_point_one_way(folder: str) -> None:
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files
+    for path in files:
+        assert (imported_roots(path) & OURS) <= MAY_IMPORT[folder], path
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    for folder in (*MAY_IMPORT, "demo", "perf"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+def test_make_help_lists_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())
+    help_text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {line.split()[1] for line in help_text.splitlines()} == targets
+
+
+@pytest.mark.parametrize("name", ["serving", "training", "dev"])
+def test_requirements_are_pinned_with_hashes(name: str) -> None:
+    locked = (ROOT / "requirements" / f"{name}.txt").read_text()
+    packages = re.findall(r"^[a-z0-9].*$", locked, re.MULTILINE | re.IGNORECASE)
+    assert len(packages) > 20
+    assert all("==" in package for package in packages)
+    assert locked.count("\n    --hash=sha256:") >= len(packages)
+    assert "://" not in locked

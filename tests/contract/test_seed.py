@@ -1,0 +1,164 @@
+"""The README's code with a real server, and the shape of what it produces, field by field."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from serving.repository import ROOT
+from serving.server import TritonServer
+from tritonface import DetectionResult, FaceDetector
+
+
+def python_blocks(path: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("readme", ["README.md", "client/README.md"])
+def test_the_code_of_the_readme_runs(server: TritonServer, tmp_path: Path, solvay: Path, readme: str) -> None:
+    shutil.copy(solvay, tmp_path / "photo.jpg")
+    blocks = python_blocks(ROOT / readme)
+    assert blocks
+    for block in blocks:
+        run = subprocess.run(
+            [sys.executable, "-c", block],
+            cwd=tmp_path,
+            env={**os.environ, "TRITONFACE_URL": server.endpoints.grpc},
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr
+        assert "'input_path': 'photo.jpg'" in run.stdout or '"input_path": "photo.jpg"' in run.stdout
+    assert (tmp_path / "output" / "photo_res.jpg").is_file()
+    assert list((tmp_path / "output").glob("*res.json"))
+
+
+@pytest.fixture
+def result(model: FaceDetector, solvay: Path) -> DetectionResult:
+    (only,) = model.predict(str(solvay))
+    return only
+
+
+def test_no_inputs_give_no_results(model: FaceDetector) -> None:
+    assert list(model.predict([])) == []
+
+
+def test_the_shape_of_a_result(result: DetectionResult, solvay: Path) -> None:
+    assert isinstance(result, dict) and list(result) == ["input_path", "boxes"]
+    assert result["input_path"] == str(solvay)
+    scores = [box["score"] for box in result["boxes"]]
+    assert scores == sorted(scores, reverse=True) and min(scores) > 0.5
+    for box in result["boxes"]:
+        assert list(box) == ["cls_id", "label", "score", "coordinate"]
+        assert type(box["cls_id"]) is int and box["cls_id"] == 0 and box["label"] == "face"
+        x_min, y_min, x_max, y_max = box["coordinate"]
+        assert all(type(value) is float for value in [box["score"], *box["coordinate"]])
+        assert 0 <= x_min < x_max <= 960 and 0 <= y_min < y_max <= 600
+
+
+def test_json_and_img(result: DetectionResult) -> None:
+    assert result.json == {"res": dict(result)}
+    assert list(result.img) == ["res"]
+    picture = result.img["res"]
+    assert isinstance(picture, Image.Image) and picture.size == (960, 600)
+    reds = sum(count for count, pixel in picture.getcolors(2**24) if pixel == (255, 0, 0))
+    assert reds > 100 * len(result["boxes"])  # the photo itself is grey
+
+
+@pytest.mark.parametrize("switch", ["json_format", "format_json"])
+def test_print(result: DetectionResult, capsys: pytest.CaptureFixture[str], switch: str) -> None:
+    result.print(**{switch: False})
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1 and ast.literal_eval(line) == result.json
+    result.print(**{switch: True}, indent=2)
+    text = capsys.readouterr().out
+    assert json.loads(text) == result.json and '\n  "res"' in text
+    result.print()
+    assert '\n    "res"' in capsys.readouterr().out
+
+
+def test_save_to_json(result: DetectionResult, tmp_path: Path) -> None:
+    result.save_to_json(tmp_path / "new" / "folder")
+    result.save_to_json(str(tmp_path / "own.json"), indent=None)
+    for path in (tmp_path / "new" / "folder" / "solvay_1927_res.json", tmp_path / "own.json"):
+        assert json.loads(path.read_text()) == dict(result)
+
+
+def test_save_to_img(result: DetectionResult, tmp_path: Path) -> None:
+    result.save_to_img(f"{tmp_path}/output/")
+    result.save_to_img(tmp_path / "own.png")
+    for path in (tmp_path / "output" / "solvay_1927_res.jpg", tmp_path / "own.png"):
+        with Image.open(path) as image:
+            assert image.size == (960, 600)
+
+
+def test_non_ascii_paths(model: FaceDetector, tmp_path: Path, solvay: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(solvay, tmp_path / "人脸.jpg")
+    (result,) = model.predict(tmp_path / "人脸.jpg")
+    result.print()
+    result.print(ensure_ascii=True)
+    plain, escaped = capsys.readouterr().out.split("}\n{")
+    assert "人脸" in plain and "\\u4eba" in escaped
+    result.save_to_json(tmp_path)
+    assert "人脸" in (tmp_path / "人脸_res.json").read_text(encoding="utf-8")
+
+
+def test_a_directory_is_read_recursively_and_sorted(model: FaceDetector, tmp_path: Path, solvay: Path) -> None:
+    names = ["b.jpg", "a/z.JPG", "a/y.jpeg", "c/d/e.jpg"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(solvay, tmp_path / name)
+    (tmp_path / "notes.txt").write_text("not an image, not in the suffixes")
+    results = list(model.predict(tmp_path, batch_size=2))
+    assert [result["input_path"] for result in results] == sorted(str(tmp_path / name) for name in names)
+
+
+def test_a_list_may_mix_everything(model: FaceDetector, tmp_path: Path, solvay: Path) -> None:
+    shutil.copy(solvay, tmp_path / "in_a_folder.jpg")
+    with Image.open(solvay) as image:
+        rgb = image.convert("RGB")
+    rgb.save(tmp_path / "scan.tiff")
+    array = np_bgr(rgb)
+    results = list(model.predict([array, str(solvay), [solvay, tmp_path]], batch_size=3))
+    names = [None, str(solvay), str(solvay), str(tmp_path / "in_a_folder.jpg"), str(tmp_path / "scan.tiff")]
+    assert [result["input_path"] for result in results] == names
+    assert len({json.dumps(result["boxes"]) for result in results}) == 1
+
+
+def test_arrays_have_a_file_name_of_their_own(model: FaceDetector, tmp_path: Path, solvay: Path) -> None:
+    with Image.open(solvay) as image:
+        array = np_bgr(image.convert("RGB"))
+    for result in model.predict([array, array]):
+        result.save_to_img(tmp_path)
+        result.save_to_json(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"image_{i:06d}_res.{suffix}" for i in (0, 1) for suffix in ("json", "png")
+    ]
+
+
+def test_results_come_lazily(model: FaceDetector, solvay: Path) -> None:
+    taken = []
+
+    class Watched(list):
+        def __iter__(self):  # noqa: ANN204
+            for item in super().__iter__():
+                taken.append(item)
+                yield item
+
+    next(model.predict(Watched([solvay] * 10), batch_size=2))
+    assert len(taken) == 2
+
+
+def np_bgr(image: Image.Image):  # noqa: ANN201
+    import numpy as np
+
+    return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])

@@ -1,0 +1,121 @@
+"""The launcher as a user runs it: start, serve, drain on Ctrl-C, leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tritonface import create_model
+
+from serving.machine import LaunchError
+from serving.repository import MODEL_REPOSITORY, ROOT
+from serving.server import Endpoints, TritonServer
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]:
+    ends = Endpoints.free()
+    ports = {"http": ends.http_port, "grpc": ends.grpc_port, "metrics": ends.metrics_port}
+    arguments = [f"--{purpose}-port={port}" for purpose, port in ports.items()]
+    with (tmp_path / "server.log").open("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving.server", *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+        )
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("ready:"):
+                    break
+            yield process, ends
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def children_of(process: subprocess.Popen[str]) -> list[int]:
+    tree, found = [process.pid], []
+    while tree:
+        for task in Path(f"/proc/{tree.pop()}/task").glob("*/children"):
+            pids = [int(pid) for pid in task.read_text().split()]
+            found += pids
+            tree += pids
+    return found
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_drains_and_leaves_nothing(
+    running: tuple[subprocess.Popen[str], Endpoints], solvay: Path, tmp_path: Path, sent: signal.Signals
+) -> None:
+    process, ends = running
+    descendants = children_of(process)
+    assert len(descendants) > 3  # the server and the stubs of its Python models
+    with create_model("BlazeFace", url=ends.grpc) as model:
+        under_way = model.predict([solvay] * 9, batch_size=8)
+        assert next(under_way)["boxes"]  # the other eight are sent and not answered
+        process.send_signal(sent)
+        assert len([result for result in under_way if result["boxes"]]) == 8
+    assert process.wait(30) == 0
+    assert not [pid for pid in descendants if Path(f"/proc/{pid}").exists()]
+    assert not list(tmp_path.glob("tritonface-*"))
+
+
+def test_the_server_does_not_outlive_a_killed_launcher(running: tuple[subprocess.Popen[str], Endpoints]) -> None:
+    process, _ = running
+    descendants = children_of(process)
+    process.kill()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}/exe").exists() for pid in descendants) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not [pid for pid in descendants if Path(f"/proc/{pid}/exe").exists()]
+
+
+def test_only_loopback_by_default(running: tuple[subprocess.Popen[str], Endpoints]) -> None:
+    _, ends = running
+    for port in (ends.http_port, ends.grpc_port, ends.metrics_port):
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def run_server(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "serving.server", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_an_empty_repository_is_one_clear_line(tmp_path: Path) -> None:
+    run = run_server("--model-repository", str(tmp_path))
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: the model repository") and "make repository" in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_a_taken_port_is_one_clear_line(server: TritonServer) -> None:
+    run = run_server("--http-port", str(server.endpoints.http_port))
+    assert run.returncode == 1
+    assert f"cannot listen on {server.endpoints.http} for http" in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_a_model_that_does_not_load_shows_the_servers_log(tmp_path: Path) -> None:
+    broken = tmp_path / "repository" / "broken"
+    (broken / "1").mkdir(parents=True)
+    (broken / "1" / "model.onnx").write_bytes(b"no network")
+    (broken / "config.pbtxt").write_text(
+        (MODEL_REPOSITORY / "BlazeFace_detector" / "config.pbtxt").read_text().replace("BlazeFace_detector", "broken")
+    )
+    server = TritonServer(broken.parent, Endpoints.free(), log=tmp_path / "log")
+    with pytest.raises(LaunchError, match="failed to load all models"):
+        server.__enter__()

@@ -1,0 +1,54 @@
+"""The served pipeline once more, in the plainest way and sharing only facts with `serving`: the tests' yardstick."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import onnxruntime
+
+from serving.detectors import Detector, NmsSettings
+from serving.repository import MODEL_REPOSITORY
+
+
+class InProcess:
+    """Decode, resize, ONNX Runtime, NMS in one process."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        model = MODEL_REPOSITORY / f"{detector.name}_detector" / "1" / "model.onnx"
+        self.session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+    def __call__(self, encoded: bytes, threshold: float = 0.5) -> list[list[float]]:
+        """Rows of [score, xmin, ymin, xmax, ymax], best first."""
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+        height, width = image.shape[:2]
+        network_width, network_height = self.detector.input_size_wh
+        picture = cv2.resize(image, (network_width, network_height), interpolation=cv2.INTER_CUBIC)
+        boxes, scores = (output[0] for output in self.session.run(["boxes", "scores"], {"picture": picture[None]}))
+        rows = []
+        for i in nms_one_by_one(boxes, scores, self.detector.nms):
+            x_min, x_max = (min(max(x * width / network_width, 0), width) for x in boxes[i, [0, 2]].tolist())
+            y_min, y_max = (min(max(y * height / network_height, 0), height) for y in boxes[i, [1, 3]].tolist())
+            if scores[i] > threshold and x_max > x_min and y_max > y_min:
+                rows.append([float(scores[i]), x_min, y_min, x_max, y_max])
+        return rows
+
+
+def nms_one_by_one(boxes: np.ndarray, scores: np.ndarray, settings: NmsSettings) -> list[int]:
+    """Greedy suppression by its definition: box by box, each against all better survivors."""
+    order = [i for i in np.argsort(-scores, kind="stable").tolist() if scores[i] > settings.score_floor]
+    kept: list[int] = []
+    for i in order[: settings.top_k]:
+        if not (iou_with_each(boxes[i], boxes[kept]) > np.float32(settings.iou_threshold)).any():
+            kept.append(i)
+    return kept[: settings.keep_top_k]
+
+
+def iou_with_each(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union, float32 [K]; 0 with an empty box."""
+    width = np.minimum(box[2], others[:, 2]) - np.maximum(box[0], others[:, 0])
+    height = np.minimum(box[3], others[:, 3]) - np.maximum(box[1], others[:, 1])
+    intersection = np.maximum(width, 0) * np.maximum(height, 0)
+    areas = [np.maximum(b[..., 2] - b[..., 0], 0) * np.maximum(b[..., 3] - b[..., 1], 0) for b in (box, others)]
+    union = areas[0] + areas[1] - intersection
+    return np.where(union > 0, intersection / np.where(union > 0, union, 1), np.float32(0))

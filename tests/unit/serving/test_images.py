@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving import limits
+from serving.images import ImageError, decode_image, read_size_wh, resize
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+
+
+def encode(image_format: str, picture: np.ndarray = PICTURE, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture[:, :, ::-1].copy()).save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """The beginning of a PNG file, as far as its first pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))))
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_nothing() -> None:
+    with pytest.raises(ImageError, match="empty"):
+        decode_image(b"")
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "BMP"])
+def test_lossless_formats_give_the_very_pixels(image_format: str) -> None:
+    np.testing.assert_array_equal(decode_image(encode(image_format)), PICTURE)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "WEBP"])
+def test_lossy_formats_come_close(image_format: str) -> None:
+    smooth = cv2.resize(PICTURE[:4, :6], (60, 40), interpolation=cv2.INTER_CUBIC)
+    decoded = decode_image(encode(image_format, smooth, quality=95))
+    assert np.abs(decoded.astype(int) - smooth).mean() < 6
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "CMYK"])
+def test_every_colour_mode_becomes_bgr(mode: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PICTURE).convert(mode).save(buffer, "JPEG" if mode == "CMYK" else "PNG")
+    assert decode_image(buffer.getvalue()).shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [(1, PICTURE), (3, PICTURE[::-1, ::-1]), (6, np.rot90(PICTURE, -1)), (8, np.rot90(PICTURE))],
+)
+def test_exif_orientation_is_applied(orientation: int, upright: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    plain = decode_image(encode("JPEG", quality=100, subsampling=0))
+    turned = decode_image(encode("JPEG", quality=100, subsampling=0, exif=exif))
+    assert turned.shape == upright.shape
+    expected = {1: plain, 3: plain[::-1, ::-1], 6: np.rot90(plain, -1), 8: np.rot90(plain)}[orientation]
+    np.testing.assert_array_equal(turned, expected)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "BMP", "WEBP"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
+def test_a_truncated_file_is_refused(image_format: str, share: float) -> None:
+    encoded = encode(image_format)
+    with pytest.raises(ImageError):
+        decode_image(encoded[: int(len(encoded) * share)])
+
+
+@pytest.mark.parametrize("data", [b"hello", b"%PDF-1.7", b"GIF89a" + bytes(60), b"II*\x00" + bytes(60), bytes(100)])
+def test_other_files_are_refused(data: bytes) -> None:
+    with pytest.raises(ImageError, match="not a JPEG, PNG, BMP or WebP image"):
+        decode_image(data)
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_000, 6_401), (32_769, 1), (1, 32_769), (2**31 - 1, 2**31 - 1)])
+def test_too_many_pixels_are_refused_by_the_header(width: int, height: int) -> None:
+    with pytest.raises(ImageError, match=r"pixels"):
+        read_size_wh(png_header(width, height))
+
+
+def test_the_limit_itself_is_allowed() -> None:
+    assert read_size_wh(png_header(8_000, 8_000)) == (8_000, 8_000)
+    assert limits.MAX_PIXELS == 8_000 * 8_000
+
+
+def test_too_many_bytes_are_refused() -> None:
+    with pytest.raises(ImageError, match="67,108,864"):
+        read_size_wh(bytes(limits.MAX_ENCODED_BYTES + 1))
+
+
+def test_resize_stretches(solvay: Path) -> None:
+    image = decode_image(solvay.read_bytes())
+    assert image.shape == (600, 960, 3)
+    assert resize(image, (640, 320), "cubic").shape == (320, 640, 3)
+    assert resize(image, (960, 600), "cubic") is image
