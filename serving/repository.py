@@ -35,6 +35,7 @@ PREPROCESS_INSTANCES = 2
 DETECTOR_INSTANCES = 2
 POSTPROCESS_INSTANCES = 1
 DETECTOR_THREADS = 1
+DETECTOR_BATCH = 1  # merging requests gains nothing on a CPU and leaves the other instance idle
 
 Tensor = tuple[str, int, list[int]]
 
@@ -111,6 +112,7 @@ def detector_config(detector: Detector) -> pb.ModelConfig:
     parameters = {"intra_op_thread_count": DETECTOR_THREADS, "inter_op_thread_count": 1}
     config = _config(f"{detector.name}_detector", [PICTURE], [BOXES, SCORES], parameters)
     _run_by(config, "onnxruntime", DETECTOR_INSTANCES)
+    config.dynamic_batching.preferred_batch_size.append(DETECTOR_BATCH)
     width, height = detector.input_size_wh
     _warm_up(config, {"picture": _zeros(pb.TYPE_UINT8, [height, width, 3])})
     return config

@@ -10,7 +10,9 @@ import tritonface
 
 
 def test_every_public_name_is_exported() -> None:
-    public = {name for name, value in vars(tritonface).items() if not name.startswith("_") and not inspect.ismodule(value)}
+    public = {
+        name for name, value in vars(tritonface).items() if not name.startswith("_") and not inspect.ismodule(value)
+    }
     assert public == set(tritonface.__all__)
 
 

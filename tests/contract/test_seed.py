@@ -9,14 +9,16 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+from tritonface import DetectionResult, FaceDetector
 
 from serving.repository import ROOT
 from serving.server import TritonServer
-from tritonface import DetectionResult, FaceDetector
 
 
 def python_blocks(path: Path) -> list[str]:
@@ -149,7 +151,7 @@ def test_results_come_lazily(model: FaceDetector, solvay: Path) -> None:
     taken = []
 
     class Watched(list):
-        def __iter__(self):  # noqa: ANN204
+        def __iter__(self) -> Iterator[Path]:
             for item in super().__iter__():
                 taken.append(item)
                 yield item
@@ -158,7 +160,5 @@ def test_results_come_lazily(model: FaceDetector, solvay: Path) -> None:
     assert len(taken) == 2
 
 
-def np_bgr(image: Image.Image):  # noqa: ANN201
-    import numpy as np
-
+def np_bgr(image: Image.Image) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
