@@ -34,6 +34,9 @@ IDLE_INTERVAL_S = 0.3
 IDLE_CPU_SHARE = 0.1  # of one core; an idle server uses less than 0.01
 LOG_TAIL_LINES = 15
 PR_SET_PDEATHSIG = 1
+# glibc would return the memory of every picture to the system and fault it in again for the next: a third of the
+# time that preprocessing takes.
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(64 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
 
 
 @dataclass(frozen=True)
@@ -210,6 +213,7 @@ def server_environment(triton: Triton) -> dict[str, str]:
     """
     libraries = [*map(str, triton.library_folders), os.environ.get("LD_LIBRARY_PATH")]
     return {
+        **KEEP_FREED_MEMORY,
         **os.environ,
         "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
         "PATH": os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)]),
