@@ -59,7 +59,7 @@ def find_triton() -> Triton:
         binary=package / "tritonserver" / "bin" / "tritonserver",
         python_backend=package / "tritonserver" / "backends" / "python",
         stub=stub,
-        library_folders=(find_libpython().parent, package.parent / "nvidia_pytriton.libs"),
+        library_folders=(find_libpython(*libpython_places()).parent, package.parent / "nvidia_pytriton.libs"),
     )
 
 
@@ -75,25 +75,30 @@ def check_glibc(library: str, version: str) -> None:
         )
 
 
-def find_libpython() -> Path:
-    """The shared library of the running interpreter, which Triton's Python backend embeds.
+def find_libpython(name: str, folders: list[Path]) -> Path:
+    """The interpreter's shared library, which Triton's Python backend embeds.
 
     Raises:
         LaunchError: this interpreter has none.
     """
-    name = sysconfig.get_config_var("INSTSONAME") or ""
-    folders = [sysconfig.get_config_var("LIBDIR"), Path(sys.base_prefix, "lib"), sysconfig.get_config_var("LIBPL")]
-    multiarch = sysconfig.get_config_var("MULTIARCH")
-    folders += [Path("/usr/lib", multiarch)] if multiarch else []
     for folder in folders:
-        if folder and ".so" in name and Path(folder, name).is_file():
-            return Path(folder, name)
+        if ".so" in name and (folder / name).is_file():
+            return folder / name
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     raise LaunchError(
         f"this Python ({sys.base_prefix}) has no shared libpython{version}.so, which Triton's Python backend needs; "
         f"install it (Debian, Ubuntu: `apt-get install libpython{version}`; pyenv: build with "
         "PYTHON_CONFIGURE_OPTS=--enable-shared), remove .venv and run `make setup` again"
     )
+
+
+def libpython_places() -> tuple[str, list[Path]]:
+    """File name of the running interpreter's shared library (a static one has .a) and where it may lie."""
+    variables = sysconfig.get_config_vars()
+    folders = [variables.get("LIBDIR"), Path(sys.base_prefix, "lib"), variables.get("LIBPL")]
+    if variables.get("MULTIARCH"):
+        folders.append(Path("/usr/lib", variables["MULTIARCH"]))
+    return variables.get("INSTSONAME") or "", [Path(folder) for folder in folders if folder]
 
 
 def check_port(host: str, port: int, purpose: str) -> None:

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from serving.machine import LaunchError, check_glibc, check_port, check_repository, find_libpython, find_triton
+from serving.machine import (
+    LaunchError,
+    check_glibc,
+    check_port,
+    check_repository,
+    find_libpython,
+    find_triton,
+    libpython_places,
+)
 
 
 def test_no_repository(tmp_path: Path) -> None:
@@ -52,4 +60,11 @@ def test_this_machine_has_all_parts() -> None:
     triton = find_triton()
     assert triton.binary.is_file() and triton.stub.is_file()
     assert (triton.python_backend / "libtriton_python.so").is_file()
-    assert ".so" in find_libpython().name
+    assert ".so" in find_libpython(*libpython_places()).name
+
+
+@pytest.mark.parametrize("name", ["", "libpython3.11.a", "libpython3.11.so.1.0"])
+def test_an_interpreter_without_a_shared_library_is_told_how_to_get_one(name: str, tmp_path: Path) -> None:
+    (tmp_path / "libpython3.11.a").touch()
+    with pytest.raises(LaunchError, match=r"no shared libpython.*apt-get install.*--enable-shared"):
+        find_libpython(name, [tmp_path])
