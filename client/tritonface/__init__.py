@@ -1,5 +1,6 @@
 """Face detection by a Triton server, with the API of PaddleX: `create_model(...).predict(...)`."""
 
+from tritonface._box import Box
 from tritonface._errors import (
     DeadlineExceededError,
     ImageError,
@@ -10,7 +11,7 @@ from tritonface._errors import (
     TritonFaceError,
 )
 from tritonface._model import FaceDetector, create_model
-from tritonface._result import Box, DetectionResult
+from tritonface._result import DetectionResult
 
 __all__ = [
     "Box",

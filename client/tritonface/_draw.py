@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from PIL import Image, ImageDraw, ImageFont
 
-if TYPE_CHECKING:
-    from tritonface._result import Box
+from tritonface._box import Box
 
 BOX_COLOUR = (255, 0, 0)
 TEXT_COLOUR = (255, 255, 255)

@@ -9,9 +9,10 @@ from numbers import Real
 from types import TracebackType
 from typing import Literal
 
+from tritonface._box import Box
 from tritonface._errors import ImageError, InvalidArgumentError, ModelNotFoundError, TritonFaceError
 from tritonface._inputs import Input, Source, iterate_sources
-from tritonface._result import Box, DetectionResult
+from tritonface._result import DetectionResult
 from tritonface._transport import Detections, Transport, open_transport
 
 OnError = Literal["raise", "yield"]

@@ -5,28 +5,13 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from PIL import Image, ImageOps
 
+from tritonface._box import Box
 from tritonface._draw import draw_boxes
 from tritonface._errors import TritonFaceError
-
-
-class Box(TypedDict):
-    """One face.
-
-    Attributes:
-        cls_id: index of the label.
-        label: name of the class, "face".
-        score: confidence in 0..1.
-        coordinate: [xmin, ymin, xmax, ymax] in pixels of the upright original image.
-    """
-
-    cls_id: int
-    label: str
-    score: float
-    coordinate: list[float]
 
 
 class DetectionResult(dict[str, Any]):
