@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Detector:
 
     Attributes:
         input_size_wh: pixels the picture is stretched to before the network, (width, height).
+        size_multiple: width and height of the network's input must be multiples of this.
         interpolation: how it is stretched, a name of `serving.images.INTERPOLATIONS`.
         mean_rgb, std_rgb: the network sees `(rgb - mean) / std`, rgb in 0..255.
         strides: pixels per cell of each level, in the order of the raw outputs.
@@ -37,6 +38,7 @@ class Detector:
 
     name: str
     input_size_wh: tuple[int, int]
+    size_multiple: int
     interpolation: str
     mean_rgb: tuple[float, float, float]
     std_rgb: tuple[float, float, float]
@@ -47,18 +49,46 @@ class Detector:
     score_threshold: float = 0.5
 
 
+BLAZE_NMS = NmsSettings(score_floor=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750)
+
+BLAZE_FACE = Detector(
+    name="BlazeFace",
+    input_size_wh=(640, 640),
+    size_multiple=1,
+    interpolation="cubic",
+    mean_rgb=(123.0, 117.0, 104.0),
+    std_rgb=(127.502231, 127.502231, 127.502231),
+    strides=(8, 16),
+    anchors_per_cell=(2, 6),
+    nms=BLAZE_NMS,
+)
+
 DETECTORS: dict[str, Detector] = {
     detector.name: detector
     for detector in (
+        BLAZE_FACE,
+        replace(BLAZE_FACE, name="BlazeFace-FPN-SSH"),
         Detector(
-            name="BlazeFace",
+            name="PicoDet_LCNet_x2_5_face",
             input_size_wh=(640, 640),
+            size_multiple=32,
             interpolation="cubic",
-            mean_rgb=(123.0, 117.0, 104.0),
-            std_rgb=(127.502231, 127.502231, 127.502231),
-            strides=(8, 16),
-            anchors_per_cell=(2, 6),
-            nms=NmsSettings(score_floor=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750),
+            mean_rgb=(123.675, 116.28, 103.53),
+            std_rgb=(58.395, 57.12, 57.375),
+            strides=(8, 16, 32, 64),
+            anchors_per_cell=(1, 1, 1, 1),
+            nms=NmsSettings(score_floor=0.025, iou_threshold=0.6, top_k=1000, keep_top_k=100),
+        ),
+        Detector(
+            name="PP-YOLOE_plus-S_face",
+            input_size_wh=(640, 640),
+            size_multiple=32,
+            interpolation="cubic",
+            mean_rgb=(0.0, 0.0, 0.0),
+            std_rgb=(255.0, 255.0, 255.0),
+            strides=(32, 16, 8),
+            anchors_per_cell=(1, 1, 1),
+            nms=NmsSettings(score_floor=0.01, iou_threshold=0.7, top_k=1000, keep_top_k=300),
         ),
     )
 }
