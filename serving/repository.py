@@ -78,6 +78,16 @@ def build_entry(detector: Detector, onnx_file: Path, output: Path) -> list[Path]
     return folders
 
 
+def shipped_detectors() -> list[Detector]:
+    """The detectors whose network lies in the project's repository; the others have no weights yet."""
+    return [detector for detector in DETECTORS.values() if network_file(detector).is_file()]
+
+
+def network_file(detector: Detector) -> Path:
+    """Where the project's repository keeps a detector's exported network."""
+    return MODEL_REPOSITORY / f"{detector.name}_detector" / "1" / "model.onnx"
+
+
 def ensemble_config(detector: Detector) -> pb.ModelConfig:
     """What clients call: images in, detections out."""
     name = detector.name
@@ -171,12 +181,11 @@ def _zeros(data_type: int, dims: list[int]) -> pb.ModelWarmup.Input:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m serving.repository", description=__doc__.splitlines()[0])
-    parser.add_argument("detectors", nargs="*", metavar="DETECTOR", help=f"default: {' '.join(DETECTORS)}")
+    parser.add_argument("detectors", nargs="*", metavar="DETECTOR", help="default: all that have a network there")
     parser.add_argument("--output", type=Path, default=MODEL_REPOSITORY, help="the repository to write into")
     arguments = parser.parse_args()
-    for name in arguments.detectors or DETECTORS:
-        onnx_file = MODEL_REPOSITORY / f"{name}_detector" / "1" / "model.onnx"
-        for folder in build_entry(get_detector(name), onnx_file, arguments.output):
+    for detector in map(get_detector, arguments.detectors) if arguments.detectors else shipped_detectors():
+        for folder in build_entry(detector, network_file(detector), arguments.output):
             print(folder)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 
 from serving.detectors import Detector, NmsSettings
-from serving.repository import MODEL_REPOSITORY
+from serving.repository import network_file
 
 
 class InProcess:
@@ -15,8 +15,7 @@ class InProcess:
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
-        model = MODEL_REPOSITORY / f"{detector.name}_detector" / "1" / "model.onnx"
-        self.session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(network_file(detector), providers=["CPUExecutionProvider"])
 
     def __call__(self, encoded: bytes, threshold: float = 0.5) -> list[list[float]]:
         """Rows of [score, xmin, ymin, xmax, ymax], best first."""

@@ -14,7 +14,7 @@ import paddle
 from paddle import nn
 
 from serving.detectors import DETECTORS, Detector, get_detector
-from serving.repository import MODEL_REPOSITORY, ROOT
+from serving.repository import ROOT, network_file
 from training.detectors import build_detector
 from training.paddle_to_onnx import convert
 from training.weights import load_weights
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="default: the model repository's file")
     arguments = parser.parse_args()
     name = arguments.detector
-    output = arguments.output or MODEL_REPOSITORY / f"{name}_detector" / "1" / "model.onnx"
+    output = arguments.output or network_file(get_detector(name))
     network = build_detector(name)
     load_weights(network, arguments.weights or ROOT / "weights" / f"{name}.safetensors")
     export_onnx(network, get_detector(name), output)

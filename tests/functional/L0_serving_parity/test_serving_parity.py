@@ -12,14 +12,14 @@ import tritonclient.grpc as triton
 from PIL import Image
 from tritonface import DetectionResult, FaceDetector, create_model
 
-from serving.detectors import DETECTORS, get_detector
+from serving.repository import shipped_detectors
 from serving.server import TritonServer
 from tests.reference import InProcess
 
 
-@pytest.fixture(params=DETECTORS, scope="module")
+@pytest.fixture(params=shipped_detectors(), ids=lambda detector: detector.name, scope="module")
 def reference(request: pytest.FixtureRequest) -> InProcess:
-    return InProcess(get_detector(request.param))
+    return InProcess(request.param)
 
 
 @pytest.fixture
