@@ -17,7 +17,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from serving.detectors import DETECTORS, Detector, get_detector
-from serving.limits import MAX_BATCH_SIZE
+from serving.limits import MAX_BATCH_SIZE, MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL_REPOSITORY = ROOT / "model_repository"
@@ -41,6 +41,7 @@ Tensor = tuple[str, int, list[int]]
 
 IMAGE: Tensor = ("image", pb.TYPE_STRING, [1])
 THRESHOLD: Tensor = ("threshold", pb.TYPE_FP32, [1])
+IMG_SIZE: Tensor = ("img_size", pb.TYPE_INT32, [2])
 PICTURE: Tensor = ("picture", pb.TYPE_UINT8, [-1, -1, 3])
 SIZES_WH: Tensor = ("sizes_wh", pb.TYPE_INT32, [2, 2])
 ERROR: Tensor = ("error", pb.TYPE_STRING, [1])
@@ -91,10 +92,12 @@ def network_file(detector: Detector) -> Path:
 def ensemble_config(detector: Detector) -> pb.ModelConfig:
     """What clients call: images in, detections out."""
     name = detector.name
-    config = _config(name, [IMAGE], [*DETECTIONS, ERROR], {"labels": detector.labels}, optional=[THRESHOLD])
+    sizes = {"multiple": detector.size_multiple, "min_px": MIN_NETWORK_SIDE_PX, "max_px": MAX_NETWORK_SIDE_PX}
+    parameters = {"labels": detector.labels, "img_size": sizes}
+    config = _config(name, [IMAGE], [*DETECTIONS, ERROR], parameters, optional=[THRESHOLD, IMG_SIZE])
     config.platform = "ensemble"
     steps = [
-        (f"{name}_preprocess", [IMAGE], [PICTURE, SIZES_WH, ERROR]),
+        (f"{name}_preprocess", [IMAGE, IMG_SIZE], [PICTURE, SIZES_WH, ERROR]),
         (f"{name}_detector", [PICTURE], [BOXES, SCORES]),
         (f"{name}_postprocess", [BOXES, SCORES, SIZES_WH, THRESHOLD], DETECTIONS),
     ]
@@ -110,8 +113,9 @@ def ensemble_config(detector: Detector) -> pb.ModelConfig:
 
 def preprocess_config(detector: Detector) -> pb.ModelConfig:
     """Decode and resize, warmed up with a real photo."""
-    parameters = {"input_size_wh": detector.input_size_wh, "interpolation": detector.interpolation}
-    config = _config(f"{detector.name}_preprocess", [IMAGE], [PICTURE, SIZES_WH, ERROR], parameters)
+    parameters = {name: getattr(detector, name) for name in ("input_size_wh", "size_multiple", "interpolation")}
+    outputs = [PICTURE, SIZES_WH, ERROR]
+    config = _config(f"{detector.name}_preprocess", [IMAGE], outputs, parameters, optional=[IMG_SIZE])
     _run_by(config, "python", PREPROCESS_INSTANCES)
     _warm_up(config, {"image": pb.ModelWarmup.Input(data_type=pb.TYPE_STRING, dims=[1], input_data_file="image")})
     return config
