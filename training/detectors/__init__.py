@@ -8,8 +8,9 @@ from paddle import nn
 
 from serving.detectors import get_detector
 from training.detectors.blazeface import BlazeFace
+from training.detectors.picodet import PicoDet
 
-BUILDERS: dict[str, Callable[[], nn.Layer]] = {"BlazeFace": BlazeFace}
+BUILDERS: dict[str, Callable[[], nn.Layer]] = {"BlazeFace": BlazeFace, "PicoDet_LCNet_x2_5_face": PicoDet}
 
 
 def build_detector(name: str) -> nn.Layer:
