@@ -8,8 +8,9 @@ from paddle import nn
 
 from serving.detectors import get_detector
 from training.detectors.blazeface import BlazeFace
+from training.detectors.ppyoloe import PPYOLOE
 
-BUILDERS: dict[str, Callable[[], nn.Layer]] = {"BlazeFace": BlazeFace}
+BUILDERS: dict[str, Callable[[], nn.Layer]] = {"BlazeFace": BlazeFace, "PP-YOLOE_plus-S_face": PPYOLOE}
 
 
 def build_detector(name: str) -> nn.Layer:
