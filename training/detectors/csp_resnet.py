@@ -33,7 +33,7 @@ class ConvBN(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = self.bn(self.conv(x))
-        return F.silu(x) if self.swish else x
+        return F.swish(x) if self.swish else x
 
     def kernel_and_bias(self) -> tuple[paddle.Tensor, paddle.Tensor]:
         """The one convolution that equals this layer in eval mode, before swish: [out, in, k, k] and [out]."""
@@ -59,11 +59,11 @@ class RepVGGBlock(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         if self.is_fused:
-            return F.silu(self.conv(x))
+            return F.swish(self.conv(x))
         pointwise = self.conv2(x)
         if self.alpha is not None:
             pointwise = self.alpha * pointwise
-        return F.silu(self.conv1(x) + pointwise)
+        return F.swish(self.conv1(x) + pointwise)
 
     @paddle.no_grad()
     def fuse(self) -> None:

@@ -71,7 +71,7 @@ class Head(nn.Layer):
         """Face logits [N, A] and side logits [N, A, 4, BINS]."""
         face_logits, side_logits = [], []
         for level, feature in enumerate(features):
-            mean = feature.mean([2, 3], keepdim=True)  # [N, C, 1, 1]
+            mean = F.adaptive_avg_pool2d(feature, 1)  # [N, C, 1, 1]
             face = self.pred_cls[level](self.stem_cls[level](feature, mean) + feature)  # [N, 1, H, W]
             sides = self.pred_reg[level](self.stem_reg[level](feature, mean))  # [N, 4 * BINS, H, W]
             face_logits.append(face.flatten(1))

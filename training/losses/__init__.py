@@ -9,6 +9,7 @@ import numpy as np
 import paddle
 
 from serving.detectors import get_detector
+from training.losses.ppyoloe import PPYOLOELoss
 from training.losses.ssd import SSDLoss
 
 Loss = Callable[[Any, "Targets"], dict[str, paddle.Tensor]]
@@ -39,7 +40,11 @@ class Targets(NamedTuple):
         return cls(paddle.to_tensor(padded), paddle.to_tensor(labels), size_wh)
 
 
-BUILDERS: dict[str, Callable[..., Loss]] = {"BlazeFace": SSDLoss, "BlazeFace-FPN-SSH": SSDLoss}
+BUILDERS: dict[str, Callable[..., Loss]] = {
+    "BlazeFace": SSDLoss,
+    "BlazeFace-FPN-SSH": SSDLoss,
+    "PP-YOLOE_plus-S_face": PPYOLOELoss,
+}
 
 
 def build_loss(name: str, **options: Any) -> Loss:
