@@ -1,54 +1,80 @@
-"""Box mathematics: pure functions of tensors; any unit, as long as it is the same for all arguments."""
+"""Mathematics of boxes as pure functions of tensors; boxes are (x0, y0, x1, y1), in one unit for all arguments.
+
+GIoU: Rezatofighi et al., "Generalized Intersection over Union", 2019. Distances as distributions: Li et al.,
+"Generalized Focal Loss", 2020.
+"""
 
 from __future__ import annotations
 
 import paddle
+from paddle.nn import functional as F
 
-EPSILON = 1e-9
+SMALLEST_AREA = 1e-6  # divisors are kept above it
+SMALLEST_DISTANCE = 1e-9  # to the nearest side, for a point inside
+
+
+def iou(a_xyxy: paddle.Tensor, b_xyxy: paddle.Tensor) -> paddle.Tensor:
+    """Intersection over union of broadcast boxes: [..., 4] and [..., 4] to [...]."""
+    intersection, union = _intersection_and_union(a_xyxy, b_xyxy)
+    return intersection / union
 
 
 def pairwise_iou(a_xyxy: paddle.Tensor, b_xyxy: paddle.Tensor) -> paddle.Tensor:
-    """IoU of every box of `a` [..., M, 4] with every box of `b` [..., K, 4]: [..., M, K]; empty boxes give 0."""
-    a_x1, a_y1, a_x2, a_y2 = a_xyxy.unsqueeze(-2).unbind(-1)  # [..., M, 1] each
-    b_x1, b_y1, b_x2, b_y2 = b_xyxy.unsqueeze(-3).unbind(-1)  # [..., 1, K] each
-    width = (paddle.minimum(a_x2, b_x2) - paddle.maximum(a_x1, b_x1)).clip(0)
-    height = (paddle.minimum(a_y2, b_y2) - paddle.maximum(a_y1, b_y1)).clip(0)
-    overlap = width * height  # [..., M, K]
-    area_a = (a_x2 - a_x1).clip(0) * (a_y2 - a_y1).clip(0)
-    area_b = (b_x2 - b_x1).clip(0) * (b_y2 - b_y1).clip(0)
-    return overlap / (area_a + area_b - overlap + EPSILON)
+    """Intersection over union of every pair: [..., A, 4] and [..., B, 4] to [..., A, B]."""
+    return iou(a_xyxy.unsqueeze(-2), b_xyxy.unsqueeze(-3))
 
 
 def giou_loss(pred_xyxy: paddle.Tensor, true_xyxy: paddle.Tensor) -> paddle.Tensor:
-    """1 - GIoU of boxes [..., 4] in pairs: [...], 0 when equal, up to 2.
-
-    Rezatofighi et al., "Generalized Intersection over Union", 2019.
-    """
-    p_x1, p_y1, p_x2, p_y2 = pred_xyxy.unbind(-1)
-    t_x1, t_y1, t_x2, t_y2 = true_xyxy.unbind(-1)
-    width = (paddle.minimum(p_x2, t_x2) - paddle.maximum(p_x1, t_x1)).clip(0)
-    height = (paddle.minimum(p_y2, t_y2) - paddle.maximum(p_y1, t_y1)).clip(0)
-    overlap = width * height
-    union = (p_x2 - p_x1) * (p_y2 - p_y1) + (t_x2 - t_x1) * (t_y2 - t_y1) - overlap + EPSILON
-    hull_width = paddle.maximum(p_x2, t_x2) - paddle.minimum(p_x1, t_x1)
-    hull_height = paddle.maximum(p_y2, t_y2) - paddle.minimum(p_y1, t_y1)
-    hull = hull_width * hull_height + EPSILON
-    return 1 - overlap / union + (hull - union) / hull
+    """1 - GIoU of broadcast boxes, in 0..2: [..., 4] and [..., 4] to [...]."""
+    intersection, union = _intersection_and_union(pred_xyxy, true_xyxy)
+    hull_wh = paddle.maximum(pred_xyxy[..., 2:], true_xyxy[..., 2:]) - paddle.minimum(
+        pred_xyxy[..., :2], true_xyxy[..., :2]
+    )
+    hull = _at_least_smallest(hull_wh.clip(min=0).prod(axis=-1))
+    return 1 - intersection / union + (hull - union) / hull
 
 
-def boxes_from_distances(points_xy: paddle.Tensor, distances_ltrb: paddle.Tensor) -> paddle.Tensor:
-    """Boxes xyxy [..., A, 4] from points [A, 2] and their distances to left, top, right, bottom [..., A, 4]."""
+def pairwise_giou_loss(pred_xyxy: paddle.Tensor, true_xyxy: paddle.Tensor) -> paddle.Tensor:
+    """1 - GIoU of every pair: [A, 4] and [B, 4] to [A, B]."""
+    return giou_loss(pred_xyxy.unsqueeze(1), true_xyxy.unsqueeze(0))
+
+
+def ltrb_to_xyxy(points_xy: paddle.Tensor, distances_ltrb: paddle.Tensor) -> paddle.Tensor:
+    """Boxes [..., 4] whose left, top, right and bottom sides are `distances_ltrb` [..., 4] from the points [..., 2]."""
     return paddle.concat([points_xy - distances_ltrb[..., :2], points_xy + distances_ltrb[..., 2:]], axis=-1)
 
 
-def distances_from_boxes(points_xy: paddle.Tensor, boxes_xyxy: paddle.Tensor) -> paddle.Tensor:
-    """Distances of points [A, 2] to left, top, right, bottom of boxes [..., A, 4]; negative where outside."""
+def xyxy_to_ltrb(points_xy: paddle.Tensor, boxes_xyxy: paddle.Tensor) -> paddle.Tensor:
+    """Distances [..., 4] from the points [..., 2] to the sides of the boxes [..., 4]; negative for points outside."""
     return paddle.concat([points_xy - boxes_xyxy[..., :2], boxes_xyxy[..., 2:] - points_xy], axis=-1)
 
 
 def points_in_boxes(points_xy: paddle.Tensor, boxes_xyxy: paddle.Tensor) -> paddle.Tensor:
-    """Whether points [A, 2] lie strictly inside boxes [..., G, 4]: bool [..., G, A]."""
+    """Whether points [A, 2] lie inside boxes [..., B, 4], not on their sides: bool [..., B, A]."""
     x, y = points_xy.unbind(-1)  # [A] each
-    x1, y1, x2, y2 = boxes_xyxy.unsqueeze(-2).unbind(-1)  # [..., G, 1] each
-    nearest_side = paddle.minimum(paddle.minimum(x - x1, x2 - x), paddle.minimum(y - y1, y2 - y))
-    return nearest_side > EPSILON
+    x0, y0, x1, y1 = boxes_xyxy.unsqueeze(-2).unbind(-1)  # [..., B, 1] each
+    nearest = paddle.minimum(paddle.minimum(x - x0, x1 - x), paddle.minimum(y - y0, y1 - y))
+    return nearest > SMALLEST_DISTANCE
+
+
+def expected_distance(bin_logits: paddle.Tensor, bins: paddle.Tensor) -> paddle.Tensor:
+    """The mean of a distribution over the distances `bins` [B], given its logits: [..., B] to [...]."""
+    return paddle.matmul(F.softmax(bin_logits, axis=-1), bins)
+
+
+def _intersection_and_union(a: paddle.Tensor, b: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+    # Side by side, since a pair of coordinates for every pair of boxes would take twice the memory.
+    a_x0, a_y0, a_x1, a_y1 = a.unbind(-1)
+    b_x0, b_y0, b_x1, b_y1 = b.unbind(-1)
+    width = (paddle.minimum(a_x1, b_x1) - paddle.maximum(a_x0, b_x0)).clip(min=0)
+    height = (paddle.minimum(a_y1, b_y1) - paddle.maximum(a_y0, b_y0)).clip(min=0)
+    intersection = width * height
+    return intersection, _at_least_smallest(_area(a) + _area(b) - intersection)
+
+
+def _area(boxes: paddle.Tensor) -> paddle.Tensor:
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def _at_least_smallest(area: paddle.Tensor) -> paddle.Tensor:
+    return area.clip(min=SMALLEST_AREA)

@@ -15,7 +15,7 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from serving.detectors import get_detector
-from training.box_ops import boxes_from_distances
+from training.box_ops import expected_distance, ltrb_to_xyxy
 from training.detectors import csp_resnet, custom_csp_pan
 
 BINS = 17  # a side lies 0..16 cells from its anchor point
@@ -80,7 +80,7 @@ class Head(nn.Layer):
 
     def distances(self, side_logits: paddle.Tensor) -> paddle.Tensor:
         """Expected distances [N, A, 4] in cells."""
-        return F.softmax(side_logits, axis=-1).matmul(self.proj_conv.weight.reshape([BINS, 1])).squeeze(-1)
+        return expected_distance(side_logits, self.proj_conv.weight.flatten())
 
 
 class PPYOLOE(nn.Layer):
@@ -102,7 +102,7 @@ class PPYOLOE(nn.Layer):
         features = self.neck(self.backbone(images))
         face_logits, side_logits = self.yolo_head(features)
         points_xy_cells, strides_px = anchor_points(features, self.strides)
-        boxes_xyxy_cells = boxes_from_distances(points_xy_cells, self.yolo_head.distances(side_logits))
+        boxes_xyxy_cells = ltrb_to_xyxy(points_xy_cells, self.yolo_head.distances(side_logits))
         scores = F.sigmoid(face_logits)
         return Outputs(scores, side_logits, boxes_xyxy_cells, points_xy_cells * strides_px, strides_px)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import paddle
 from paddle.nn import functional as F
 
-from training.box_ops import distances_from_boxes, giou_loss
+from training.box_ops import giou_loss, xyxy_to_ltrb
 from training.detectors.ppyoloe import BINS, Outputs
 from training.losses.assignment import Assignment
 from training.losses.atss import assign_atss
@@ -67,7 +67,7 @@ def box_losses(outputs: Outputs, assignment: Assignment) -> tuple[paddle.Tensor,
         return nothing, nothing, nothing
     true_xyxy_cells = assignment.boxes_xyxy_px / outputs.strides_px  # [N, A, 4]
     points_xy_cells = outputs.points_xy_px / outputs.strides_px
-    distances_cells = distances_from_boxes(points_xy_cells, true_xyxy_cells).clip(0, LARGEST_DISTANCE_CELLS)
+    distances_cells = xyxy_to_ltrb(points_xy_cells, true_xyxy_cells).clip(0, LARGEST_DISTANCE_CELLS)
 
     index = paddle.nonzero(assignment.is_face)  # [P, 2]
     scores = paddle.gather_nd(assignment.scores, index)  # [P]
