@@ -6,6 +6,8 @@ Paddle detectors.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import paddle
 from paddle import nn
 from paddle.nn import functional as F
@@ -67,7 +69,7 @@ class CustomCSPPAN(nn.Layer):
             from_above = out_channels // 2
             if level + 1 < len(OUTPUT_CHANNELS):
                 self.fpn_routes.append(ConvBN(out_channels, from_above, 1))
-        for coarse, fine in zip(OUTPUT_CHANNELS, OUTPUT_CHANNELS[1:]):
+        for coarse, fine in pairwise(OUTPUT_CHANNELS):
             self.pan_routes.append(ConvBN(fine, fine, 3, stride=2))
             self.pan_stages.append(nn.Sequential(CSPStage(fine + coarse, coarse)))
 
@@ -79,8 +81,7 @@ class CustomCSPPAN(nn.Layer):
             x = stage(paddle.concat([x, feature], axis=1))  # [N, 192, H/16, W/16], then [N, 96, H/8, W/8]
             top_down.append(x)
         bottom_up = [x]
-        for level in range(len(self.pan_routes) - 1, -1, -1):
-            x = paddle.concat([self.pan_routes[level](x), top_down[level]], axis=1)
-            x = self.pan_stages[level](x)  # [N, 192, H/16, W/16], then [N, 384, H/32, W/32]
+        for route, stage, feature in reversed(list(zip(self.pan_routes, self.pan_stages, top_down))):
+            x = stage(paddle.concat([route(x), feature], axis=1))  # [N, 192, H/16, W/16], then [N, 384, H/32, W/32]
             bottom_up.append(x)
         return bottom_up[::-1]

@@ -116,9 +116,7 @@ class PPYOLOE(nn.Layer):
         return detector
 
 
-def anchor_points(
-    features: list[paddle.Tensor], strides: tuple[int, ...]
-) -> tuple[paddle.Tensor, paddle.Tensor]:
+def anchor_points(features: list[paddle.Tensor], strides: tuple[int, ...]) -> tuple[paddle.Tensor, paddle.Tensor]:
     """Centres of all cells, [A, 2] xy in cells of their own level, and pixels per cell, [A, 1].
 
     Row by row. The grid follows the feature maps at run time, so that an exported graph takes any image size.
