@@ -10,6 +10,7 @@ import paddle
 from paddle.nn import functional as F
 
 SMALLEST_AREA = 1e-6  # divisors are kept above it
+SMALLEST_DISTANCE = 1e-9  # to the nearest side, for a point inside
 
 
 def iou(a_xyxy: paddle.Tensor, b_xyxy: paddle.Tensor) -> paddle.Tensor:
@@ -19,8 +20,8 @@ def iou(a_xyxy: paddle.Tensor, b_xyxy: paddle.Tensor) -> paddle.Tensor:
 
 
 def pairwise_iou(a_xyxy: paddle.Tensor, b_xyxy: paddle.Tensor) -> paddle.Tensor:
-    """Intersection over union of every pair: [A, 4] and [B, 4] to [A, B]."""
-    return iou(a_xyxy.unsqueeze(1), b_xyxy.unsqueeze(0))
+    """Intersection over union of every pair: [..., A, 4] and [..., B, 4] to [..., A, B]."""
+    return iou(a_xyxy.unsqueeze(-2), b_xyxy.unsqueeze(-3))
 
 
 def giou_loss(pred_xyxy: paddle.Tensor, true_xyxy: paddle.Tensor) -> paddle.Tensor:
@@ -48,14 +49,38 @@ def xyxy_to_ltrb(points_xy: paddle.Tensor, boxes_xyxy: paddle.Tensor) -> paddle.
     return paddle.concat([points_xy - boxes_xyxy[..., :2], boxes_xyxy[..., 2:] - points_xy], axis=-1)
 
 
+def points_in_boxes(points_xy: paddle.Tensor, boxes_xyxy: paddle.Tensor) -> paddle.Tensor:
+    """Whether points [A, 2] lie inside boxes [..., B, 4], not on their sides: bool [..., B, A]."""
+    x, y = points_xy.unbind(-1)  # [A] each
+    x0, y0, x1, y1 = boxes_xyxy.unsqueeze(-2).unbind(-1)  # [..., B, 1] each
+    nearest = paddle.minimum(paddle.minimum(x - x0, x1 - x), paddle.minimum(y - y0, y1 - y))
+    return nearest > SMALLEST_DISTANCE
+
+
+def xyxy_to_cxcywh(boxes_xyxy: paddle.Tensor) -> paddle.Tensor:
+    """Corners [..., 4] to centre, width and height [..., 4]."""
+    left_top, right_bottom = boxes_xyxy[..., :2], boxes_xyxy[..., 2:]
+    return paddle.concat([(left_top + right_bottom) / 2, right_bottom - left_top], axis=-1)
+
+
+def cxcywh_to_xyxy(boxes_cxcywh: paddle.Tensor) -> paddle.Tensor:
+    """Centre, width and height [..., 4] to corners [..., 4]."""
+    centre, half_wh = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:] / 2
+    return paddle.concat([centre - half_wh, centre + half_wh], axis=-1)
+
+
 def expected_distance(bin_logits: paddle.Tensor, bins: paddle.Tensor) -> paddle.Tensor:
     """The mean of a distribution over the distances `bins` [B], given its logits: [..., B] to [...]."""
     return paddle.matmul(F.softmax(bin_logits, axis=-1), bins)
 
 
 def _intersection_and_union(a: paddle.Tensor, b: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-    overlap_wh = paddle.minimum(a[..., 2:], b[..., 2:]) - paddle.maximum(a[..., :2], b[..., :2])
-    intersection = overlap_wh.clip(min=0).prod(axis=-1)
+    # Side by side, since a pair of coordinates for every pair of boxes would take twice the memory.
+    a_x0, a_y0, a_x1, a_y1 = a.unbind(-1)
+    b_x0, b_y0, b_x1, b_y1 = b.unbind(-1)
+    width = (paddle.minimum(a_x1, b_x1) - paddle.maximum(a_x0, b_x0)).clip(min=0)
+    height = (paddle.minimum(a_y1, b_y1) - paddle.maximum(a_y0, b_y0)).clip(min=0)
+    intersection = width * height
     return intersection, _at_least_smallest(_area(a) + _area(b) - intersection)
 
 

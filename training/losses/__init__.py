@@ -9,6 +9,7 @@ import paddle
 
 from serving.detectors import get_detector
 from training.losses.picodet import PicoDetLoss
+from training.losses.ppyoloe import PPYOLOELoss
 from training.losses.ssd import SSDLoss
 from training.losses.targets import Targets
 
@@ -19,6 +20,7 @@ BUILDERS: dict[str, Callable[..., Loss]] = {
     "BlazeFace": SSDLoss,
     "BlazeFace-FPN-SSH": SSDLoss,
     "PicoDet_LCNet_x2_5_face": PicoDetLoss,
+    "PP-YOLOE_plus-S_face": PPYOLOELoss,
 }
 
 

@@ -16,7 +16,7 @@ from training.losses.sim_ota import assign
 from training.losses.varifocal import varifocal_loss
 
 if TYPE_CHECKING:
-    from training.losses import Targets
+    from training.losses.targets import Targets
 
 GIOU_WEIGHT, DISTRIBUTION_WEIGHT = 2.0, 0.25
 LONGEST_LEARNT_CELLS = LONGEST_SIDE_CELLS - 0.1  # keeps the bin above within the distribution
