@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
@@ -30,6 +31,8 @@ from serving.repository import MODEL_REPOSITORY, ROOT
 DRAIN_TIMEOUT_S = 15
 START_TIMEOUT_S = 120
 POLL_INTERVAL_S = 0.1
+WATCH = ("--model-control-mode=poll", "--repository-poll-secs=2")
+"""Arguments with which a server follows changes of its repository; clients still cannot change it."""
 IDLE_INTERVAL_S = 0.3
 IDLE_CPU_SHARE = 0.1  # of one core; an idle server uses less than 0.01
 LOG_TAIL_LINES = 15
@@ -167,8 +170,11 @@ class TritonServer:
     def _log_tail(self) -> str:
         if not self.log or not self.log.is_file():
             return "; its log says why"
-        lines = self.log.read_text(errors="replace").splitlines()
-        return "; the end of its log:\n" + "\n".join(lines[-LOG_TAIL_LINES:])
+        text = self.log.read_text(errors="replace")
+        failures = re.findall(r"failed to load '.*?(?=\\n|\"$)", text, re.MULTILINE)
+        if failures:
+            return ": " + "; ".join(failures)
+        return "; the end of its log:\n" + "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
 
 
 def wait_until_idle(pid: int, timeout_s: float) -> None:
@@ -246,10 +252,12 @@ def main() -> int:
     parser.add_argument("--http-port", type=int, default=ends.http_port, help="default: %(default)s")
     parser.add_argument("--grpc-port", type=int, default=ends.grpc_port, help="default: %(default)s")
     parser.add_argument("--metrics-port", type=int, default=ends.metrics_port, help="default: %(default)s")
+    parser.add_argument("--watch", action="store_true", help="serve what is published into the repository meanwhile")
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for tritonserver")
     options = parser.parse_args()
     ends = Endpoints(options.host, options.http_port, options.grpc_port, options.metrics_port)
-    server = TritonServer(options.model_repository, ends, arguments=tuple(options.arguments))
+    arguments = (*(WATCH if options.watch else ()), *options.arguments)
+    server = TritonServer(options.model_repository, ends, arguments=arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         server.start()
