@@ -21,20 +21,54 @@ MAX_SIDES = 8
 MAX_SIDE = 2**31
 
 TEXTS = frozenset(
-    """BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINSTRING SHORT_BINSTRING
-    BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8""".split()
+    [
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINBYTES8",
+        "BYTEARRAY8",
+    ]
 )
 PUTS = frozenset({"BINPUT", "LONG_BINPUT", "MEMOIZE"})
 GETS = frozenset({"BINGET", "LONG_BINGET"})
 OPCODES = (TEXTS | PUTS | GETS).union(
-    """PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1
-    EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS
-    GLOBAL STACK_GLOBAL REDUCE BUILD""".split()
+    [
+        "PROTO",
+        "FRAME",
+        "STOP",
+        "MARK",
+        "NONE",
+        "NEWTRUE",
+        "NEWFALSE",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG1",
+        "EMPTY_TUPLE",
+        "TUPLE",
+        "TUPLE1",
+        "TUPLE2",
+        "TUPLE3",
+        "EMPTY_LIST",
+        "APPEND",
+        "APPENDS",
+        "EMPTY_DICT",
+        "SETITEM",
+        "SETITEMS",
+        "GLOBAL",
+        "STACK_GLOBAL",
+        "REDUCE",
+        "BUILD",
+    ]
 )
 # Containers are not: sharing one would let a small pickle nest 2 to the power of n references in n steps.
 MAY_BE_SHARED = TEXTS | {"GLOBAL", "STACK_GLOBAL", "REDUCE"}
 
-DTYPES = frozenset("b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split())
+DTYPES = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"])
 PLAIN_DTYPE_STATE = (None, None, None, -1, -1, 0)  # no sub-array, no fields, nothing derived
 
 
@@ -173,7 +207,9 @@ class ArrayUnpickler(pickle.Unpickler):
             return self._names[f"{module}.{name}"]
         except KeyError:
             asked = f"{module}.{name}"
-            raise RefusedError(f"it asks for {asked!r:.100}, which plain arrays do not need") from None
+            raise RefusedError(
+                f"it asks for {asked!r:.100}, which plain arrays do not need; do not trust its source"
+            ) from None
 
     def _spend(self, count: int) -> None:
         """Count bytes about to be made: a small pickle may ask for the same large ones again and again."""

@@ -35,7 +35,7 @@ def read_pdparams(path: Path, max_bytes: int = MAX_FILE_BYTES) -> dict[str, np.n
     try:
         return _arrays(load(data))
     except RefusedError as error:
-        raise PdparamsError(f"{path} is refused: {error}; do not trust its source") from None
+        raise PdparamsError(f"{path} is refused: {error}") from None
     except Exception as error:  # pickle: damaged data may raise anything
         problem = f"{type(error).__name__}: {error}".splitlines()[0]
         raise PdparamsError(f"{path} is damaged or not a .pdparams file ({problem:.200})") from error
