@@ -20,55 +20,23 @@ MAX_OPCODES = 60_000  # our largest detector needs 20 000; hashing tuples nested
 MAX_SIDES = 8
 MAX_SIDE = 2**31
 
-TEXTS = frozenset(
-    [
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-    ]
-)
+TEXT_NAMES = """
+    BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINSTRING SHORT_BINSTRING
+    BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
+"""
+OTHER_NAMES = """
+    PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1
+    EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS
+    GLOBAL STACK_GLOBAL REDUCE BUILD
+"""
+TEXTS = frozenset(TEXT_NAMES.split())
 PUTS = frozenset({"BINPUT", "LONG_BINPUT", "MEMOIZE"})
 GETS = frozenset({"BINGET", "LONG_BINGET"})
-OPCODES = (TEXTS | PUTS | GETS).union(
-    [
-        "PROTO",
-        "FRAME",
-        "STOP",
-        "MARK",
-        "NONE",
-        "NEWTRUE",
-        "NEWFALSE",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG1",
-        "EMPTY_TUPLE",
-        "TUPLE",
-        "TUPLE1",
-        "TUPLE2",
-        "TUPLE3",
-        "EMPTY_LIST",
-        "APPEND",
-        "APPENDS",
-        "EMPTY_DICT",
-        "SETITEM",
-        "SETITEMS",
-        "GLOBAL",
-        "STACK_GLOBAL",
-        "REDUCE",
-        "BUILD",
-    ]
-)
+OPCODES = TEXTS.union(PUTS, GETS, OTHER_NAMES.split())
 # Containers are not: sharing one would let a small pickle nest 2 to the power of n references in n steps.
 MAY_BE_SHARED = TEXTS | {"GLOBAL", "STACK_GLOBAL", "REDUCE"}
 
-DTYPES = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"])
+DTYPES = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
 PLAIN_DTYPE_STATE = (None, None, None, -1, -1, 0)  # no sub-array, no fields, nothing derived
 
 

@@ -52,7 +52,10 @@ def _arrays(content: object) -> dict[str, np.ndarray]:
             continue
         if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
             value = value[1]  # (parameter name, array)
-        if not isinstance(name, str) or not isinstance(value, ArrayBox) or value.array is None:
-            raise RefusedError(f"its entry {name!r:.100} is a {type(value).__name__} instead of an array")
+        if not isinstance(name, str):
+            raise RefusedError(f"it names an entry with a {type(name).__name__} instead of a text")
+        if not isinstance(value, ArrayBox) or value.array is None:
+            kind = "damaged array" if isinstance(value, ArrayBox) else type(value).__name__
+            raise RefusedError(f"its entry {name!r:.100} is a {kind} instead of an array")
         arrays[name] = value.array
     return arrays

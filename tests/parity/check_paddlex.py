@@ -36,7 +36,8 @@ import json, sys
 from paddlex import create_model
 name, folder, threshold, answer, *photos = sys.argv[1:]
 model = create_model(name, model_dir=folder, device="cpu", threshold=float(threshold))
-found = [[[box["score"], *map(float, box["coordinate"])] for box in result["boxes"]] for result in model.predict(photos)]
+results = [result["boxes"] for result in model.predict(photos)]
+found = [[[box["score"], *map(float, box["coordinate"])] for box in boxes] for boxes in results]
 json.dump(found, open(answer, "w"))
 """
 
