@@ -70,9 +70,11 @@ def download(
         with opener.open(url, timeout=min(SILENCE_S, timeout_s)) as response, unfinished.open("wb") as file:
             _receive(response, file, url, _announced_bytes(response, url, min_bytes, max_bytes), deadline_s)
         unfinished.replace(target)
+    except HTTPError as error:
+        error.close()
+        raise DownloadError(f"cannot download {url}: {error}") from error
     except (OSError, HTTPException) as error:
-        reason = error if isinstance(error, HTTPError) else getattr(error, "reason", None) or error
-        raise DownloadError(f"cannot download {url}: {reason}") from error
+        raise DownloadError(f"cannot download {url}: {getattr(error, 'reason', None) or error}") from error
     finally:
         unfinished.unlink(missing_ok=True)
 
