@@ -21,7 +21,7 @@ from tritonface import FaceDetector, create_model
 from serving.detections import Detections, select_detections
 from serving.detectors import DETECTORS, Detector, get_detector
 from serving.images import decode_image, limit_threads, resize
-from serving.repository import DETECTOR_INSTANCES, DETECTOR_THREADS, MODEL_REPOSITORY, ROOT
+from serving.repository import DETECTOR_INSTANCES, DETECTOR_THREADS, ROOT, network_file
 from serving.server import Endpoints, TritonServer
 
 PHOTO = ROOT / "demo" / "photos" / "solvay_1927.jpg"
@@ -37,8 +37,7 @@ class InProcess:
         self.detector = detector
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = DETECTOR_THREADS
-        model = MODEL_REPOSITORY / f"{detector.name}_detector" / "1" / "model.onnx"
-        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(network_file(detector), options, providers=["CPUExecutionProvider"])
         limit_threads(1)
 
     def __call__(self, encoded: bytes) -> Detections:

@@ -8,7 +8,7 @@ import os
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from serving.limits import MAX_ENCODED_BYTES, MAX_PIXELS, MAX_SIDE_PX
+from serving.limits import MAX_ENCODED_BYTES, MAX_NETWORK_SIDE_PX, MAX_PIXELS, MAX_SIDE_PX, MIN_NETWORK_SIDE_PX
 
 # A second wall behind check_header: OpenCV reads its own limit when it is imported.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
@@ -24,6 +24,10 @@ Image.init()
 
 class ImageError(ValueError):
     """An image the server will not or cannot decode; the message is written for its sender."""
+
+
+class SizeError(ValueError):
+    """A network input size that the detector does not take."""
 
 
 def read_size_wh(encoded: bytes) -> tuple[int, int]:
@@ -72,6 +76,17 @@ def decode_image(encoded: bytes) -> np.ndarray:
             f"the image ({width}x{height} px by its header) cannot be decoded; the file is truncated or damaged"
         )
     return image
+
+
+def check_network_size(size_wh: tuple[int, int], multiple: int) -> None:
+    """SizeError unless a network whose sides must be multiples of `multiple` may be fed with this size."""
+    for side_px in size_wh:
+        if not MIN_NETWORK_SIDE_PX <= side_px <= MAX_NETWORK_SIDE_PX or side_px % multiple:
+            raise SizeError(
+                f"img_size is {size_wh[0]}x{size_wh[1]} (width x height); this detector takes sides from "
+                f"{MIN_NETWORK_SIDE_PX} to {MAX_NETWORK_SIDE_PX} px"
+                + (f" that are multiples of {multiple}" if multiple > 1 else "")
+            )
 
 
 def resize(image: np.ndarray, size_wh: tuple[int, int], interpolation: str) -> np.ndarray:

@@ -11,3 +11,7 @@ MAX_SIDE_PX = 32_768
 
 MAX_BATCH_SIZE = 32
 """Images in one request, and images a step merges into one execution."""
+
+MIN_NETWORK_SIDE_PX = 32
+MAX_NETWORK_SIDE_PX = 2048
+"""Sides of the network's input that `img_size` may ask for."""

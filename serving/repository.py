@@ -17,7 +17,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from serving.detectors import DETECTORS, Detector, get_detector
-from serving.limits import MAX_BATCH_SIZE
+from serving.limits import MAX_BATCH_SIZE, MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL_REPOSITORY = ROOT / "model_repository"
@@ -41,6 +41,7 @@ Tensor = tuple[str, int, list[int]]
 
 IMAGE: Tensor = ("image", pb.TYPE_STRING, [1])
 THRESHOLD: Tensor = ("threshold", pb.TYPE_FP32, [1])
+IMG_SIZE: Tensor = ("img_size", pb.TYPE_INT32, [2])
 PICTURE: Tensor = ("picture", pb.TYPE_UINT8, [-1, -1, 3])
 SIZES_WH: Tensor = ("sizes_wh", pb.TYPE_INT32, [2, 2])
 ERROR: Tensor = ("error", pb.TYPE_STRING, [1])
@@ -78,13 +79,25 @@ def build_entry(detector: Detector, onnx_file: Path, output: Path) -> list[Path]
     return folders
 
 
+def shipped_detectors() -> list[Detector]:
+    """The detectors whose network lies in the project's repository; the others have no weights yet."""
+    return [detector for detector in DETECTORS.values() if network_file(detector).is_file()]
+
+
+def network_file(detector: Detector) -> Path:
+    """Where the project's repository keeps a detector's exported network."""
+    return MODEL_REPOSITORY / f"{detector.name}_detector" / "1" / "model.onnx"
+
+
 def ensemble_config(detector: Detector) -> pb.ModelConfig:
     """What clients call: images in, detections out."""
     name = detector.name
-    config = _config(name, [IMAGE], [*DETECTIONS, ERROR], {"labels": detector.labels}, optional=[THRESHOLD])
+    sizes = {"multiple": detector.size_multiple, "min_px": MIN_NETWORK_SIDE_PX, "max_px": MAX_NETWORK_SIDE_PX}
+    parameters = {"labels": detector.labels, "img_size": sizes}
+    config = _config(name, [IMAGE], [*DETECTIONS, ERROR], parameters, optional=[THRESHOLD, IMG_SIZE])
     config.platform = "ensemble"
     steps = [
-        (f"{name}_preprocess", [IMAGE], [PICTURE, SIZES_WH, ERROR]),
+        (f"{name}_preprocess", [IMAGE, IMG_SIZE], [PICTURE, SIZES_WH, ERROR]),
         (f"{name}_detector", [PICTURE], [BOXES, SCORES]),
         (f"{name}_postprocess", [BOXES, SCORES, SIZES_WH, THRESHOLD], DETECTIONS),
     ]
@@ -100,8 +113,9 @@ def ensemble_config(detector: Detector) -> pb.ModelConfig:
 
 def preprocess_config(detector: Detector) -> pb.ModelConfig:
     """Decode and resize, warmed up with a real photo."""
-    parameters = {"input_size_wh": detector.input_size_wh, "interpolation": detector.interpolation}
-    config = _config(f"{detector.name}_preprocess", [IMAGE], [PICTURE, SIZES_WH, ERROR], parameters)
+    parameters = {name: getattr(detector, name) for name in ("input_size_wh", "size_multiple", "interpolation")}
+    outputs = [PICTURE, SIZES_WH, ERROR]
+    config = _config(f"{detector.name}_preprocess", [IMAGE], outputs, parameters, optional=[IMG_SIZE])
     _run_by(config, "python", PREPROCESS_INSTANCES)
     _warm_up(config, {"image": pb.ModelWarmup.Input(data_type=pb.TYPE_STRING, dims=[1], input_data_file="image")})
     return config
@@ -171,12 +185,11 @@ def _zeros(data_type: int, dims: list[int]) -> pb.ModelWarmup.Input:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m serving.repository", description=__doc__.splitlines()[0])
-    parser.add_argument("detectors", nargs="*", metavar="DETECTOR", help=f"default: {' '.join(DETECTORS)}")
+    parser.add_argument("detectors", nargs="*", metavar="DETECTOR", help="default: all that have a network there")
     parser.add_argument("--output", type=Path, default=MODEL_REPOSITORY, help="the repository to write into")
     arguments = parser.parse_args()
-    for name in arguments.detectors or DETECTORS:
-        onnx_file = MODEL_REPOSITORY / f"{name}_detector" / "1" / "model.onnx"
-        for folder in build_entry(get_detector(name), onnx_file, arguments.output):
+    for detector in map(get_detector, arguments.detectors) if arguments.detectors else shipped_detectors():
+        for folder in build_entry(detector, network_file(detector), arguments.output):
             print(folder)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 
 from serving.detectors import Detector, NmsSettings
-from serving.repository import MODEL_REPOSITORY
+from serving.repository import network_file
 
 
 class InProcess:
@@ -15,14 +15,15 @@ class InProcess:
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
-        model = MODEL_REPOSITORY / f"{detector.name}_detector" / "1" / "model.onnx"
-        self.session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(network_file(detector), providers=["CPUExecutionProvider"])
 
-    def __call__(self, encoded: bytes, threshold: float = 0.5) -> list[list[float]]:
+    def __call__(
+        self, encoded: bytes, threshold: float = 0.5, size_wh: tuple[int, int] | None = None
+    ) -> list[list[float]]:
         """Rows of [score, xmin, ymin, xmax, ymax], best first."""
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
         height, width = image.shape[:2]
-        network_width, network_height = self.detector.input_size_wh
+        network_width, network_height = size_wh or self.detector.input_size_wh
         picture = cv2.resize(image, (network_width, network_height), interpolation=cv2.INTER_CUBIC)
         boxes, scores = (output[0] for output in self.session.run(["boxes", "scores"], {"picture": picture[None]}))
         rows = []

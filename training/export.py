@@ -15,7 +15,7 @@ import paddle
 from paddle import nn
 
 from serving.detectors import DETECTORS, Detector, get_detector
-from serving.repository import MODEL_REPOSITORY, ROOT
+from serving.repository import ROOT, network_file
 from training.detectors import build_detector
 from training.paddle_to_onnx import ExportError, convert
 from training.paddlex_folder import export_paddlex
@@ -92,7 +92,7 @@ def main() -> None:
     target.add_argument("--paddlex", type=Path, metavar="FOLDER", help="write what PaddleX loads from model_dir")
     arguments = parser.parse_args()
     name = arguments.detector
-    output = arguments.output or MODEL_REPOSITORY / f"{name}_detector" / "1" / "model.onnx"
+    output = arguments.output or network_file(get_detector(name))
     network = build_detector(name)
     try:
         load_weights(network, arguments.weights or ROOT / "weights" / f"{name}.safetensors")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
 from types import TracebackType
 from typing import Literal
@@ -13,7 +13,7 @@ from tritonface._box import Box
 from tritonface._errors import ImageError, InvalidArgumentError, ModelNotFoundError, TritonFaceError
 from tritonface._inputs import Input, Source, iterate_sources
 from tritonface._result import DetectionResult
-from tritonface._transport import Detections, Transport, open_transport
+from tritonface._transport import Detections, ServedModel, Transport, open_transport
 
 OnError = Literal["raise", "yield"]
 
@@ -21,6 +21,7 @@ OnError = Literal["raise", "yield"]
 def create_model(
     model_name: str,
     *,
+    img_size: int | Sequence[int] | None = None,
     threshold: float | None = None,
     url: str | None = None,
     protocol: str = "grpc",
@@ -30,6 +31,8 @@ def create_model(
 
     Args:
         model_name: the name of the model on the server, e.g. "BlazeFace".
+        img_size: size in pixels to which the network sees every image stretched: one number for a square, or
+            [width, height]; the model's own (640) if None.
         threshold: faces with a score <= this are dropped; the model's own default (0.5) if None.
         url: host:port of the server; if None the environment variable TRITONFACE_URL, then 127.0.0.1:8001 for
             gRPC and 127.0.0.1:8000 for HTTP.
@@ -44,23 +47,35 @@ def create_model(
     _check_threshold(threshold)
     transport = open_transport(url or os.environ.get("TRITONFACE_URL"), protocol, timeout_s)
     try:
-        labels = transport.labels(model_name)
-        if labels is None:
+        served = transport.describe(model_name)
+        if served is None:
             known = ", ".join(transport.detectors()) or "none at all"
-            raise ModelNotFoundError(f"the server at {transport.url} has no detector {model_name!r}; it has: {known}")
+            raise ModelNotFoundError(
+                f"the server at {transport.url} has no detector {model_name!r}; it has: {known}. A detector is served "
+                "once it has weights: train it, or get the published ones with `make official-weights`"
+            )
+        size_wh = _check_img_size(img_size, served)
     except TritonFaceError:
         transport.close()
         raise
-    return FaceDetector(model_name, labels, transport, threshold)
+    return FaceDetector(model_name, served.labels, transport, threshold, size_wh)
 
 
 class FaceDetector:
     """A served face detector; make it with `create_model`. Usable as a context manager."""
 
-    def __init__(self, model_name: str, labels: list[str], transport: Transport, threshold: float | None) -> None:
+    def __init__(
+        self,
+        model_name: str,
+        labels: list[str],
+        transport: Transport,
+        threshold: float | None,
+        img_size_wh: tuple[int, int] | None,
+    ) -> None:
         self.model_name = model_name
         self.labels = labels
         self.threshold = threshold
+        self.img_size_wh = img_size_wh
         self._transport = transport
 
     def predict(
@@ -123,7 +138,7 @@ class FaceDetector:
         except ImageError as error:
             unreadable = error
             return lambda: failed(unreadable)
-        wait = self._transport.submit(self.model_name, encoded, threshold)
+        wait = self._transport.submit(self.model_name, encoded, threshold, self.img_size_wh)
 
         def result() -> DetectionResult:
             try:
@@ -149,3 +164,20 @@ def _check_threshold(threshold: float | None) -> None:
         return
     if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
         raise InvalidArgumentError(f"threshold must be a number between 0 and 1, got {threshold!r}")
+
+
+def _check_img_size(img_size: int | Sequence[int] | None, served: ServedModel) -> tuple[int, int] | None:
+    """(width, height) in pixels, checked against what the served model takes."""
+    if img_size is None:
+        return None
+    sides = list(img_size) if isinstance(img_size, (list, tuple)) else [img_size, img_size]
+    multiple, least, most = (served.img_size[key] for key in ("multiple", "min_px", "max_px"))
+    if len(sides) != 2 or not all(
+        isinstance(side, int) and least <= side <= most and side % multiple == 0 for side in sides
+    ):
+        raise InvalidArgumentError(
+            f"img_size is a number or [width, height] of whole numbers from {least} to {most}"
+            + (f", multiples of {multiple}" if multiple > 1 else "")
+            + f"; got {img_size!r}"
+        )
+    return sides[0], sides[1]

@@ -42,6 +42,19 @@ class Detections:
     class_ids: npt.NDArray[np.int32]
 
 
+@dataclass(frozen=True)
+class ServedModel:
+    """What a detector's configuration on the server says.
+
+    Attributes:
+        labels: class names by class id.
+        img_size: what a side of the network's input may be: {"multiple", "min_px", "max_px"}.
+    """
+
+    labels: list[str]
+    img_size: dict[str, int]
+
+
 class Transport:
     """What both protocols share.
 
@@ -58,11 +71,15 @@ class Transport:
         self.url = url
         self.timeout_s = timeout_s
 
-    def submit(self, model: str, encoded: bytes, threshold: float | None) -> Callable[[], Detections]:
+    def submit(
+        self, model: str, encoded: bytes, threshold: float | None, img_size_wh: tuple[int, int] | None
+    ) -> Callable[[], Detections]:
         """Send one image now; calling the returned function waits for its detections."""
         inputs = [self._input("image", "BYTES", np.array([[encoded]], dtype=object))]
         if threshold is not None:
             inputs.append(self._input("threshold", "FP32", np.array([[threshold]], dtype=np.float32)))
+        if img_size_wh is not None:
+            inputs.append(self._input("img_size", "INT32", np.array([img_size_wh], dtype=np.int32)))
         outputs = [self._api.InferRequestedOutput(name) for name in OUTPUTS]
         with self._own_errors():
             wait = self._send(model, inputs, outputs)
@@ -76,19 +93,22 @@ class Transport:
 
         return detections
 
-    def labels(self, model: str) -> list[str] | None:
-        """The class names of a model; None if the server has no such detector."""
+    def describe(self, model: str) -> ServedModel | None:
+        """What the server says of a detector; None if it has no such detector."""
         with self._own_errors():
             if model not in self._ready_models():
                 return None
             parameters = self._config(model).get("parameters", {})
-        return list(json.loads(parameters["labels"]["string_value"])) if "labels" in parameters else None
+        try:
+            return ServedModel(*(json.loads(parameters[key]["string_value"]) for key in ("labels", "img_size")))
+        except KeyError:  # another kind of model, or one step of an ensemble
+            return None
 
     def detectors(self) -> list[str]:
         """The names that `create_model` accepts."""
         with self._own_errors():
             names = self._ready_models()
-        return [name for name in names if self.labels(name) is not None]
+        return [name for name in names if self.describe(name) is not None]
 
     def close(self) -> None:
         """Close the connections."""

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from serving.images import ImageError, decode_image, limit_threads, resize
+from serving.images import ImageError, SizeError, check_network_size, decode_image, limit_threads, resize
 from serving.steps.parameters import read_parameters
 
 
 class TritonPythonModel:
-    """Triton's interface; one request holds one or several images.
+    """Triton's interface; one request holds one or several images, all for one network input size.
 
     A bad image alone in its request is refused with INVALID_ARGUMENT. Among others it leaves them intact:
     its row of `error` says what is wrong, and its sizes are zero, so that no face comes out of it.
@@ -21,6 +21,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         parameters = read_parameters(args["model_config"])
         self.input_size_wh = tuple(parameters["input_size_wh"])
+        self.size_multiple = parameters["size_multiple"]
         self.interpolation = parameters["interpolation"]
         limit_threads(1)  # Triton runs several instances; their threads must not fight for the cores
 
@@ -28,9 +29,27 @@ class TritonPythonModel:
         return [self._respond(request) for request in requests]
 
     def _respond(self, request: Any) -> Any:
-        encoded_images = pb_utils.get_input_tensor_by_name(request, "image").as_numpy()[:, 0]
-        width, height = self.input_size_wh
-        count = len(encoded_images)
+        try:
+            size_wh = self._network_size_wh(request)
+            return self._prepare(pb_utils.get_input_tensor_by_name(request, "image").as_numpy()[:, 0], size_wh)
+        except (ImageError, SizeError) as error:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
+
+    def _network_size_wh(self, request: Any) -> tuple[int, int]:
+        tensor = pb_utils.get_input_tensor_by_name(request, "img_size")
+        if tensor is None:
+            return self.input_size_wh
+        sizes_wh = {tuple(size_wh) for size_wh in tensor.as_numpy().tolist()}
+        if len(sizes_wh) > 1:
+            raise SizeError(
+                f"the images of one request need one img_size, got {sorted(sizes_wh)}; send several requests"
+            )
+        (size_wh,) = sizes_wh
+        check_network_size(size_wh, self.size_multiple)
+        return size_wh
+
+    def _prepare(self, encoded_images: np.ndarray, size_wh: tuple[int, int]) -> Any:
+        count, (width, height) = len(encoded_images), size_wh
         pictures = np.zeros((count, height, width, 3), np.uint8)
         sizes_wh = np.zeros((count, 2, 2), np.int32)
         errors = np.full((count, 1), b"", object)
@@ -39,19 +58,10 @@ class TritonPythonModel:
                 original = decode_image(encoded)
             except ImageError as error:
                 if count == 1:
-                    return _refusal(error)
+                    raise
                 errors[i, 0] = str(error).encode()
                 continue
-            pictures[i] = resize(original, self.input_size_wh, self.interpolation)
-            sizes_wh[i] = original.shape[1::-1], self.input_size_wh
-        return pb_utils.InferenceResponse(
-            [
-                pb_utils.Tensor("picture", pictures),
-                pb_utils.Tensor("sizes_wh", sizes_wh),
-                pb_utils.Tensor("error", errors),
-            ]
-        )
-
-
-def _refusal(error: ImageError) -> Any:
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
+            pictures[i] = resize(original, size_wh, self.interpolation)
+            sizes_wh[i] = original.shape[1::-1], size_wh
+        tensors = {"picture": pictures, "sizes_wh": sizes_wh, "error": errors}
+        return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])

@@ -9,7 +9,10 @@ from paddle import nn
 from serving.detectors import get_detector
 from training.detectors.blazeface import BlazeFace
 
-BUILDERS: dict[str, Callable[[], nn.Layer]] = {"BlazeFace": BlazeFace}
+BUILDERS: dict[str, Callable[[], nn.Layer]] = {
+    "BlazeFace": BlazeFace,
+    "BlazeFace-FPN-SSH": lambda: BlazeFace(fpn_ssh=True),
+}
 
 
 def build_detector(name: str) -> nn.Layer:

@@ -1,13 +1,17 @@
-"""BlazeFace: BlazeNet with an SSD head on square priors."""
+"""BlazeFace and BlazeFace-FPN-SSH: BlazeNet, a neck or none, and an SSD head on square priors."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
 from serving.detectors import get_detector
+from training.detectors.blazeneck import NECK_CHANNELS, BlazeNeck
 from training.detectors.blazenet import OUTPUT_CHANNELS, BlazeNet
+from training.detectors.layers import hard_swish
 
 PRIOR_SIZES_PX = ((16, 24), (32, 48, 64, 80, 96, 128))
 VARIANCES = (0.1, 0.2)  # of the centre and of the logarithm of the size
@@ -34,19 +38,43 @@ class FaceHead(nn.Layer):
         return paddle.concat(offsets, axis=1), paddle.concat(logits, axis=1)
 
 
-class BlazeFace(nn.Layer):
-    """Normalised images to boxes and face scores, see `build_detector`."""
+class BlazeFaceOutputs(NamedTuple):
+    """What the head gives, before decoding.
 
-    def __init__(self) -> None:
+    Attributes:
+        offsets: float32 [N, A, 4] against the priors.
+        logits: float32 [N, A, 2] of (face, background).
+        priors_cxcywh_px: float32 [A, 4] in input pixels.
+    """
+
+    offsets: paddle.Tensor
+    logits: paddle.Tensor
+    priors_cxcywh_px: paddle.Tensor
+
+
+class BlazeFace(nn.Layer):
+    """Normalised images to boxes and face scores, see `build_detector`.
+
+    Args:
+        fpn_ssh: with the FPN-SSH neck, as the detector "BlazeFace-FPN-SSH" has it.
+    """
+
+    def __init__(self, fpn_ssh: bool = False) -> None:
         super().__init__()
         self.strides = get_detector("BlazeFace").strides
-        self.backbone = BlazeNet()
-        self.blaze_head = FaceHead(OUTPUT_CHANNELS)
+        self.backbone = BlazeNet(hard_swish if fpn_ssh else F.relu)
+        self.neck = BlazeNeck(OUTPUT_CHANNELS) if fpn_ssh else None
+        self.blaze_head = FaceHead(NECK_CHANNELS if fpn_ssh else OUTPUT_CHANNELS)
+
+    def outputs(self, images: paddle.Tensor) -> BlazeFaceOutputs:
+        """Raw outputs for the loss; images are normalised, float32 [N, 3, H, W]."""
+        features = self.backbone(images)
+        if self.neck is not None:
+            features = self.neck(features)
+        return BlazeFaceOutputs(*self.blaze_head(features), prior_boxes_cxcywh_px(features, self.strides))
 
     def forward(self, images: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-        features = self.backbone(images)
-        offsets, logits = self.blaze_head(features)  # [N, A, 4], [N, A, 2]
-        priors = prior_boxes_cxcywh_px(features, self.strides)  # [A, 4]
+        offsets, logits, priors = self.outputs(images)
         return decode_boxes(offsets, priors), F.softmax(logits, axis=-1)[:, :, FACE]
 
 

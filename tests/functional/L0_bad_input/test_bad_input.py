@@ -110,12 +110,41 @@ def test_a_bad_shape_on_the_wire(server: TritonServer, shape: tuple[int, int]) -
         infer(server, np.full(shape, b"x", dtype=object))
 
 
-def infer(server: TritonServer, images: np.ndarray, threshold: float | None = None) -> triton.InferResult:
+@pytest.mark.parametrize(
+    ("sizes_wh", "message"),
+    [
+        ([[31, 640]], "31x640 .*sides from 32 to 2048"),
+        ([[640, 2049]], "640x2049"),
+        ([[-640, 640]], "-640x640"),
+        ([[320, 320], [640, 640]], "one img_size"),
+    ],
+)
+def test_a_bad_img_size_on_the_wire(
+    server: TritonServer, solvay: Path, sizes_wh: list[list[int]], message: str
+) -> None:
+    images = np.array([[solvay.read_bytes()]] * len(sizes_wh), dtype=object)
+    with pytest.raises(InferenceServerException, match=message) as caught:
+        infer(server, images, img_size=np.array(sizes_wh, np.int32))
+    assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize("img_size", [0, 31, 4096, 640.0, [640], [640, 512, 3], [640, "512"], -640])
+def test_a_bad_img_size(server: TritonServer, img_size: object) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"img_size is a number or \[width, height\]"):
+        create_model("BlazeFace", url=server.endpoints.grpc, img_size=img_size)
+
+
+def infer(
+    server: TritonServer, images: np.ndarray, threshold: float | None = None, img_size: np.ndarray | None = None
+) -> triton.InferResult:
     inputs = [triton.InferInput("image", list(images.shape), "BYTES")]
     inputs[0].set_data_from_numpy(images)
     if threshold is not None:
         inputs.append(triton.InferInput("threshold", [len(images), 1], "FP32"))
-        inputs[1].set_data_from_numpy(np.full((len(images), 1), threshold, np.float32))
+        inputs[-1].set_data_from_numpy(np.full((len(images), 1), threshold, np.float32))
+    if img_size is not None:
+        inputs.append(triton.InferInput("img_size", list(img_size.shape), "INT32"))
+        inputs[-1].set_data_from_numpy(img_size)
     with triton.InferenceServerClient(server.endpoints.grpc) as client:
         return client.infer("BlazeFace", inputs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,14 @@ import tritonclient.grpc as triton
 from PIL import Image
 from tritonface import DetectionResult, FaceDetector, create_model
 
-from serving.detectors import DETECTORS, get_detector
+from serving.repository import shipped_detectors
 from serving.server import TritonServer
 from tests.reference import InProcess
 
 
-@pytest.fixture(params=DETECTORS, scope="module")
+@pytest.fixture(params=shipped_detectors(), ids=lambda detector: detector.name, scope="module")
 def reference(request: pytest.FixtureRequest) -> InProcess:
-    return InProcess(get_detector(request.param))
+    return InProcess(request.param)
 
 
 @pytest.fixture
@@ -72,6 +73,29 @@ def test_files(detector: FaceDetector, reference: InProcess, variants: list[Path
 def test_thresholds(detector: FaceDetector, reference: InProcess, solvay: Path, threshold: float) -> None:
     (result,) = detector.predict(solvay, threshold=threshold)
     assert_same(rows(result), reference(solvay.read_bytes(), threshold))
+
+
+@pytest.mark.parametrize("img_size", [320, [640, 512], [96, 1024]])
+def test_img_size(
+    address: dict[str, str], reference: InProcess, variants: list[Path], img_size: int | list[int]
+) -> None:
+    width, height = [img_size] * 2 if isinstance(img_size, int) else img_size
+    with create_model(reference.detector.name, img_size=img_size, **address) as model:
+        for path, result in zip(variants, model.predict([str(path) for path in variants], batch_size=4)):
+            assert_same(rows(result), reference(path.read_bytes(), size_wh=(width, height)))
+
+
+def test_sizes_do_not_mix_in_a_batch(server: TritonServer, reference: InProcess, solvay: Path) -> None:
+    """Requests of several sizes at once, which the dynamic batchers must keep apart."""
+    name, sizes = reference.detector.name, [320, 640, 352, 480] * 4
+    with ThreadPoolExecutor(len(sizes)) as pool:
+
+        def detect(size: int) -> list[list[float]]:
+            with create_model(name, img_size=size, url=server.endpoints.grpc) as model:
+                return rows(next(model.predict(solvay)))
+
+        for size, served in zip(sizes, pool.map(detect, sizes)):
+            assert_same(served, reference(solvay.read_bytes(), size_wh=(size, size)))
 
 
 def test_arrays(detector: FaceDetector, reference: InProcess) -> None:

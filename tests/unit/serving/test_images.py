@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from serving import limits
-from serving.images import ImageError, decode_image, read_size_wh, resize
+from serving.images import ImageError, SizeError, check_network_size, decode_image, read_size_wh, resize
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
@@ -105,3 +105,14 @@ def test_resize_stretches(solvay: Path) -> None:
     assert image.shape == (600, 960, 3)
     assert resize(image, (640, 320), "cubic").shape == (320, 640, 3)
     assert resize(image, (960, 600), "cubic") is image
+
+
+@pytest.mark.parametrize(("size_wh", "multiple"), [((32, 2048), 1), ((33, 97), 1), ((640, 512), 32)])
+def test_network_sizes_within_the_limits(size_wh: tuple[int, int], multiple: int) -> None:
+    check_network_size(size_wh, multiple)
+
+
+@pytest.mark.parametrize(("size_wh", "multiple"), [((0, 640), 1), ((640, 31), 1), ((2049, 640), 1), ((640, 500), 32)])
+def test_network_sizes_beyond_the_limits(size_wh: tuple[int, int], multiple: int) -> None:
+    with pytest.raises(SizeError, match=r"sides from 32 to 2048 px"):
+        check_network_size(size_wh, multiple)

@@ -5,8 +5,8 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from serving.detectors import DETECTORS, get_detector
-from serving.repository import MODEL_REPOSITORY, build_entry, bytes_tensor
+from serving.detectors import get_detector
+from serving.repository import MODEL_REPOSITORY, build_entry, bytes_tensor, network_file, shipped_detectors
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -22,9 +22,8 @@ def test_an_empty_byte_string_as_a_tensor() -> None:
 
 
 def test_the_repository_is_what_the_builder_writes(tmp_path: Path) -> None:
-    for detector in DETECTORS.values():
-        network = MODEL_REPOSITORY / f"{detector.name}_detector" / "1" / "model.onnx"
-        build_entry(detector, network, tmp_path)
+    for detector in shipped_detectors():
+        build_entry(detector, network_file(detector), tmp_path)
     assert files(MODEL_REPOSITORY) == files(tmp_path)
 
 
