@@ -70,7 +70,8 @@ class PaddleXDetector(nn.Layer):
 def export_paddlex(network: nn.Layer, detector: Detector, folder: Path) -> None:
     """Write the three files; the folder is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    layer = PaddleXDetector(network, detector)
+    served = network.fused() if hasattr(network, "fused") else network  # as in the ONNX file
+    layer = PaddleXDetector(served, detector)
     layer.eval()
     inputs = [IMAGE, SCALE_YX, *([SIZE_HW] if detector.name in TAKES_NETWORK_SIZE else [])]
     paddle.jit.save(layer, str(folder / "inference"), input_spec=inputs)
