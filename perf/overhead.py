@@ -18,10 +18,11 @@ from pathlib import Path
 import onnxruntime
 from tritonface import FaceDetector, create_model
 
+from serving.configs import CPU, CPU_THREADS
 from serving.detections import Detections, select_detections
 from serving.detectors import DETECTORS, Detector, get_detector
 from serving.images import decode_image, limit_threads, resize
-from serving.repository import DETECTOR_INSTANCES, DETECTOR_THREADS, ROOT, network_file
+from serving.repository import ROOT, network_file
 from serving.server import Endpoints, TritonServer
 
 PHOTO = ROOT / "demo" / "photos" / "solvay_1927.jpg"
@@ -36,7 +37,7 @@ class InProcess:
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = DETECTOR_THREADS
+        options.intra_op_num_threads = int(CPU_THREADS)
         self.session = onnxruntime.InferenceSession(network_file(detector), options, providers=["CPUExecutionProvider"])
         limit_threads(1)
 
@@ -62,7 +63,7 @@ def measure(detector: Detector, model: FaceDetector, rounds: int) -> dict[str, f
     one_by_one = {"in-process": lambda: bare(encoded), "served": lambda: list(model.predict(PHOTO))}
     latencies_ms: dict[str, list[float]] = {name: [] for name in one_by_one}
     images_per_s: dict[str, list[float]] = {name: [] for name in one_by_one}
-    with ThreadPoolExecutor(DETECTOR_INSTANCES) as pool:
+    with ThreadPoolExecutor(CPU.detector_instances) as pool:
         saturated = {
             "in-process": lambda: list(pool.map(bare, [encoded] * IMAGES_PER_ROUND)),
             "served": lambda: list(model.predict([PHOTO] * IMAGES_PER_ROUND, batch_size=IN_FLIGHT)),

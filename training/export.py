@@ -50,6 +50,7 @@ def export_onnx(network: nn.Layer, detector: Detector, output: Path) -> None:
     Raises:
         training.paddle_to_onnx.ExportError: the conversion failed.
     """
+    network = network.fused() if hasattr(network, "fused") else network
     served = PictureDetector(network, detector)
     served.eval()
     picture = paddle.static.InputSpec([None, None, None, 3], "uint8", name=INPUT_NAME)

@@ -23,6 +23,7 @@ def create_model(
     *,
     img_size: int | Sequence[int] | None = None,
     threshold: float | None = None,
+    use_hpip: bool = False,
     url: str | None = None,
     protocol: str = "grpc",
     timeout_s: float = 30.0,
@@ -34,6 +35,7 @@ def create_model(
         img_size: size in pixels to which the network sees every image stretched: one number for a square, or
             [width, height]; the model's own (640) if None.
         threshold: faces with a score <= this are dropped; the model's own default (0.5) if None.
+        use_hpip: the high-performance variant of the model, whose boxes and scores differ slightly.
         url: host:port of the server; if None the environment variable TRITONFACE_URL, then 127.0.0.1:8001 for
             gRPC and 127.0.0.1:8000 for HTTP.
         protocol: "grpc" or "http".
@@ -47,18 +49,19 @@ def create_model(
     _check_threshold(threshold)
     transport = open_transport(url or os.environ.get("TRITONFACE_URL"), protocol, timeout_s)
     try:
-        served = transport.describe(model_name)
+        served_name = f"{model_name}_hpi" if use_hpip else model_name
+        served = transport.describe(served_name)
         if served is None:
             known = ", ".join(transport.detectors()) or "none at all"
             raise ModelNotFoundError(
-                f"the server at {transport.url} has no detector {model_name!r}; it has: {known}. A detector is served "
+                f"the server at {transport.url} has no detector {served_name!r}; it has: {known}. A detector is served "
                 "once it has weights: train it, or get the published ones with `make official-weights`"
             )
         size_wh = _check_img_size(img_size, served)
     except TritonFaceError:
         transport.close()
         raise
-    return FaceDetector(model_name, served.labels, transport, threshold, size_wh)
+    return FaceDetector(served_name, served.labels, transport, threshold, size_wh)
 
 
 class FaceDetector:
@@ -170,7 +173,7 @@ def _check_img_size(img_size: int | Sequence[int] | None, served: ServedModel) -
     """(width, height) in pixels, checked against what the served model takes."""
     if img_size is None:
         return None
-    sides = list(img_size) if isinstance(img_size, (list, tuple)) else [img_size, img_size]
+    sides: list[int] = list(img_size) if isinstance(img_size, (list, tuple)) else [img_size] * 2  # type: ignore[list-item]
     multiple, least, most = (served.img_size[key] for key in ("multiple", "min_px", "max_px"))
     if len(sides) != 2 or not all(
         isinstance(side, int) and least <= side <= most and side % multiple == 0 for side in sides

@@ -1,4 +1,4 @@
-"""Settings of a step, written by the repository builder into `config.pbtxt` and read back by the step."""
+"""Settings of a step, written by `serving.configs` into `config.pbtxt` and read back by the step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from typing import Any
 
 
 def read_parameters(model_config_json: str) -> dict[str, Any]:
-    """The `parameters` of a Triton model configuration; every value is JSON in a `string_value`."""
+    """The `parameters` of a Triton model configuration whose values are JSON."""
     parameters = json.loads(model_config_json)["parameters"]
     return {key: json.loads(value["string_value"]) for key, value in parameters.items()}

@@ -44,7 +44,7 @@ def test_losses_and_gradients(name: str, options: dict[str, str], variant: str) 
 
     losses["loss"].backward()
     norms = {
-        key: np.linalg.norm(parameter.grad.numpy().astype(np.float64))
+        key: parameter.grad.norm().item()
         for key, parameter in detector.named_parameters()
         if parameter.grad is not None
     }

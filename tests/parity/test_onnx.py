@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,55 +11,80 @@ import onnxruntime
 import paddle
 import pytest
 
-from serving.detectors import get_detector
+from serving.detectors import DETECTORS, Detector
 from serving.repository import ROOT, network_file, shipped_detectors
+from tests.parity.golden import rule
 from training.detectors import build_detector
 from training.export import export_onnx
-from training.weights import load_weights
+from training.weights import load_weights, set_weights
 
-SHIPPED = [detector.name for detector in shipped_detectors()]
-
-
-def network(name: str) -> paddle.nn.Layer:
-    layer = build_detector(name)
-    load_weights(layer, ROOT / "weights" / f"{name}.safetensors")
-    layer.eval()
-    return layer
+SIZES_HW = [(320, 320), (640, 640), (320, 480), (97, 131)]
 
 
-@pytest.mark.parametrize("size_hw", [(640, 640), (320, 480), (97, 131)])
+@dataclass
+class Exported:
+    """A detector in Paddle and as an ONNX file."""
+
+    facts: Detector
+    network: paddle.nn.Layer
+    file: Path
+
+
+@pytest.fixture(scope="module", params=DETECTORS.values(), ids=DETECTORS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The committed file where there are weights; otherwise a fresh export with the golden tests' weights."""
+    facts = request.param
+    network = build_detector(facts.name)
+    file = network_file(facts)
+    if facts in shipped_detectors():
+        load_weights(network, ROOT / "weights" / f"{facts.name}.safetensors")
+    else:
+        set_weights(network, rule.params({key: value.shape for key, value in network.state_dict().items()}))
+        file = tmp_path_factory.mktemp("onnx") / "model.onnx"
+        export_onnx(network, facts, file)
+    network.eval()
+    return Exported(facts, network, file)
+
+
+@pytest.mark.parametrize("size_hw", SIZES_HW)
 @pytest.mark.parametrize("batch", [1, 2, 3])
-@pytest.mark.parametrize("name", SHIPPED)
-def test_onnx_runtime_equals_paddle(name: str, batch: int, size_hw: tuple[int, int]) -> None:
-    facts = get_detector(name)
+def test_onnx_runtime_equals_paddle(exported: Exported, batch: int, size_hw: tuple[int, int]) -> None:
+    facts = exported.facts
+    if any(side % facts.size_multiple for side in size_hw):
+        pytest.skip(f"{facts.name} takes multiples of {facts.size_multiple}")
     pictures = np.random.default_rng(batch).integers(0, 256, (batch, *size_hw, 3), np.uint8)
     normalised = (pictures[..., ::-1] - np.float32(facts.mean_rgb)) / np.float32(facts.std_rgb)
     with paddle.no_grad():
-        boxes, scores = network(name)(paddle.to_tensor(normalised.transpose(0, 3, 1, 2)))
-    session = onnxruntime.InferenceSession(network_file(get_detector(name)), providers=["CPUExecutionProvider"])
+        boxes, scores = exported.network(paddle.to_tensor(normalised.transpose(0, 3, 1, 2)))
+    session = onnxruntime.InferenceSession(exported.file, providers=["CPUExecutionProvider"])
     onnx_boxes, onnx_scores = session.run(["boxes", "scores"], {"picture": pictures})
     np.testing.assert_allclose(onnx_boxes, boxes.numpy(), atol=0.01, rtol=0)
     np.testing.assert_allclose(onnx_scores, scores.numpy(), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_the_interface_is_named_and_dynamic(name: str) -> None:
-    graph = onnx.load(network_file(get_detector(name))).graph
+def test_anchors_are_those_of_the_table(exported: Exported) -> None:
+    facts = exported.facts
+    session = onnxruntime.InferenceSession(exported.file, providers=["CPUExecutionProvider"])
+    _, scores = session.run(["boxes", "scores"], {"picture": np.zeros((1, 640, 320, 3), np.uint8)})
+    cells = [(640 // stride) * (320 // stride) for stride in facts.strides]
+    assert scores.shape[1] == sum(count * anchors for count, anchors in zip(cells, facts.anchors_per_cell))
+
+
+def test_the_interface_is_named_and_dynamic(exported: Exported) -> None:
+    graph = onnx.load(exported.file).graph
     interface = {
         value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
         for value in [*graph.input, *graph.output]
     }
     assert interface == {"picture": ["N", "H", "W", 3], "boxes": ["N", "A", 4], "scores": ["N", "A"]}
     assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert not [node.op_type for node in graph.node if "NonMaxSuppression" in node.op_type]
+    assert not {"NonMaxSuppression", "BatchNormalization"} & {node.op_type for node in graph.node}
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_a_fresh_export_is_the_committed_file(name: str, tmp_path: Path) -> None:
-    export_onnx(network(name), get_detector(name), tmp_path / "model.onnx")
-    fresh, committed = onnx.load(tmp_path / "model.onnx"), onnx.load(network_file(get_detector(name)))
+def test_a_fresh_export_is_the_committed_file(exported: Exported, tmp_path: Path) -> None:
+    export_onnx(exported.network, exported.facts, tmp_path / "model.onnx")
+    fresh, committed = onnx.load(tmp_path / "model.onnx"), onnx.load(exported.file)
     assert [node.op_type for node in fresh.graph.node] == [node.op_type for node in committed.graph.node]
     for new, old in zip(fresh.graph.initializer, committed.graph.initializer):
-        np.testing.assert_allclose(
-            onnx.numpy_helper.to_array(new), onnx.numpy_helper.to_array(old), rtol=1e-5, atol=1e-7
-        )
+        new_values, old_values = onnx.numpy_helper.to_array(new), onnx.numpy_helper.to_array(old)
+        np.testing.assert_allclose(new_values, old_values, rtol=1e-5, atol=1e-7)

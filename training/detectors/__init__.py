@@ -8,10 +8,14 @@ from paddle import nn
 
 from serving.detectors import get_detector
 from training.detectors.blazeface import BlazeFace
+from training.detectors.picodet import PicoDet
+from training.detectors.ppyoloe import PPYOLOE
 
 BUILDERS: dict[str, Callable[[], nn.Layer]] = {
     "BlazeFace": BlazeFace,
     "BlazeFace-FPN-SSH": lambda: BlazeFace(fpn_ssh=True),
+    "PicoDet_LCNet_x2_5_face": PicoDet,
+    "PP-YOLOE_plus-S_face": PPYOLOE,
 }
 
 

@@ -8,13 +8,20 @@ from typing import Any
 import paddle
 
 from serving.detectors import get_detector
+from training.losses.picodet import PicoDetLoss
+from training.losses.ppyoloe import PPYOLOELoss
 from training.losses.ssd import SSDLoss
 from training.losses.targets import Targets
 
 Loss = Callable[[Any, Targets], dict[str, paddle.Tensor]]
 
 
-BUILDERS: dict[str, Callable[..., Loss]] = {"BlazeFace": SSDLoss, "BlazeFace-FPN-SSH": SSDLoss}
+BUILDERS: dict[str, Callable[..., Loss]] = {
+    "BlazeFace": SSDLoss,
+    "BlazeFace-FPN-SSH": SSDLoss,
+    "PicoDet_LCNet_x2_5_face": PicoDetLoss,
+    "PP-YOLOE_plus-S_face": PPYOLOELoss,
+}
 
 
 def build_loss(name: str, **options: Any) -> Loss:

@@ -41,10 +41,10 @@ def match_priors(priors_xyxy_px: paddle.Tensor, targets: Targets) -> paddle.Tens
     that overlaps it most, whatever that prior had. The very first prior stays background: padded boxes claim it.
     """
     ious = pairwise_iou(targets.boxes_xyxy_px, priors_xyxy_px)  # [N, G, A]
-    matched = paddle.where(ious.max(axis=1) >= MATCH_IOU, ious.argmax(axis=1), paddle.full([1], -1, "int64"))
+    matched = paddle.where(ious.amax(axis=1) >= MATCH_IOU, ious.argmax(axis=1), paddle.full([1], -1, "int64"))
     claims = F.one_hot(ious.argmax(axis=2), len(priors_xyxy_px))  # [N, G, A]
     ranks = paddle.arange(1, claims.shape[1] + 1, dtype=claims.dtype).unsqueeze(-1)
-    last_claim = (claims * ranks).max(axis=1).astype("int64") - 1  # [N, A], -1: unclaimed
+    last_claim = (claims * ranks).amax(axis=1).astype("int64") - 1  # [N, A], -1: unclaimed
     matched = paddle.where(last_claim >= 0, last_claim, matched)
     return paddle.concat([paddle.full_like(matched[:, :1], -1), matched[:, 1:]], axis=1)
 

@@ -1,0 +1,60 @@
+"""What the python-based network backends share: the tensors of a request through a network, image by image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+Run = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
+
+
+class NetworkBackend:
+    """Triton's interface of a python-based backend; a subclass says how to load a network.
+
+    One image after the other: on a CPU a batch is no faster, and its activations outgrow the caches.
+    """
+
+    default_file_name: str
+    run_errors: tuple[type[Exception], ...]
+
+    @staticmethod
+    def auto_complete_config(auto_complete_model_config: Any) -> Any:
+        """Nothing to add: the configurations of this repository are complete."""
+        return auto_complete_model_config
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Triton calls this once for each instance."""
+        config = json.loads(args["model_config"])
+        file_name = config.get("default_model_filename") or self.default_file_name
+        model_file = Path(args["model_repository"], args["model_version"], file_name)
+        if not model_file.is_file():
+            raise pb_utils.TritonModelException(
+                f"no file {file_name!r} in version {args['model_version']} of the model"
+            )
+        self.inputs = [item["name"] for item in config["input"]]
+        self.outputs = [item["name"] for item in config["output"]]
+        parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
+        self.run = self.load(model_file, parameters)
+
+    def load(self, model_file: Path, parameters: dict[str, str]) -> Run:
+        """A function from one image's inputs by name to its outputs in the order of `self.outputs`."""
+        raise NotImplementedError
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Triton calls this for every batch of requests."""
+        return [self._respond(request) for request in requests]
+
+    def _respond(self, request: Any) -> Any:
+        batch = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self.inputs}
+        count = len(next(iter(batch.values())))
+        try:
+            rows = [self.run({name: array[i : i + 1] for name, array in batch.items()}) for i in range(count)]
+        except self.run_errors as error:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error).splitlines()[0]))
+        columns = rows[0] if count == 1 else [np.concatenate(column) for column in zip(*rows)]
+        return pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(self.outputs, columns)])

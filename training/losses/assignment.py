@@ -1,0 +1,47 @@
+"""Which anchor learns which face: what both assigners of PP-YOLOE+ share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import paddle
+
+
+class Assignment(NamedTuple):
+    """The learning target of every anchor.
+
+    Attributes:
+        is_face: bool [N, A]; where False, the box means nothing and the score is 0.
+        boxes_xyxy_px: float32 [N, A, 4] in pixels of the network's input.
+        scores: float32 [N, A] in 0..1, what the predicted score should be.
+    """
+
+    is_face: paddle.Tensor
+    boxes_xyxy_px: paddle.Tensor
+    scores: paddle.Tensor
+
+
+def mark(indices: paddle.Tensor, length: int) -> paddle.Tensor:
+    """Bool [N, G, length], True at the `indices` [N, G, K] of each row."""
+    marks = paddle.zeros([*indices.shape[:2], length])
+    return paddle.put_along_axis(marks, indices, paddle.ones(indices.shape), axis=-1) > 0
+
+
+def one_face_per_anchor(candidates: paddle.Tensor, ious: paddle.Tensor) -> paddle.Tensor:
+    """Give an anchor claimed by several faces to the face of highest IoU, whether that claimed it or not.
+
+    Args:
+        candidates: bool [N, G, A], the anchors that each face claims.
+        ious: float32 [N, G, A].
+    """
+    faces = candidates.shape[1]
+    best = ious.argmax(axis=1, keepdim=True) == paddle.arange(faces).reshape([1, faces, 1])
+    several = candidates.astype("int32").sum(axis=1, keepdim=True) > 1  # [N, 1, A]
+    return paddle.where(several, best, candidates)
+
+
+def boxes_of(assigned: paddle.Tensor, boxes_xyxy_px: paddle.Tensor) -> paddle.Tensor:
+    """The face of every anchor, [N, A, 4], from bool [N, G, A] and the faces [N, G, 4]; any face where it has none."""
+    images, faces, anchors = assigned.shape
+    index = assigned.astype("int32").argmax(axis=1) + paddle.arange(images).unsqueeze(1) * faces  # [N, A]
+    return paddle.gather(boxes_xyxy_px.reshape([-1, 4]), index.flatten()).reshape([images, anchors, 4])
