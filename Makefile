@@ -14,8 +14,9 @@ GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
 MODEL_REPOSITORY ?= model_repository
 DETECTOR ?= BlazeFace
+WEIGHTS ?= weights/$(DETECTOR).safetensors
 
-.PHONY: help setup setup-training setup-dev demo serve test lint format bench export repository lock clean
+.PHONY: help setup setup-training setup-dev demo serve test lint format bench export official-weights repository lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +44,11 @@ format: setup-dev ## Apply the style
 bench: setup ## Compare the served path with the same work in one process
 	@$(BIN)/python -m perf.overhead
 
-export: setup-training ## Export weights/DETECTOR.safetensors to the model repository (DETECTOR=BlazeFace)
-	@$(BIN)/python -m training.export $(DETECTOR)
+export: setup-training ## Export WEIGHTS (weights/DETECTOR.safetensors) to the model repository (DETECTOR=BlazeFace)
+	@$(BIN)/python -m training.export $(DETECTOR) --weights $(WEIGHTS)
+
+official-weights: setup-training ## Download PaddleX's official weights into weights/official/ (needs the internet)
+	@$(BIN)/python -m training.official_weights
 
 repository: setup ## Write model_repository/ from the table of detector facts
 	@$(BIN)/python -m serving.repository

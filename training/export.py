@@ -1,11 +1,12 @@
-"""Weights to an ONNX network that takes uint8 pictures, as the server's detector step runs it.
+"""Weights to an ONNX network that takes uint8 pictures, as the server's detector step runs it; or to PaddleX's files.
 
-python -m training.export [--weights FILE] [--output FILE] DETECTOR
+python -m training.export [--weights FILE] [--output FILE | --paddlex FOLDER] DETECTOR
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from paddle import nn
 from serving.detectors import DETECTORS, Detector, get_detector
 from serving.repository import ROOT, network_file
 from training.detectors import build_detector
-from training.paddle_to_onnx import convert
-from training.weights import load_weights
+from training.paddle_to_onnx import ExportError, convert
+from training.paddlex_folder import export_paddlex
+from training.weights import WeightsError, load_weights
 
 INPUT_NAME, OUTPUT_NAMES = "picture", ("boxes", "scores")
 DYNAMIC_AXES = {"picture": "NHW", "boxes": "NA", "scores": "NA"}
@@ -86,14 +88,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__.splitlines()[0])
     parser.add_argument("detector", choices=DETECTORS)
     parser.add_argument("--weights", type=Path, help="default: weights/DETECTOR.safetensors")
-    parser.add_argument("--output", type=Path, help="default: the model repository's file")
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument("--output", type=Path, help="default: the model repository's file")
+    target.add_argument("--paddlex", type=Path, metavar="FOLDER", help="write what PaddleX loads from model_dir")
     arguments = parser.parse_args()
     name = arguments.detector
     output = arguments.output or network_file(get_detector(name))
     network = build_detector(name)
-    load_weights(network, arguments.weights or ROOT / "weights" / f"{name}.safetensors")
-    export_onnx(network, get_detector(name), output)
-    print(output)
+    try:
+        load_weights(network, arguments.weights or ROOT / "weights" / f"{name}.safetensors")
+        if arguments.paddlex:
+            export_paddlex(network, get_detector(name), arguments.paddlex)
+        else:
+            export_onnx(network, get_detector(name), output)
+    except (WeightsError, ExportError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(arguments.paddlex or output)
 
 
 if __name__ == "__main__":

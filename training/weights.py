@@ -18,7 +18,7 @@ def load_weights(detector: nn.Layer, path: Path) -> None:
     """Fill a detector from a safetensors file; the names and shapes must be exactly its own.
 
     Raises:
-        WeightsError: naming the first missing, unexpected and mis-shaped tensors.
+        WeightsError: naming the first missing, unexpected, mis-shaped and mis-typed tensors.
     """
     try:
         tensors = load_file(path)
@@ -37,6 +37,11 @@ def set_weights(detector: nn.Layer, tensors: dict[str, np.ndarray]) -> None:
             f"{name} {tensors[name].shape} instead of {shape}"
             for name, shape in wanted.items()
             if name in tensors and tensors[name].shape != shape
+        ],
+        "mis-typed": [
+            f"{name} {tensors[name].dtype} instead of float32"
+            for name in wanted
+            if name in tensors and tensors[name].dtype != np.float32
         ],
     }
     if any(problems.values()):

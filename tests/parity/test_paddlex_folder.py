@@ -1,0 +1,81 @@
+"""The folder for PaddleX, run by plain Paddle, against the served pipeline; `check_paddlex.py` asks PaddleX itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import paddle
+import pytest
+
+from serving.detectors import Detector, get_detector
+from serving.repository import ROOT
+from tests.parity.golden import rule
+from tests.reference import InProcess, nms_one_by_one
+from training.detectors import BUILDERS, build_detector
+from training.paddlex_folder import TAKES_NETWORK_SIZE, export_paddlex
+from training.weights import load_weights, set_weights
+
+SHIPPED = [name for name in BUILDERS if (ROOT / "weights" / f"{name}.safetensors").is_file()]
+
+
+def run(folder: Path, facts: Detector, images: np.ndarray, scale_yx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows [M, 6] and counts [N], fed as PaddleX feeds its detectors."""
+    size_hw = np.tile(np.float32(images.shape[2:]), (len(images), 1))
+    inputs = [images, scale_yx, *([size_hw] if facts.name in TAKES_NETWORK_SIZE else [])]
+    rows, counts = paddle.jit.load(str(folder / "inference"))(*map(paddle.to_tensor, inputs))
+    return rows.numpy(), counts.numpy()
+
+
+@pytest.mark.parametrize("photo", ["solvay_1927.jpg", "astronaut.jpg"])
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_boxes_of_a_photo_are_those_of_the_served_pipeline(name: str, photo: str, tmp_path: Path) -> None:
+    facts, network = get_detector(name), build_detector(name)
+    load_weights(network, ROOT / "weights" / f"{name}.safetensors")
+    export_paddlex(network, facts, tmp_path)
+    encoded = (ROOT / "demo" / "photos" / photo).read_bytes()
+    rgb = cv2.cvtColor(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    height, width = rgb.shape[:2]
+    picture = cv2.resize(rgb, facts.input_size_wh, interpolation=cv2.INTER_CUBIC)
+    image = ((picture - np.float32(facts.mean_rgb)) / np.float32(facts.std_rgb)).transpose(2, 0, 1)[None]
+    scale_yx = np.float32([[picture.shape[0] / height, picture.shape[1] / width]])
+    rows, counts = run(tmp_path, facts, image, scale_yx)
+    assert counts.tolist() == [len(rows)]
+    assert not rows[:, 0].any()
+    found = rows[rows[:, 1] > 0.5, 1:]
+    found[:, 1:] = found[:, 1:].clip(0, [width, height, width, height])
+    expected = np.array(InProcess(facts)(encoded))
+    assert len(expected)
+    np.testing.assert_allclose(found[:, 1:], expected[:, 1:], atol=0.01, rtol=0)
+    np.testing.assert_allclose(found[:, 0], expected[:, 0], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_batch_is_the_network_scaled_and_suppressed(name: str, tmp_path: Path) -> None:
+    facts, network = get_detector(name), build_detector(name)
+    set_weights(network, rule.params({key: value.shape for key, value in network.state_dict().items()}))
+    export_paddlex(network, facts, tmp_path)
+    images = rule.images(name, 64, 96)
+    scale_yx = np.tile(np.float32([[0.5, 2]]), (len(images), 1))  # powers of two: scaling adds no rounding
+    rows, counts = run(tmp_path, facts, images, scale_yx)
+    network.eval()
+    with paddle.no_grad():
+        boxes, scores = (output.numpy() for output in network(paddle.to_tensor(images)))
+    boxes = boxes / np.float32([2, 0.5, 2, 0.5])
+    kept = [nms_one_by_one(*pair, facts.nms) for pair in zip(boxes, scores)]
+    assert all(kept)
+    assert counts.tolist() == [len(indices) for indices in kept]
+    expected = [np.column_stack([s[indices], b[indices]]) for b, s, indices in zip(boxes, scores, kept)]
+    np.testing.assert_allclose(rows[:, 1:], np.concatenate(expected), atol=0.01, rtol=1e-5)
+
+
+def test_no_face_gives_no_row(tmp_path: Path) -> None:
+    facts, network = get_detector("BlazeFace"), build_detector("BlazeFace")
+    load_weights(network, ROOT / "weights" / "BlazeFace.safetensors")
+    network.blaze_head.scores0.bias.set_value(np.tile(np.float32([-99, 99]), 2))
+    network.blaze_head.scores1.bias.set_value(np.tile(np.float32([-99, 99]), 6))
+    export_paddlex(network, facts, tmp_path)
+    rows, counts = run(tmp_path, facts, np.zeros((2, 3, 64, 64), np.float32), np.ones((2, 2), np.float32))
+    assert rows.shape == (0, 6)
+    assert counts.tolist() == [0, 0]
