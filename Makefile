@@ -15,7 +15,7 @@ METRICS_PORT ?= 8002
 MODEL_REPOSITORY ?= model_repository
 DETECTOR ?= BlazeFace
 
-.PHONY: help setup setup-training setup-dev demo serve test lint format bench export repository lock clean
+.PHONY: help setup setup-training setup-dev demo serve test lint format bench export repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ export: setup-training ## Export weights/DETECTOR.safetensors to the model repos
 
 repository: setup ## Write model_repository/ from the table of detector facts
 	@$(BIN)/python -m serving.repository
+
+tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)
+	@$(PYTHON) -m serving.tensorrt build --model-repository $(MODEL_REPOSITORY)
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
 	@for name in serving training dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \

@@ -3,8 +3,8 @@
 python -m serving.tensorrt build [--detector NAME ...] [--model-repository DIR]    (in NVIDIA's container)
 python -m serving.tensorrt check [--detector NAME ...] [--model-repository DIR]
 
-An engine runs on one kind of GPU and one version of TensorRT only, so its file name carries both. Only the standard
-library is needed, for the container has little more.
+An engine runs on one kind of GPU and one version of TensorRT, so its file name carries both. The standard library is
+enough here: the container has little more.
 """
 
 from __future__ import annotations
@@ -41,12 +41,7 @@ class TensorRTError(RuntimeError):
 
 
 class Target(NamedTuple):
-    """What an engine is built for.
-
-    Attributes:
-        gpu: its name with everything but letters and digits replaced by dashes.
-        tensorrt: version of the library, "10.4.0".
-    """
+    """What an engine is built for: a GPU, dashes for all but letters and digits, and a TensorRT, "10.4.0"."""
 
     gpu: str
     tensorrt: str
@@ -58,15 +53,10 @@ def engine_name(gpu_name: str, tensorrt_version: str) -> str:
 
 
 def engine_target(file_name: str) -> Target:
-    """What an engine was built for, read from its file name.
-
-    Raises:
-        TensorRTError: the name does not say.
-    """
+    """What an engine was built for, read from its file name; TensorRTError if that does not say."""
     match = re.fullmatch(r"model\.([A-Za-z0-9-]+)\.trt-(\d+\.\d+\.\d+)\.plan", file_name)
     if match is None:
-        pattern = engine_name("GPU", "1.2.3")
-        raise TensorRTError(f"{file_name} is not named like {pattern}, so nobody knows what it was built for; {REBUILD}")
+        raise TensorRTError(f"{file_name} does not say which GPU and TensorRT it was built for; {REBUILD}")
     return Target(*match.groups())
 
 
@@ -121,7 +111,7 @@ def build_command(detector: Detector, onnx_file: Path, engine_file: Path, timing
 
 
 def find_trtexec() -> Path:
-    """TensorRTError unless trtexec is in PATH or where the containers have it."""
+    """The program that builds engines, in PATH or where the containers have it; TensorRTError if in neither."""
     found = shutil.which("trtexec") or shutil.which(TRTEXEC)
     if found is None:
         raise TensorRTError(f"there is no trtexec in PATH or at {TRTEXEC}; run this in {CONTAINER}")
@@ -129,36 +119,28 @@ def find_trtexec() -> Path:
 
 
 def find_gpu() -> str:
-    """Name of this machine's GPU, or of those in CUDA_VISIBLE_DEVICES.
-
-    Raises:
-        TensorRTError: there is none, or several kinds.
-    """
+    """Name of the GPU, or of those in CUDA_VISIBLE_DEVICES; TensorRTError if there is none or several kinds."""
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
         command.append(f"--id={visible}")
     try:
         run = subprocess.run(command, capture_output=True, text=True)
+        said, failed = (run.stdout + run.stderr).strip(), run.returncode != 0
     except OSError:
+        said, failed = "there is no nvidia-smi", True
+    if failed or not said:
         raise TensorRTError(
-            "there is no NVIDIA GPU here (no nvidia-smi); engines are built on the GPU that will run them: "
-            "start the container with `--gpus all` on that machine"
-        ) from None
-    names = sorted({line.strip() for line in run.stdout.splitlines() if line.strip()})
-    if run.returncode or not names:
-        said = (run.stdout + run.stderr).strip() or "nothing"
-        raise TensorRTError(f"nvidia-smi finds no GPU (it says: {said}); start the container with `--gpus all`")
+            f"no NVIDIA GPU is found ({' '.join(said.split()) or 'nvidia-smi lists none'}); engines are built on the "
+            "GPU that will run them: start the container there, with `--gpus all`"
+        )
+    names = sorted(set(said.splitlines()))
     if len(names) > 1:
-        raise TensorRTError(f"this machine has GPUs of several kinds ({', '.join(names)}); choose by CUDA_VISIBLE_DEVICES")
+        raise TensorRTError(f"the GPUs are of several kinds ({', '.join(names)}); choose with CUDA_VISIBLE_DEVICES=0")
     return names[0]
 
 
 def find_tensorrt() -> str:
-    """Version of the TensorRT library that trtexec and Triton load, "10.4.0".
-
-    Raises:
-        TensorRTError: there is none, or it cannot build these engines.
-    """
+    """Version of the library that trtexec and Triton load, "10.4.0"; TensorRTError unless its major version is 10."""
     for major in (TENSORRT_MAJOR, TENSORRT_MAJOR + 1, 8):
         try:
             library = ctypes.CDLL(f"libnvinfer.so.{major}")
@@ -179,17 +161,14 @@ def tensorrt_version(number: int) -> str:
 
 
 def build(detector: Detector, repository: Path) -> Path:
-    """Build the engine into the repository and name it in the detector's `configs/gpu.pbtxt`; its path.
-
-    Raises:
-        TensorRTError: something is missing, or trtexec failed.
-    """
+    """Build the engine and name it in the detector's `configs/gpu.pbtxt`; TensorRTError, and no engine, if it fails."""
     trtexec, gpu, version = find_trtexec(), find_gpu(), find_tensorrt()
-    onnx_file = repository / f"{detector.name}_detector" / "1" / "model.onnx"
-    config_file = _config_file(detector, repository)
+    onnx_file, config_file = _onnx_file(detector, repository), _config_file(detector, repository)
     for needed in (onnx_file, config_file):
         if not needed.is_file():
             raise TensorRTError(f"there is no {needed}; `make repository` and `make export` write it")
+    if DECODING.encode() not in onnx_file.read_bytes():
+        raise TensorRTError(f"no layer of {onnx_file} is named {DECODING}..., to stay FP32; `make export` names them")
     engine = config_file.parent.parent / "1" / engine_name(gpu, version)
     logs = repository.resolve().parent / "build" / "tensorrt"
     for folder in (engine.parent, logs):
@@ -233,6 +212,10 @@ def check(detector: Detector, repository: Path) -> Path:
     return engine
 
 
+def _onnx_file(detector: Detector, repository: Path) -> Path:
+    return repository / f"{detector.name}_detector" / "1" / "model.onnx"
+
+
 def _config_file(detector: Detector, repository: Path) -> Path:
     return repository / f"{detector.name}_hpi_detector" / "configs" / "gpu.pbtxt"
 
@@ -249,12 +232,14 @@ def main() -> None:
     parser.add_argument("--model-repository", type=Path, default=ROOT / "model_repository")
     arguments = parser.parse_args()
     repository = arguments.model_repository
-    networks = [name for name in DETECTORS if (repository / f"{name}_detector" / "1" / "model.onnx").is_file()]
+    chosen = [get_detector(name) for name in arguments.detector or DETECTORS]
+    if not arguments.detector:
+        chosen = [detector for detector in chosen if _onnx_file(detector, repository).is_file()]
     try:
-        if not (names := arguments.detector or networks):
+        if not chosen:
             raise TensorRTError(f"there is no network in {repository}; `make repository` and `make export` write it")
-        for name in names:
-            print((build if arguments.action == "build" else check)(get_detector(name), repository), flush=True)
+        for detector in chosen:
+            print((build if arguments.action == "build" else check)(detector, repository), flush=True)
     except TensorRTError as error:
         sys.exit(f"error: {error}")
 

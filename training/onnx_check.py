@@ -33,20 +33,20 @@ ON_FLOATS = """
     NonMaxSuppression NonZero PRelu ParametricSoftplus Pow QuantizeLinear RNN RandomNormal RandomNormalLike
     RandomUniform RandomUniformLike Reciprocal Resize RoiAlign Round ScaledTanh Selu Sigmoid Sin Sinh Softmax Softplus
     Softsign Sqrt Tan Tanh ThresholdedRelu Upsample
-""".split()
+"""
 ON_NUMBERS = """
     Abs Add ArgMax ArgMin DepthToSpace Div Equal Gelu Greater GreaterOrEqual IsNaN Less LessOrEqual Max Mean Min Mod Mul
     Neg Pad Range ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
     ReduceSumSquare Relu Scatter ScatterElements ScatterND Shrink Sign SpaceToDepth Sub Sum TopK
-""".split()
+"""
 ON_VALUES = """
     Concat Constant ConstantOfShape Expand EyeLike Flatten Gather GatherElements GatherND Identity OneHot Reshape
     ReverseSequence Shape Size Slice Split Squeeze Tile Transpose Trilu Unsqueeze Where
-""".split()
+"""
 SUPPORTED: dict[str, frozenset[int]] = {
-    **dict.fromkeys(ON_FLOATS, FLOATS),
-    **dict.fromkeys(ON_NUMBERS, NUMBERS),
-    **dict.fromkeys(ON_VALUES, VALUES),
+    **dict.fromkeys(ON_FLOATS.split(), FLOATS),
+    **dict.fromkeys(ON_NUMBERS.split(), NUMBERS),
+    **dict.fromkeys(ON_VALUES.split(), VALUES),
     **dict.fromkeys(["And", "Not", "Or", "Xor"], frozenset({TensorProto.BOOL})),
     **dict.fromkeys(["Cast", "CastLike"], VALUES | {TensorProto.UINT8}),
     "DequantizeLinear": frozenset({TensorProto.INT8}),
@@ -54,11 +54,11 @@ SUPPORTED: dict[str, frozenset[int]] = {
 """Operators TensorRT has and the types it takes for their data."""
 
 CONTROL_FLOW = ("If", "Loop", "Scan")
-ARITHMETIC = {*ON_FLOATS, *ON_NUMBERS, "Cast"} - {"ArgMax", "ArgMin", "TopK"}
+ARITHMETIC = {*ON_FLOATS.split(), *ON_NUMBERS.split(), "Cast"} - {"ArgMax", "ArgMin", "TopK"}
 DATA_INPUT = {"Where": 1}  # for the others it is the first
 
 CONSTANT_INPUTS = {"Slice": 3, "Squeeze": 1, "Unsqueeze": 1, "Pad": 3, "CumSum": 1} | {
-    name: 1 for name in ON_NUMBERS if name.startswith("Reduce")
+    name: 1 for name in ON_NUMBERS.split() if name.startswith("Reduce")
 }
 """The input `axes` or `axis`, which must be an initializer."""
 
@@ -96,7 +96,7 @@ POOLS = ("MaxPool", "AveragePool", "LpPool")
 
 
 def tensorrt_problems(model: onnx.ModelProto) -> list[str]:
-    """One line for each thing that TensorRT 10 would refuse, naming the node and what to change; none if all is well."""
+    """One line for each thing that TensorRT 10 would refuse, with the node's name; none if all is well."""
     return list(_problems(onnx.shape_inference.infer_shapes(model, check_type=True, data_prop=True)))
 
 
@@ -161,7 +161,9 @@ def _type_problems(
 
 def _input_problems(node: onnx.NodeProto, where: str, constants: set[str], from_shapes: set[str]) -> Iterator[str]:
     index = CONSTANT_INPUTS.get(node.op_type, len(node.input))
-    yield from (f"{where}: {name!r} must be an initializer" for name in node.input[index:][:1] if name not in {*constants, ""})
+    yield from (
+        f"{where}: {name!r} must be an initializer" for name in node.input[index:][:1] if name not in {*constants, ""}
+    )
     for index in SHAPE_INPUTS.get(node.op_type, ()):
         for name in node.input[index:][:1]:
             if name and name not in from_shapes:
@@ -173,7 +175,8 @@ def _attribute_problems(node: onnx.NodeProto, where: str, tensors: dict[str, onn
     values = {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
     for name, (default, accepted) in ATTRIBUTES.get(node.op_type, {}).items():
         if values.get(name, default) not in accepted:
-            yield f"{where}: {name}={values[name]} is not supported, only {', '.join(map(str, sorted(accepted, key=str)))}"
+            known = ", ".join(sorted(map(str, accepted)))
+            yield f"{where}: {name}={values[name]} is not supported, only {known}"
     if node.op_type in POOLS:
         if len(values["kernel_shape"]) not in (2, 3):
             yield f"{where}: TensorRT pools in 2 or 3 dimensions, not {len(values['kernel_shape'])}"
