@@ -16,7 +16,7 @@ MODEL_REPOSITORY ?= model_repository
 DETECTOR ?= BlazeFace
 WEIGHTS ?= weights/$(DETECTOR).safetensors
 
-.PHONY: help setup setup-training setup-dev demo serve test lint format bench export official-weights repository lock clean
+.PHONY: help setup setup-training setup-dev demo serve test lint format bench export official-weights repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,12 +46,16 @@ bench: setup ## Compare the served path with the same work in one process
 
 export: setup-training ## Export WEIGHTS (weights/DETECTOR.safetensors) to the model repository (DETECTOR=BlazeFace)
 	@$(BIN)/python -m training.export $(DETECTOR) --weights $(WEIGHTS)
+	@$(BIN)/python -m serving.repository $(DETECTOR)
 
 official-weights: setup-training ## Download PaddleX's official weights into weights/official/ (needs the internet)
 	@$(BIN)/python -m training.official_weights
 
 repository: setup ## Write model_repository/ from the table of detector facts
 	@$(BIN)/python -m serving.repository
+
+tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)
+	@$(PYTHON) -m serving.tensorrt build --model-repository $(MODEL_REPOSITORY)
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
 	@for name in serving training dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \

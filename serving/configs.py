@@ -11,6 +11,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from serving.detectors import Detector
 from serving.limits import MAX_BATCH_SIZE, MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
+from serving.tensorrt import NOT_BUILT, PROFILE
 
 Tensor = tuple[str, int, list[int]]
 
@@ -50,7 +51,7 @@ class Device:
 
 # On a CPU merging requests gains nothing and leaves the other instance idle, hence batches of one.
 CPU = Device(2, 2, 1, (1,), pb.ModelInstanceGroup.KIND_CPU)
-GPU = Device(4, 1, 2, (8, 16, 32), pb.ModelInstanceGroup.KIND_GPU)
+GPU = Device(4, 1, 2, PROFILE[1:], pb.ModelInstanceGroup.KIND_GPU)
 CPU_THREADS = "1"
 """Threads of one copy of the network on a CPU."""
 
@@ -148,6 +149,7 @@ def tensorrt_config(detector: Detector) -> pb.ModelConfig:
     config = _network_config(detector, f"{detector.name}_hpi_detector", "tensorrt", GPU, {})
     width, height = detector.input_size_wh
     config.input[0].dims[:] = [height, width, 3]
+    config.default_model_filename = NOT_BUILT
     return config
 
 

@@ -1,6 +1,6 @@
-"""Weights to an ONNX network that takes uint8 pictures, as the server's detector step runs it; or to PaddleX's files.
+"""Weights to an ONNX network that takes uint8 pictures, as the server's detector step runs it.
 
-python -m training.export [--weights FILE] [--output FILE | --paddlex FOLDER] DETECTOR
+python -m training.export [--weights FILE] [--output FILE | --folder FOLDER] DETECTOR
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from paddle import nn
 
 from serving.detectors import DETECTORS, Detector, get_detector
 from serving.repository import ROOT, network_file
+from serving.tensorrt import DECODING
 from training.detectors import build_detector
+from training.onnx_check import FLOATS
 from training.paddle_to_onnx import ExportError, convert
 from training.paddlex_folder import export_paddlex
 from training.weights import WeightsError, load_weights
@@ -28,7 +30,7 @@ DYNAMIC_AXES = {"picture": "NHW", "boxes": "NA", "scores": "NA"}
 class PictureDetector(nn.Layer):
     """A detector behind its own normalisation: uint8 [N, H, W, 3] BGR in, boxes and scores out.
 
-    Layout and colour order change while the values are still bytes, a quarter of the memory traffic of float32.
+    The cast to float comes first, because TensorRT has uint8 for inputs only and computes nothing on it.
     """
 
     def __init__(self, network: nn.Layer, detector: Detector) -> None:
@@ -39,8 +41,8 @@ class PictureDetector(nn.Layer):
         self.register_buffer("scale", 1 / _per_channel(detector.std_rgb), persistable=False)
 
     def forward(self, picture: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-        planes = picture.transpose([0, 3, 1, 2])  # uint8 [N, 3, H, W] BGR
-        rgb = paddle.gather(planes, self.bgr_to_rgb, axis=1).astype("float32")
+        planes = picture.astype("float32").transpose([0, 3, 1, 2])  # [N, 3, H, W] BGR
+        rgb = paddle.gather(planes, self.bgr_to_rgb, axis=1)
         return self.network((rgb - self.mean) * self.scale)
 
 
@@ -60,9 +62,28 @@ def export_onnx(network: nn.Layer, detector: Detector, output: Path) -> None:
         convert(folder / "inference.json", folder / "inference.pdiparams", folder / "model.onnx")
         model = onnx.load(folder / "model.onnx")
     _name_interface(model.graph, detector.name)
+    for node in decoding_nodes(model):
+        node.name = DECODING + node.name
     onnx.checker.check_model(model, full_check=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, output)
+
+
+def decoding_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The nodes that compute floats behind the last convolutions: box decoding, its grid of cells, and scores.
+
+    Engines in FP16 keep them in FP32 and know them by their names, which `export_onnx` begins with `DECODING`.
+    """
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    floats = {v.name for v in (*inferred.value_info, *inferred.output) if v.type.tensor_type.elem_type in FLOATS}
+    makers = {output: node for node in model.graph.node for output in node.output}
+    pending, seen = [*OUTPUT_NAMES], set()
+    while pending:
+        name = pending.pop()
+        if name in makers and name not in seen and makers[name].op_type not in ("Conv", "Shape"):
+            seen.add(name)
+            pending += makers[name].input
+    return [node for node in model.graph.node if node.op_type != "Cast" and seen & floats & {*node.output}]
 
 
 def _name_interface(graph: onnx.GraphProto, name: str) -> None:
@@ -90,20 +111,20 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="default: weights/DETECTOR.safetensors")
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--output", type=Path, help="default: the model repository's file")
-    target.add_argument("--paddlex", type=Path, metavar="FOLDER", help="write what PaddleX loads from model_dir")
+    target.add_argument("--folder", type=Path, help="write model.onnx, for publishing, and what PaddleX loads")
     arguments = parser.parse_args()
     name = arguments.detector
     output = arguments.output or network_file(get_detector(name))
     network = build_detector(name)
     try:
         load_weights(network, arguments.weights or ROOT / "weights" / f"{name}.safetensors")
-        if arguments.paddlex:
-            export_paddlex(network, get_detector(name), arguments.paddlex)
-        else:
-            export_onnx(network, get_detector(name), output)
+        if arguments.folder:
+            export_paddlex(network, get_detector(name), arguments.folder)
+            output = arguments.folder / "model.onnx"
+        export_onnx(network, get_detector(name), output)
     except (WeightsError, ExportError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(arguments.paddlex or output)
+    print(arguments.folder or output)
 
 
 if __name__ == "__main__":

@@ -98,12 +98,12 @@ def test_a_hostile_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_export_reports_bad_weights_in_one_line(tmp_path: Path) -> None:
-    outcome = run("training.export", "BlazeFace", "--weights", tmp_path / "none", "--paddlex", tmp_path / "folder")
+    outcome = run("training.export", "BlazeFace", "--weights", tmp_path / "none", "--folder", tmp_path / "folder")
     assert_one_line(outcome, f"cannot read weights from {tmp_path / 'none'}")
     assert not (tmp_path / "folder").exists()
 
 
 def test_export_writes_the_folder_for_paddlex(tmp_path: Path) -> None:
-    outcome = run("training.export", "BlazeFace", "--paddlex", tmp_path / "folder")
+    outcome = run("training.export", "BlazeFace", "--folder", tmp_path / "folder")
     assert (outcome.returncode, outcome.stdout) == (0, f"{tmp_path / 'folder'}\n")
     assert names(tmp_path / "folder") == ["inference.json", "inference.pdiparams", "inference.yml"]
