@@ -28,7 +28,7 @@ from serving.tensorrt import (
     use_engine,
 )
 
-GPU, VERSION = "NVIDIA A100-SXM4-40GB", "10.4.0"
+GPU_NAME, VERSION = "NVIDIA A100-SXM4-40GB", "10.4.0"
 ENGINE = "model.NVIDIA-A100-SXM4-40GB.trt-10.4.0.plan"
 TRTEXEC = """#!/bin/sh
 echo "$@" > "$(dirname "$0")/arguments"
@@ -55,7 +55,7 @@ def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     programs = tmp_path / "programs"
     programs.mkdir()
     program(programs / "trtexec", TRTEXEC)
-    program(programs / "nvidia-smi", f"#!/bin/sh\necho '{GPU}'\n")
+    program(programs / "nvidia-smi", f"#!/bin/sh\necho '{GPU_NAME}'\n")
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(tensorrt, "find_tensorrt", lambda: VERSION)
@@ -141,7 +141,7 @@ def test_no_gpu_or_too_many(container: Path, answer: str, message: str) -> None:
 
 
 def test_the_visible_gpu(container: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_gpu() == GPU
+    assert find_gpu() == GPU_NAME
     program(container / "nvidia-smi", '#!/bin/sh\ncase "$*" in *--id=1) echo B ;; *) echo A; echo B ;; esac\n')
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert find_gpu() == "B"
@@ -157,7 +157,7 @@ def test_where_the_container_has_trtexec(container: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("gpu", "name"),
     [
-        (GPU, ENGINE),
+        (GPU_NAME, ENGINE),
         ("NVIDIA H100 80GB HBM3", "model.NVIDIA-H100-80GB-HBM3.trt-10.4.0.plan"),
         ("Quadro RTX 6000/8000", "model.Quadro-RTX-6000-8000.trt-10.4.0.plan"),
     ],
@@ -174,7 +174,7 @@ def test_names_that_do_not_say(name: str) -> None:
         engine_target(name)
 
 
-@pytest.mark.parametrize(("gpu", "version"), [("NVIDIA L4", VERSION), (GPU, "10.5.0"), (GPU, "10.4.1")])
+@pytest.mark.parametrize(("gpu", "version"), [("NVIDIA L4", VERSION), (GPU_NAME, "10.5.0"), (GPU_NAME, "10.4.1")])
 def test_an_engine_from_elsewhere_is_refused(gpu: str, version: str) -> None:
     with pytest.raises(TensorRTError) as refusal:
         check_engine(ENGINE, gpu, version)

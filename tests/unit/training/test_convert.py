@@ -106,4 +106,4 @@ def test_export_reports_bad_weights_in_one_line(tmp_path: Path) -> None:
 def test_export_writes_the_folder_for_paddlex(tmp_path: Path) -> None:
     outcome = run("training.export", "BlazeFace", "--folder", tmp_path / "folder")
     assert (outcome.returncode, outcome.stdout) == (0, f"{tmp_path / 'folder'}\n")
-    assert names(tmp_path / "folder") == ["inference.json", "inference.pdiparams", "inference.yml"]
+    assert names(tmp_path / "folder") == ["inference.json", "inference.pdiparams", "inference.yml", "model.onnx"]
