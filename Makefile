@@ -16,7 +16,7 @@ MODEL_REPOSITORY ?= model_repository
 DETECTOR ?= BlazeFace
 WEIGHTS ?= weights/$(DETECTOR).safetensors
 
-.PHONY: help setup setup-training setup-dev demo serve test lint format bench export official-weights repository tensorrt lock clean
+.PHONY: help setup setup-training setup-dev demo serve test lint format bench report export official-weights repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ format: setup-dev ## Apply the style
 
 bench: setup ## Compare the served path with the same work in one process
 	@$(BIN)/python -m perf.overhead
+
+report: setup-dev ## Every detector against everything it must satisfy, normal against high-performance speed
+	@$(BIN)/python -m perf.report
 
 export: setup-training ## Export WEIGHTS (weights/DETECTOR.safetensors) to the model repository (DETECTOR=BlazeFace)
 	@$(BIN)/python -m training.export $(DETECTOR) --weights $(WEIGHTS)

@@ -138,7 +138,7 @@ def onnxruntime_config(detector: Detector, device: Device, tensorrt: bool = Fals
 
 def openvino_config(detector: Detector) -> pb.ModelConfig:
     """The network in high-performance mode on a CPU: OpenVINO, bfloat16 where the CPU has it."""
-    threads = {"INFERENCE_NUM_THREADS": CPU_THREADS, "NUM_STREAMS": "1", "HINT_BF16": "yes"}
+    threads = {"INFERENCE_NUM_THREADS": CPU_THREADS, "NUM_STREAMS": "1", "HINT_BF16": "YES"}
     config = _network_config(detector, f"{detector.name}_hpi_detector", "openvino", CPU, threads)
     config.default_model_filename = "model.onnx"
     return config

@@ -25,6 +25,7 @@ from types import TracebackType
 
 import psutil
 
+from serving.detectors import DETECTORS
 from serving.machine import LaunchError, Triton, check_port, check_repository, find_triton
 from serving.repository import MODEL_REPOSITORY, ROOT
 
@@ -243,6 +244,14 @@ def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def missing(server: TritonServer) -> str:
+    """A line on the detectors of the table that the repository lacks; empty if it has them all."""
+    absent = [name for name in DETECTORS if not (server.model_repository / name).is_dir()]
+    if not absent:
+        return ""
+    return f"\nnot served, for want of weights: {', '.join(absent)}; `make official-weights` gets the published ones"
+
+
 def main() -> int:
     """The command line; returns the exit code."""
     ends = Endpoints()
@@ -262,7 +271,7 @@ def main() -> int:
     try:
         server.start()
         server.wait_until_ready()
-        print(f"ready: gRPC on {ends.grpc}, HTTP on {ends.http}; Ctrl-C drains and stops", flush=True)
+        print(f"ready: gRPC on {ends.grpc}, HTTP on {ends.http}; Ctrl-C drains and stops{missing(server)}", flush=True)
         return server.process.wait()
     except LaunchError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import onnxruntime
@@ -13,9 +15,11 @@ from serving.repository import network_file
 class InProcess:
     """Decode, resize, ONNX Runtime, NMS in one process."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, network: Path | None = None) -> None:
         self.detector = detector
-        self.session = onnxruntime.InferenceSession(network_file(detector), providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(
+            network or network_file(detector), providers=["CPUExecutionProvider"]
+        )
 
     def __call__(
         self, encoded: bytes, threshold: float = 0.5, size_wh: tuple[int, int] | None = None

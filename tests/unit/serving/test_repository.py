@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from serving.detectors import get_detector
+from serving.configs import model_configs
+from serving.detectors import DETECTORS, Detector, get_detector
 from serving.repository import MODEL_REPOSITORY, build_entry, bytes_tensor, network_file, shipped_detectors
 
 
@@ -32,6 +34,31 @@ def test_a_config_carries_the_detectors_facts() -> None:
     config = pb.ModelConfig()
     text_format.Parse((MODEL_REPOSITORY / "BlazeFace_postprocess" / "config.pbtxt").read_text(), config)
     assert f'"iou_threshold": {facts.nms.iou_threshold}' in config.parameters["nms"].string_value
+
+
+@pytest.mark.parametrize("facts", DETECTORS.values(), ids=DETECTORS)
+def test_cpu_and_gpu_settings_stand_side_by_side(facts: Detector) -> None:
+    configs = model_configs(facts)
+    assert list(configs)[-2:] == [facts.name, f"{facts.name}_hpi"]  # ensembles last
+    network, hpi = configs[f"{facts.name}_detector"], configs[f"{facts.name}_hpi_detector"]
+    assert [(name, config.backend) for name, config in network.items()] == [
+        ("cpu", "onnxruntime"),
+        ("gpu", "onnxruntime"),
+        ("gpu_tensorrt", "onnxruntime"),
+    ]
+    assert [(name, config.backend) for name, config in hpi.items()] == [("cpu", "openvino"), ("gpu", "tensorrt")]
+    accelerators = network["gpu_tensorrt"].optimization.execution_accelerators.gpu_execution_accelerator
+    assert [accelerator.name for accelerator in accelerators] == ["tensorrt"]
+    for variants in configs.values():
+        interfaces = {(str(list(config.input)), str(list(config.output))) for config in variants.values()}
+        assert len(interfaces) == 1 or variants is hpi  # an engine is built for one size
+
+
+def test_every_step_batches_and_warms_up() -> None:
+    for variants in model_configs(get_detector("BlazeFace")).values():
+        for config in variants.values():
+            if config.platform != "ensemble":
+                assert config.HasField("dynamic_batching") and config.model_warmup and config.instance_group[0].count
 
 
 def test_model_files_only_adapt() -> None:

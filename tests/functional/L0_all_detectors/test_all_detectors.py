@@ -1,0 +1,83 @@
+"""Detectors without weights are not shipped; with the golden tests' weights they are served all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tritonface import DetectionResult, InvalidArgumentError, create_model
+
+from serving.detectors import DETECTORS, Detector
+from serving.repository import build_entry, shipped_detectors
+from serving.server import Endpoints, TritonServer
+from tests.conftest import PHOTOS
+from tests.parity.golden import rule
+from tests.reference import InProcess, iou_with_each
+from training.detectors import build_detector
+from training.export import export_onnx
+from training.weights import set_weights
+
+NOT_SHIPPED = [detector for detector in DETECTORS.values() if detector not in shipped_detectors()]
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """ONNX files of the detectors, by name."""
+    files = {}
+    for facts in NOT_SHIPPED:
+        network = build_detector(facts.name)
+        set_weights(network, rule.params({key: value.shape for key, value in network.state_dict().items()}))
+        files[facts.name] = tmp_path_factory.mktemp("network") / "model.onnx"
+        export_onnx(network, facts, files[facts.name])
+    return files
+
+
+@pytest.fixture(scope="module")
+def full_server(networks: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    repository = tmp_path_factory.mktemp("repository")
+    for facts in NOT_SHIPPED:
+        build_entry(facts, networks[facts.name], repository)
+    log = tmp_path_factory.mktemp("triton") / "tritonserver.log"
+    with TritonServer(repository, Endpoints.free(), log=log, arguments=("--model-config-name=cpu",)) as server:
+        yield server
+
+
+def rows(result: DetectionResult) -> np.ndarray:
+    return np.array([[box["score"], *box["coordinate"]] for box in result["boxes"]]).reshape(-1, 5)
+
+
+@pytest.mark.parametrize("img_size", [None, 320, [640, 416]])
+@pytest.mark.parametrize("facts", NOT_SHIPPED, ids=lambda facts: facts.name)
+def test_served_equals_in_process(
+    full_server: TritonServer, networks: dict[str, Path], facts: Detector, img_size: int | list[int] | None
+) -> None:
+    reference = InProcess(facts, networks[facts.name])
+    size_wh = (img_size, img_size) if isinstance(img_size, int) else img_size
+    with create_model(facts.name, url=full_server.endpoints.grpc, img_size=img_size, threshold=0) as model:
+        for result in model.predict(PHOTOS, batch_size=2):
+            expected = np.array(reference(Path(result["input_path"]).read_bytes(), 0, size_wh))
+            served = rows(result)
+            assert served.shape == expected.shape and len(served) > 10
+            np.testing.assert_allclose(served[:, 0], expected[:, 0], atol=1e-5, rtol=0)
+            np.testing.assert_allclose(served[:, 1:], expected[:, 1:], atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("facts", NOT_SHIPPED, ids=lambda facts: facts.name)
+def test_the_high_performance_variant_finds_the_same(full_server: TritonServer, facts: Detector) -> None:
+    """Random weights give crowds of random boxes; nine in ten of the best must be there in lower precision too."""
+    found = []
+    for use_hpip in (False, True):
+        with create_model(facts.name, url=full_server.endpoints.grpc, use_hpip=use_hpip, threshold=0) as model:
+            found.append([rows(result) for result in model.predict(PHOTOS)])
+    for normal, hpi in zip(*found):
+        best = normal[: len(normal) // 2]
+        overlaps = [iou_with_each(box, hpi[:, 1:]).max() for box in best[:, 1:]]
+        assert np.mean(np.array(overlaps) > 0.8) > 0.9
+
+
+@pytest.mark.parametrize("facts", NOT_SHIPPED, ids=lambda facts: facts.name)
+def test_sizes_are_multiples(full_server: TritonServer, facts: Detector) -> None:
+    with pytest.raises(InvalidArgumentError, match="multiples of 32; got 500"):
+        create_model(facts.name, url=full_server.endpoints.grpc, img_size=500)
