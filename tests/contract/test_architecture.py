@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from serving.detectors import DETECTORS, Detector
 from serving.repository import ROOT
+
+README = (ROOT / "README.md").read_text().split("## The detectors")[1].split("`make report`")[0]
 
 MAY_IMPORT = {
     "client/tritonface": {"tritonface"},
@@ -61,3 +64,15 @@ def test_requirements_are_pinned_with_hashes(name: str) -> None:
     assert all("==" in package for package in packages)
     assert locked.count("\n    --hash=sha256:") >= len(packages)
     assert "://" not in locked
+
+
+@pytest.mark.parametrize("facts", DETECTORS.values(), ids=DETECTORS)
+def test_the_readmes_table_of_detectors_is_the_table_of_facts(facts: Detector) -> None:
+    (row,) = re.findall(rf"^\| {re.escape(facts.name)} \|([^|]*)\|([^|]*)\|([^|]*)\|", README, re.MULTILINE)
+    nms = facts.nms
+    multiple = "any" if facts.size_multiple == 1 else f"multiples of {facts.size_multiple}"
+    assert [cell.strip() for cell in row] == [
+        "x".join(map(str, facts.input_size_wh)),
+        f"{nms.score_floor:g}, {nms.iou_threshold:g}, {nms.top_k}, {nms.keep_top_k}",
+        multiple,
+    ]
