@@ -12,21 +12,14 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from training.detectors.layers import same_conv
+
 CHANNELS = 128  # of every level
 KERNEL = 5  # of every depthwise convolution
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2D:
-    return nn.Conv2D(
-        in_channels,
-        out_channels,
-        kernel,
-        stride=stride,
-        padding=kernel // 2,
-        groups=groups,
-        weight_attr=paddle.ParamAttr(initializer=nn.initializer.KaimingUniform()),
-        bias_attr=False,
-    )
+    return same_conv(in_channels, out_channels, kernel, stride, groups, nn.initializer.KaimingUniform())
 
 
 class PointwiseConv(nn.Layer):

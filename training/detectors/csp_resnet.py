@@ -10,7 +10,8 @@ from __future__ import annotations
 import paddle
 from paddle import nn
 from paddle.nn import functional as F
-from paddle.regularizer import L2Decay
+
+from training.detectors.layers import undecayed_batch_norm
 
 STEM_CHANNELS = 32
 # (out channels, residual blocks) of the stages at strides 4, 8, 16 and 32
@@ -27,8 +28,7 @@ class ConvBN(nn.Layer):
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, swish: bool = True) -> None:
         super().__init__()
         self.conv = nn.Conv2D(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias_attr=False)
-        no_decay = paddle.ParamAttr(regularizer=L2Decay(0.0))
-        self.bn = nn.BatchNorm2D(out_channels, weight_attr=no_decay, bias_attr=no_decay)
+        self.bn = undecayed_batch_norm(out_channels)
         self.swish = swish
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:

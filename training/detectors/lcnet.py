@@ -9,7 +9,8 @@ from __future__ import annotations
 import paddle
 from paddle import nn
 from paddle.nn import functional as F
-from paddle.regularizer import L2Decay
+
+from training.detectors.layers import same_conv, undecayed_batch_norm
 
 # Stage: blocks of (kernel, in, out, stride, squeeze-and-excitation)
 STAGES = {
@@ -27,16 +28,7 @@ class ConvBN(nn.Layer):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2D(
-            in_channels,
-            out_channels,
-            kernel,
-            stride=stride,
-            padding=kernel // 2,
-            groups=groups,
-            weight_attr=paddle.ParamAttr(initializer=nn.initializer.KaimingNormal()),
-            bias_attr=False,
-        )
+        self.conv = same_conv(in_channels, out_channels, kernel, stride, groups)
         self.bn = undecayed_batch_norm(out_channels)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -87,12 +79,3 @@ class LCNet(nn.Layer):
             x = stage(x)
             maps.append(x)
         return maps[-3:]  # [N, 320, H/8, W/8], [N, 640, H/16, W/16], [N, 1280, H/32, W/32]
-
-
-def undecayed_batch_norm(channels: int) -> nn.BatchNorm2D:
-    """Batch norm whose scale and offset the optimiser's weight decay leaves alone."""
-    return nn.BatchNorm2D(
-        channels,
-        weight_attr=paddle.ParamAttr(regularizer=L2Decay(0.0)),
-        bias_attr=paddle.ParamAttr(regularizer=L2Decay(0.0)),
-    )

@@ -17,7 +17,8 @@ from paddle.nn import functional as F
 from serving.detectors import get_detector
 from training.box_ops import expected_distance, ltrb_to_xyxy
 from training.detectors.csp_pan import CHANNELS, CSPPAN
-from training.detectors.lcnet import OUTPUT_CHANNELS, LCNet, undecayed_batch_norm
+from training.detectors.layers import same_conv, undecayed_batch_norm
+from training.detectors.lcnet import OUTPUT_CHANNELS, LCNet
 
 LONGEST_SIDE_CELLS = 7  # the furthest a box can reach from its cell's centre
 BINS = LONGEST_SIDE_CELLS + 1
@@ -48,15 +49,7 @@ class ConvNorm(nn.Layer):
 
     def __init__(self, channels: int, kernel: int, groups: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2D(
-            channels,
-            channels,
-            kernel,
-            padding=kernel // 2,
-            groups=groups,
-            weight_attr=paddle.ParamAttr(initializer=nn.initializer.Normal(std=0.01)),
-            bias_attr=False,
-        )
+        self.conv = same_conv(channels, channels, kernel, groups=groups, initializer=nn.initializer.Normal(std=0.01))
         self.norm = undecayed_batch_norm(channels)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
