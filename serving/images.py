@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import zlib
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from serving.limits import MAX_ENCODED_BYTES, MAX_NETWORK_SIDE_PX, MAX_PIXELS, MAX_SIDE_PX, MIN_NETWORK_SIDE_PX
 
@@ -19,6 +22,9 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 FORMAT_NAMES = "JPEG, PNG, BMP or WebP"
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
+PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+"""What Pillow raises on damaged files."""
+
 Image.init()
 
 
@@ -30,8 +36,16 @@ class SizeError(ValueError):
     """A network input size that the detector does not take."""
 
 
-def read_size_wh(encoded: bytes) -> tuple[int, int]:
-    """Width and height in pixels from the header alone, before any EXIF rotation.
+class Header(NamedTuple):
+    """What an encoded image says of itself: its format and its size in pixels before any EXIF rotation."""
+
+    format: str
+    width: int
+    height: int
+
+
+def read_header(encoded: bytes) -> Header:
+    """Format and size, from the first bytes alone.
 
     Raises:
         ImageError: empty, too many bytes or pixels, or not one of the accepted formats.
@@ -45,37 +59,51 @@ def read_size_wh(encoded: bytes) -> tuple[int, int]:
         )
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-            width, height = image.size
+            header = Header(image.format or "", *image.size)
     except UnidentifiedImageError:
         raise ImageError(f"not a {FORMAT_NAMES} image (first bytes {encoded[:8]!r})") from None
     except Image.DecompressionBombError:
         raise ImageError(f"the image has more than {MAX_PIXELS:,} pixels; send a smaller one") from None
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on broken headers
+    except PILLOW_ERRORS as error:
         raise ImageError(f"the image header is damaged: {error}") from None
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
+    if header.width * header.height > MAX_PIXELS or max(header.width, header.height) > MAX_SIDE_PX:
         raise ImageError(
-            f"the image has {width}x{height} pixels, the limit is {MAX_PIXELS:,} in all "
+            f"the image has {header.width}x{header.height} pixels, the limit is {MAX_PIXELS:,} in all "
             f"and {MAX_SIDE_PX:,} a side; send a smaller one"
         )
-    return width, height
+    return header
 
 
 def decode_image(encoded: bytes) -> np.ndarray:
-    """The upright picture, uint8 [height, width, 3] BGR; EXIF orientation is applied.
+    """The upright picture, uint8 [height, width, 3] BGR; EXIF orientation is applied, transparency dropped.
 
     Raises:
-        ImageError: see `read_size_wh`; also truncated or damaged pixel data.
+        ImageError: see `read_header`; also truncated or damaged pixel data.
     """
-    width, height = read_size_wh(encoded)
+    header = read_header(encoded)
     try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
+        image = _decode_png(encoded) if header.format == "PNG" else _decode(encoded)
+    except (cv2.error, *PILLOW_ERRORS):
         image = None
     if image is None:
         raise ImageError(
-            f"the image ({width}x{height} px by its header) cannot be decoded; the file is truncated or damaged"
+            f"the image ({header.width}x{header.height} px by its header) cannot be decoded; the file is truncated "
+            "or damaged"
         )
     return image
+
+
+def _decode(encoded: bytes) -> np.ndarray | None:
+    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+
+
+def _decode_png(encoded: bytes) -> np.ndarray:
+    """The same pixels as OpenCV's, whose PNG reader (4.11) crashes on damaged animated files."""
+    with Image.open(io.BytesIO(encoded), formats=["PNG"]) as image:
+        upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    return cv2.cvtColor(np.asarray(upright.convert("RGB")), cv2.COLOR_RGB2BGR)
 
 
 def check_network_size(size_wh: tuple[int, int], multiple: int) -> None:

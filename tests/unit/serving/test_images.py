@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 
 from serving import limits
-from serving.images import ImageError, SizeError, check_network_size, decode_image, read_size_wh, resize
+from serving.images import ImageError, SizeError, check_network_size, decode_image, read_header, resize
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
@@ -78,6 +80,29 @@ def test_a_truncated_file_is_refused(image_format: str, share: float) -> None:
         decode_image(encoded[: int(len(encoded) * share)])
 
 
+@pytest.mark.parametrize("sixteen_bit", [PICTURE.astype(np.uint16) * 257, PICTURE[:, :, 0].astype(np.uint16) * 257])
+def test_sixteen_bits_become_eight(sixteen_bit: np.ndarray) -> None:
+    encoded = cv2.imencode(".png", sixteen_bit)[1].tobytes()
+    expected = PICTURE if sixteen_bit.ndim == 3 else np.repeat(PICTURE[:, :, :1], 3, axis=2)
+    np.testing.assert_array_equal(decode_image(encoded), expected)
+
+
+def test_an_animation_gives_its_first_picture() -> None:
+    other = Image.fromarray(255 - PICTURE)
+    for image_format, options in (("PNG", {}), ("WEBP", {"lossless": True})):
+        encoded = encode(image_format, save_all=True, append_images=[other], **options)
+        np.testing.assert_array_equal(decode_image(encoded), PICTURE)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_files_end_in_a_picture_or_an_error(seed: int) -> None:
+    """Random damage, in a process of its own: a decoder that crashes takes its process along."""
+    run = subprocess.run([sys.executable, "-m", "tests.unit.serving.damage", str(seed)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+    pictures, refusals = map(int, run.stdout.split())
+    assert pictures > 50 and refusals > 50
+
+
 @pytest.mark.parametrize("data", [b"hello", b"%PDF-1.7", b"GIF89a" + bytes(60), b"II*\x00" + bytes(60), bytes(100)])
 def test_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(ImageError, match="not a JPEG, PNG, BMP or WebP image"):
@@ -87,17 +112,17 @@ def test_other_files_are_refused(data: bytes) -> None:
 @pytest.mark.parametrize(("width", "height"), [(10_000, 6_401), (32_769, 1), (1, 32_769), (2**31 - 1, 2**31 - 1)])
 def test_too_many_pixels_are_refused_by_the_header(width: int, height: int) -> None:
     with pytest.raises(ImageError, match=r"pixels"):
-        read_size_wh(png_header(width, height))
+        read_header(png_header(width, height))
 
 
 def test_the_limit_itself_is_allowed() -> None:
-    assert read_size_wh(png_header(8_000, 8_000)) == (8_000, 8_000)
+    assert read_header(png_header(8_000, 8_000)) == ("PNG", 8_000, 8_000)
     assert limits.MAX_PIXELS == 8_000 * 8_000
 
 
 def test_too_many_bytes_are_refused() -> None:
     with pytest.raises(ImageError, match="67,108,864"):
-        read_size_wh(bytes(limits.MAX_ENCODED_BYTES + 1))
+        read_header(bytes(limits.MAX_ENCODED_BYTES + 1))
 
 
 def test_resize_stretches(solvay: Path) -> None:
