@@ -56,7 +56,7 @@ CPU_THREADS = "1"
 """Threads of one copy of the network on a CPU."""
 
 
-def model_configs(detector: Detector) -> dict[str, dict[str, pb.ModelConfig]]:
+def model_configs(detector: Detector, openvino_file: str = "model.onnx") -> dict[str, dict[str, pb.ModelConfig]]:
     """All configurations of a detector: `{model name: {configuration name: configuration}}`.
 
     The configuration names are those of `--model-config-name`: "cpu", "gpu" and, where ONNX Runtime shall hand the
@@ -70,7 +70,7 @@ def model_configs(detector: Detector) -> dict[str, dict[str, pb.ModelConfig]]:
             "gpu": onnxruntime_config(detector, GPU),
             "gpu_tensorrt": onnxruntime_config(detector, GPU, tensorrt=True),
         },
-        {"cpu": openvino_config(detector), "gpu": tensorrt_config(detector)},
+        {"cpu": openvino_config(detector, openvino_file), "gpu": tensorrt_config(detector)},
         {"": ensemble_config(detector, detector.name, "detector")},
         {"": ensemble_config(detector, f"{detector.name}_hpi", "hpi_detector")},
     ]
@@ -136,11 +136,11 @@ def onnxruntime_config(detector: Detector, device: Device, tensorrt: bool = Fals
     return config
 
 
-def openvino_config(detector: Detector) -> pb.ModelConfig:
+def openvino_config(detector: Detector, file_name: str) -> pb.ModelConfig:
     """The network in high-performance mode on a CPU: OpenVINO, bfloat16 where the CPU has it."""
     threads = {"INFERENCE_NUM_THREADS": CPU_THREADS, "NUM_STREAMS": "1", "HINT_BF16": "YES"}
     config = _network_config(detector, f"{detector.name}_hpi_detector", "openvino", CPU, threads)
-    config.default_model_filename = "model.onnx"
+    config.default_model_filename = file_name
     return config
 
 

@@ -7,15 +7,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import openvino
 import pytest
 import yaml
 from tritonface import ModelNotFoundError, create_model
 
 from serving.detectors import get_detector
+from serving.images import decode_image, resize
 from serving.publish import PublishError, publish, published, undo
 from serving.repository import MODEL_REPOSITORY, network_file
 from serving.server import WATCH, Endpoints, TritonServer
+from tests.conftest import PHOTOS
 from tests.reference import InProcess
+from training.quantise import quantise
 
 SETTINGS = {
     "Global": {"model_name": "BlazeFace"},
@@ -74,6 +78,23 @@ def test_into_a_running_server_and_back(watching: TritonServer, repository: Path
     assert everything_in(repository) == before
     with pytest.raises(ModelNotFoundError):
         eventually(lambda: create_model("mine", url=url).close(), until_it_fails=True)
+
+
+def test_a_quantised_network_serves_the_high_performance_variant(
+    repository: Path, folder: Path, tmp_path: Path, solvay: Path
+) -> None:
+    pictures = [resize(decode_image(path.read_bytes()), (640, 320), "cubic") for path in sorted(PHOTOS.glob("*.jpg"))]
+    original = openvino.Core().read_model(folder / "model.onnx")
+    openvino.save_model(quantise(original, pictures, keep_in_float=[]), folder / "model.xml")
+    publish(folder, "mine", repository)
+    assert (repository / "mine_hpi_detector" / "1" / "model.bin").is_file()
+    with (
+        TritonServer(repository, Endpoints.free(), log=tmp_path / "log") as server,
+        create_model("mine", use_hpip=True, url=server.endpoints.grpc) as model,
+    ):
+        (result,) = model.predict(solvay)
+    expected = InProcess(get_detector("BlazeFace"))(solvay.read_bytes(), 0.7, size_wh=(640, 320))
+    assert abs(len(result["boxes"]) - len(expected)) <= 4
 
 
 def test_undo_brings_back_what_was_there(repository: Path, folder: Path) -> None:
