@@ -1,11 +1,7 @@
-"""Runs tritonserver without a container.
-
-python -m serving.server [--model-repository DIR] [--host HOST] [--http-port N] [--grpc-port N] [--metrics-port N]
-"""
+"""A tritonserver process without a container: start, readiness, draining."""
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import os
 import re
@@ -25,7 +21,6 @@ from types import TracebackType
 
 import psutil
 
-from serving.detectors import DETECTORS
 from serving.machine import LaunchError, Triton, check_port, check_repository, find_triton
 from serving.repository import MODEL_REPOSITORY, ROOT
 
@@ -137,6 +132,14 @@ class TritonServer:
         finally:
             self._resources.close()
 
+    def has_lost_a_model(self) -> bool:
+        """Whether the process of a Python model has died, which Triton neither restarts nor reports as unhealthy."""
+        try:
+            children = psutil.Process(self.process.pid).children(recursive=True) if self.process else []
+            return any(child.status() == psutil.STATUS_ZOMBIE for child in children)
+        except psutil.NoSuchProcess:
+            return False
+
     def __enter__(self) -> TritonServer:
         try:
             self.start()
@@ -238,52 +241,3 @@ def _answers(url: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def missing(server: TritonServer) -> str:
-    """A line on the detectors of the table that the repository lacks; empty if it has them all."""
-    absent = [name for name in DETECTORS if not (server.model_repository / name).is_dir()]
-    if not absent:
-        return ""
-    return f"\nnot served, for want of weights: {', '.join(absent)}; `make official-weights` gets the published ones"
-
-
-def main() -> int:
-    """The command line; returns the exit code."""
-    ends = Endpoints()
-    parser = argparse.ArgumentParser(prog="python -m serving.server", description=__doc__.splitlines()[0])
-    parser.add_argument("--model-repository", type=Path, default=MODEL_REPOSITORY, metavar="DIR")
-    parser.add_argument("--host", default=ends.host, help="address to listen on (default: %(default)s, this machine)")
-    parser.add_argument("--http-port", type=int, default=ends.http_port, help="default: %(default)s")
-    parser.add_argument("--grpc-port", type=int, default=ends.grpc_port, help="default: %(default)s")
-    parser.add_argument("--metrics-port", type=int, default=ends.metrics_port, help="default: %(default)s")
-    parser.add_argument("--watch", action="store_true", help="serve what is published into the repository meanwhile")
-    parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for tritonserver")
-    options = parser.parse_args()
-    ends = Endpoints(options.host, options.http_port, options.grpc_port, options.metrics_port)
-    arguments = (*(WATCH if options.watch else ()), *options.arguments)
-    server = TritonServer(options.model_repository, ends, arguments=arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        server.start()
-        server.wait_until_ready()
-        print(f"ready: gRPC on {ends.grpc}, HTTP on {ends.http}; Ctrl-C drains and stops{missing(server)}", flush=True)
-        return server.process.wait()
-    except LaunchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("draining ...", flush=True)
-        return 0
-    finally:
-        code = server.stop()
-        if code:
-            print(f"tritonserver ended with code {code}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from tritonface import create_model
 
@@ -26,7 +27,7 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]
     arguments = [f"--{purpose}-port={port}" for purpose, port in ports.items()]
     with (tmp_path / "server.log").open("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "serving.server", *arguments],
+            [sys.executable, "-m", "serving.serve", *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -83,6 +84,7 @@ def test_the_server_does_not_outlive_a_killed_launcher(running: tuple[subprocess
 
 def test_only_loopback_by_default(running: tuple[subprocess.Popen[str], Endpoints]) -> None:
     _, ends = running
+    time.sleep(1)  # the metrics come a moment after the readiness
     for port in (ends.http_port, ends.grpc_port, ends.metrics_port):
         with socket.create_connection(("127.0.0.1", port), timeout=5):
             pass
@@ -91,7 +93,7 @@ def test_only_loopback_by_default(running: tuple[subprocess.Popen[str], Endpoint
 
 
 def run_server(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "serving.server", *arguments]
+    command = [sys.executable, "-m", "serving.serve", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
@@ -119,3 +121,19 @@ def test_a_model_that_does_not_load_shows_the_servers_log(tmp_path: Path) -> Non
     server = TritonServer(broken.parent, Endpoints.free(), log=tmp_path / "log")
     with pytest.raises(LaunchError, match=r"failed to load 'broken' version 1: .*[Pp]rotobuf"):
         server.__enter__()
+
+
+@pytest.mark.parametrize("step", ["preprocess", "detector", "postprocess"])
+def test_a_model_process_that_dies_is_replaced(
+    running: tuple[subprocess.Popen[str], Endpoints], solvay: Path, step: str
+) -> None:
+    process, ends = running
+    stubs = [child for child in psutil.Process(process.pid).children(recursive=True) if "stub" in child.name()]
+    victims = [stub for stub in stubs if any(f"BlazeFace_{step}" in argument for argument in stub.cmdline())]
+    assert victims
+    victims[0].kill()
+    for line in process.stdout:
+        if line.startswith("ready:"):
+            break
+    with create_model("BlazeFace", url=ends.grpc) as model:
+        assert next(model.predict(solvay))["boxes"]
