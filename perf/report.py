@@ -29,6 +29,7 @@ COLUMNS = {
     "golden eval": ["tests/parity/test_golden.py"],
     "golden losses": ["tests/parity/test_losses.py"],
     "ONNX = Paddle": ["tests/parity/test_onnx.py"],
+    "TensorRT rules": ["tests/parity/test_tensorrt_graph.py"],
     "PaddleX folder": ["tests/parity/test_paddlex_folder.py"],
     "ensemble = in-process": ["tests/functional/L0_serving_parity", "tests/functional/L0_all_detectors"],
     "hpi within tolerance": ["tests/functional/L0_hpi", "tests/functional/L0_all_detectors"],

@@ -9,12 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from serving.repository import network_file, shipped_detectors
 from serving.tensorrt import DECODING
+from tests.parity.conftest import Exported
 from training.export import decoding_nodes
 from training.onnx_check import tensorrt_problems
 
-SHIPPED = {detector.name: network_file(detector) for detector in shipped_detectors()}
 FLOAT, INT64, UINT8, DOUBLE = TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8, TensorProto.DOUBLE
 SHAPE = ["N", 3, "H", "W"]
 node = helper.make_node
@@ -43,21 +42,18 @@ def test_an_empty_graph_has_no_problems() -> None:
     assert tensorrt_problems(model([])) == []
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_tensorrt_would_take_the_shipped_networks(name: str) -> None:
-    assert tensorrt_problems(onnx.load(SHIPPED[name])) == []
+def test_tensorrt_would_take_the_networks(exported: Exported) -> None:
+    assert tensorrt_problems(onnx.load(exported.file)) == []
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_layers_can_be_told_apart_by_name(name: str) -> None:
-    names = [node.name for node in onnx.load(SHIPPED[name]).graph.node]
+def test_layers_can_be_told_apart_by_name(exported: Exported) -> None:
+    names = [node.name for node in onnx.load(exported.file).graph.node]
     assert all(names) and len({*names}) == len(names)
     assert not [name for name in names if {*name} & {*",*'"}]  # trtexec gives these a meaning
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_exactly_the_decoding_is_named_so(name: str) -> None:
-    network = onnx.load(SHIPPED[name])
+def test_exactly_the_decoding_is_named_so(exported: Exported) -> None:
+    network = onnx.load(exported.file)
     named = [node.name for node in network.graph.node if node.name.startswith(DECODING)]
     assert named == [node.name for node in decoding_nodes(network)]
     makers = {output: node for node in network.graph.node for output in node.output}
