@@ -125,6 +125,8 @@ def _picture_problem(folder: Path, image: CocoImage) -> tuple[str, str] | None:
     """What is wrong with a picture: the kind and, after the name, the detail."""
     path = folder / image.file_name
     try:
+        if path.exists() and not path.is_file():  # a pipe would make us wait for ever
+            return "images are no files", ""
         width, height = upright_size_wh(path)
     except Image.DecompressionBombError:
         return "images have too many pixels", ""
@@ -132,7 +134,8 @@ def _picture_problem(folder: Path, image: CocoImage) -> tuple[str, str] | None:
         return "images are missing", ""
     except Exception as error:  # Pillow raises anything on damaged headers
         unknown = isinstance(error, Image.UnidentifiedImageError)
-        return "images are unreadable", f" (not {FORMAT_NAMES})" if unknown else f" ({type(error).__name__})"
+        reason = f"not {FORMAT_NAMES}" if unknown else " ".join(str(error).split()) or type(error).__name__
+        return "images are unreadable", f" ({reason})"
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
         return "images have too many pixels", f" ({width}x{height})"
     if (width, height) != image.size_wh:

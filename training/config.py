@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
-from serving.detectors import DETECTORS
+from serving.detectors import DETECTORS, get_detector
 from training.config_values import Bounds, ConfigError, build, parse_override, parse_yaml, set_override
 
 ModelName = Literal[tuple(DETECTORS)]
@@ -17,6 +18,7 @@ Steps = Annotated[int, Bounds(0)]
 Positive = Annotated[float, Bounds(0, exclusive=True)]
 NotNegative = Annotated[float, Bounds(0)]
 Fraction = Annotated[float, Bounds(0, 1)]
+DEVICE = re.compile(r"cpu|gpu(:\d+(,\d+)*)?")
 Percent = Annotated[int, Bounds(0, 100)]
 
 
@@ -38,6 +40,10 @@ class Global:
     device: str = "cpu"
     output: str = "output"
     traceback: bool = False
+
+    def __post_init__(self) -> None:
+        if not DEVICE.fullmatch(self.device):
+            raise ConfigError(f"Global.device is {self.device!r}; expected cpu, gpu, or GPUs by number as gpu:0,1")
 
 
 @dataclass(frozen=True)
@@ -123,13 +129,7 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Mode evaluate.
-
-    Attributes:
-        weight_path: .safetensors, .pdparams, or the folder of a training.
-        batch_size: pictures per step.
-        log_interval: steps.
-    """
+    """Mode evaluate; `weight_path` is a .safetensors or .pdparams file, or the folder of a training."""
 
     weight_path: str = "output/best_model/best_model.pdparams"
     batch_size: Count = 1
@@ -138,11 +138,7 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Export:
-    """Mode export.
-
-    Attributes:
-        weight_path: .safetensors, .pdparams, or the folder of a training.
-    """
+    """Mode export; `weight_path` as in `Evaluate`."""
 
     weight_path: str = "output/best_model/best_model.pdparams"
 
@@ -174,6 +170,13 @@ class Config:
     Evaluate: Evaluate
     Export: Export
     Predict: Predict
+
+    def __post_init__(self) -> None:
+        multiple = get_detector(self.Global.model).size_multiple
+        for key in ("image_size", "image_sizes"):
+            value = getattr(self.Train, key)
+            if any(side % multiple for side in (value if isinstance(value, list) else [value])):
+                raise ConfigError(f"Train.{key} is {value}; {self.Global.model} takes multiples of {multiple} px")
 
 
 SECTIONS = tuple(field.name for field in fields(Config))

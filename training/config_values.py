@@ -87,7 +87,7 @@ def parse_override(schema: type, text: str) -> tuple[list[str], Any]:
         value = yaml.load(raw, _Loader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         value = raw
-    options = _options(kind)
+    options = options_of(kind)
     if str in options:
         quoted = raw.strip()[:1] in ("'", '"') and isinstance(value, str)
         is_list = isinstance(value, list) and any(get_origin(option) is list for option in options)
@@ -130,11 +130,11 @@ def build(schema: type[Schema], tree: Any, path: str = "", top: type | None = No
 
 def check_value(name: str, value: Any, kind: Any) -> Any:
     """The value as `kind` has it (a whole number where a float is wanted becomes one); ConfigError otherwise."""
-    for option in _options(kind):
+    for option in options_of(kind):
         found = _fit(value, option)
         if found is not MISSING:
             return found
-    words = [word for option in _options(kind) if get_origin(option) is Literal for word in get_args(option)]
+    words = [word for option in options_of(kind) if get_origin(option) is Literal for word in get_args(option)]
     shown = "null" if value is None else repr(value)
     raise ConfigError(f"{name} is {shown}; expected {expected(kind)}{_nearest(str(value), words)}")
 
@@ -164,10 +164,11 @@ def expected(kind: Any) -> str:
         return "one of " + ", ".join(get_args(kind))
     if get_origin(kind) is list:
         return f"a list, each item {expected(get_args(kind)[0])}"
-    return NAMES[kind] if kind in NAMES else " or ".join(map(expected, _options(kind)))
+    return NAMES[kind] if kind in NAMES else " or ".join(map(expected, options_of(kind)))
 
 
-def _options(kind: Any) -> tuple[Any, ...]:
+def options_of(kind: Any) -> tuple[Any, ...]:
+    """The members of a union; the type itself if it is none."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 

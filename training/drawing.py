@@ -42,16 +42,16 @@ def draw_histogram(class_names: Sequence[str], counts: dict[str, np.ndarray]) ->
         counts: split -> int [classes]; at most two splits.
     """
     shown = min(len(class_names), MOST_CLASSES)
-    width = 2 * MARGIN_PX + GROUP_WIDTH_PX * max(2, shown)
+    width = 2 * MARGIN_PX + GROUP_WIDTH_PX * max(1, shown)
     canvas = Image.new("RGB", (width, PLOT_TOP_PX + PLOT_HEIGHT_PX + MARGIN_PX), WHITE)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size=14)
     bottom = PLOT_TOP_PX + PLOT_HEIGHT_PX
-    tallest = max(1, *(int(count[:shown].max(initial=0)) for count in counts.values()))
+    step = _round_step(max(int(count[:shown].max(initial=1)) for count in counts.values()) / 4)
     for quarter in range(5):
         y = bottom - PLOT_HEIGHT_PX * quarter / 4
         draw.line((MARGIN_PX, y, width - MARGIN_PX, y), fill=BLACK if quarter == 0 else GREY)
-        draw.text((MARGIN_PX - 8, y), f"{tallest * quarter / 4:g}", fill=BLACK, font=font, anchor="rm")
+        draw.text((MARGIN_PX - 8, y), str(step * quarter), fill=BLACK, font=font, anchor="rm")
     bar_px = GROUP_WIDTH_PX // 4
     for number, (split, count) in enumerate(counts.items()):
         legend_x = MARGIN_PX + 110 * number
@@ -59,7 +59,7 @@ def draw_histogram(class_names: Sequence[str], counts: dict[str, np.ndarray]) ->
         draw.text((legend_x + 18, 26), split, fill=BLACK, font=font, anchor="lm")
         for index in range(shown):
             left = MARGIN_PX + GROUP_WIDTH_PX * index + bar_px * (1 + number)
-            top = bottom - PLOT_HEIGHT_PX * int(count[index]) / tallest
+            top = bottom - PLOT_HEIGHT_PX * int(count[index]) / (4 * step)
             draw.rectangle((left, top, left + bar_px - 4, bottom), fill=SPLIT_COLOURS[number])
             draw.text((left + bar_px / 2, top - 3), str(int(count[index])), fill=BLACK, font=font, anchor="mb")
     for index, name in enumerate(class_names[:shown]):
@@ -67,3 +67,13 @@ def draw_histogram(class_names: Sequence[str], counts: dict[str, np.ndarray]) ->
         draw.text((centre, bottom + 8), name[:20], fill=BLACK, font=font, anchor="mt")
     draw.text((width / 2, bottom + 45), "boxes per class", fill=BLACK, font=font, anchor="mm")
     return canvas
+
+
+def _round_step(least: float) -> int:
+    """The least of 1, 2, 5, 10, 20, 50, ... that is not below `least`."""
+    power = 1
+    while True:
+        for digit in (1, 2, 5):
+            if digit * power >= least:
+                return digit * power
+        power *= 10

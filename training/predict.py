@@ -153,7 +153,7 @@ def _write(path: Path, encoded: bytes, detections: Detections, labels: tuple[str
         for class_id, score, box in zip(detections.class_ids, detections.scores, detections.boxes_xyxy_px)
     ]
     text = json.dumps({"input_path": str(path), "boxes": boxes}, indent=4, ensure_ascii=False)
-    target.with_name(f"{target.name}.json").write_text(text, encoding="utf-8")
+    target.with_name(f"{target.name}.json").write_text(text, encoding="utf-8", errors="backslashreplace")
     with Image.open(io.BytesIO(encoded)) as image:
         upright, kind = ImageOps.exif_transpose(image).convert("RGB"), image.format
     suffix = path.suffix if path.suffix.lower() in SUFFIXES else f".{kind.lower()}"
