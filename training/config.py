@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,7 +27,6 @@ class Global:
     """What all modes share.
 
     Attributes:
-        model: a name of `serving.detectors.DETECTORS`.
         dataset_dir: the COCO data set: `images/`, `annotations/instance_train.json` and `instance_val.json`.
         device: `cpu`, `gpu` or `gpu:0,1`.
         output: the folder for everything that a mode writes.
@@ -129,16 +128,20 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Mode evaluate; `weight_path` is a .safetensors or .pdparams file, or the folder of a training."""
+    """Mode evaluate; `weight_path` is a .safetensors, .pdparams or .onnx file, null for the shipped weights.
 
-    weight_path: str = "output/best_model/best_model.pdparams"
-    batch_size: Count = 1
+    `served_url` measures what a server serves instead, as `served_model` (null: under the detector's own name).
+    """
+
+    weight_path: str | None = "output/best_model/best_model.pdparams"
+    served_url: str | None = None
+    served_model: str | None = None
     log_interval: Count = 10
 
 
 @dataclass(frozen=True)
 class Export:
-    """Mode export; `weight_path` as in `Evaluate`."""
+    """Mode export; `weight_path` is a .safetensors or .pdparams file, or the folder of a training."""
 
     weight_path: str = "output/best_model/best_model.pdparams"
 
@@ -177,9 +180,6 @@ class Config:
             value = getattr(self.Train, key)
             if any(side % multiple for side in (value if isinstance(value, list) else [value])):
                 raise ConfigError(f"Train.{key} is {value}; {self.Global.model} takes multiples of {multiple} px")
-
-
-SECTIONS = tuple(field.name for field in fields(Config))
 
 
 def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import sys
 import types
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -151,7 +152,7 @@ def _fit(value: Any, kind: Any) -> Any:
         items = [_fit(item, get_args(kind)[0]) for item in value] if isinstance(value, list) else [MISSING]
         return MISSING if MISSING in items else items
     if kind is float and type(value) in (int, float):
-        return float(value) if math.isfinite(value) else MISSING
+        return float(value) if abs(value) <= sys.float_info.max else MISSING  # NaN fails the comparison
     return value if type(value) is kind and value != "" else MISSING
 
 

@@ -137,6 +137,8 @@ REFUSED = [
     ("Train.batch_size=", "Train.batch_size is null; expected a whole number"),
     ("Train.batch_size=*x", "expected a whole number"),
     ("Train.learning_rate=.nan", "expected a number above 0"),
+    ("Train.learning_rate=1" + "0" * 400, "expected a number above 0"),
+    ("Train.batch_size=1" + "0" * 5000, "expected a whole number of at least 1"),
     ("Train.learning_rate=.inf", "expected a number above 0"),
     ("Train.learning_rate=fast", "Train.learning_rate is 'fast'; expected a number above 0"),
     ("Train.milestones=[1, a]", "expected a list, each item a whole number of at least 1"),
@@ -153,7 +155,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("override", "message"), REFUSED, ids=[override for override, _ in REFUSED])
+@pytest.mark.parametrize(("override", "message"), REFUSED, ids=[override[:40] for override, _ in REFUSED])
 def test_what_is_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         load_config(BLAZE_FACE, [override])
