@@ -1,0 +1,153 @@
+"""The real command line of training, as a process of its own, on a data set drawn here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.detectors import DETECTORS
+from serving.repository import ROOT
+from tests.dataset import draw_dataset, file_of, read, write
+from tests.reference import InProcess
+from training.detectors import build_detector
+from training.weights import save_weights
+
+MAIN = ROOT / "training" / "main.py"
+
+
+def run(folder: Path, *overrides: Any, model: str = "BlazeFace", as_module: bool = False) -> Any:
+    """The command with `folder` as working directory, output into `folder`/output."""
+    start = ["-m", "training.main"] if as_module else [str(MAIN)]
+    settings = [text for override in overrides for text in ("-o", str(override))]
+    return subprocess.run(
+        [sys.executable, *start, "-c", str(ROOT / "training" / "configs" / f"{model}.yaml"), *settings],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT) if as_module else "", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def result_of(folder: Path, mode: str) -> dict[str, Any]:
+    return json.loads((folder / "output" / f"{mode}_result.json").read_text())
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return draw_dataset(tmp_path / "data")
+
+
+def test_nothing_given(tmp_path: Path) -> None:
+    done = run(tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: no data set is given; add -o Global.dataset_dir=FOLDER\n"
+    assert result_of(tmp_path, "check_dataset") == {
+        "done_flag": False,
+        "check_pass": False,
+        "err_type": "ConfigError",
+        "err_msg": "no data set is given; add -o Global.dataset_dir=FOLDER",
+    }
+
+
+@pytest.mark.parametrize("as_module", [False, True], ids=["file", "module"])
+@pytest.mark.parametrize("model", DETECTORS)
+def test_check_dataset(tmp_path: Path, dataset: Path, model: str, as_module: bool) -> None:
+    done = run(tmp_path, "Global.mode=check_dataset", "Global.dataset_dir=./data", model=model, as_module=as_module)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "Check dataset passed !"
+    result = result_of(tmp_path, "check_dataset")
+    keys = ["done_flag", "check_pass", "attributes", "analysis", "dataset_path", "show_type", "dataset_type"]
+    assert list(result) == keys and result["done_flag"] is True and result["dataset_path"] == "./data"
+    assert list(result["attributes"]) == [
+        "num_classes",
+        "train_samples",
+        "train_sample_paths",
+        "val_samples",
+        "val_sample_paths",
+    ]
+    for name in ("train", "val"):
+        for path in result["attributes"][f"{name}_sample_paths"]:
+            assert (tmp_path / "output" / path).is_file()
+    assert (tmp_path / "output" / result["analysis"]["histogram"]).is_file()
+    assert not list((tmp_path / "output").glob(".*"))
+
+
+def test_splitting_as_in_the_documentation(tmp_path: Path, dataset: Path) -> None:
+    split = {"enable": True, "train_percent": 50, "val_percent": 50}
+    keys = [f"CheckDataset.split.{key}={value}" for key, value in split.items()]
+    done = run(tmp_path, "Global.mode=check_dataset", "Global.dataset_dir=data", *keys)
+    assert done.returncode == 0, done.stderr
+    attributes = result_of(tmp_path, "check_dataset")["attributes"]
+    assert (attributes["train_samples"], attributes["val_samples"]) == (3, 3)
+    assert file_of(dataset, "train").with_name("instance_train.json.bak").is_file()
+
+
+def test_a_failure_is_one_line_and_replaces_the_result_before(tmp_path: Path, dataset: Path) -> None:
+    assert run(tmp_path, "Global.dataset_dir=data").returncode == 0
+    data = read(dataset)
+    data["images"][0]["file_name"] = "../../escaped.jpg"
+    write(dataset, "train", data)
+    done = run(tmp_path, "Global.dataset_dir=data")
+    assert done.returncode == 1 and "passed" not in done.stdout
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    result = result_of(tmp_path, "check_dataset")
+    assert (result["done_flag"], result["check_pass"], result["err_type"]) == (False, False, "DatasetError")
+    assert result["err_msg"] in done.stderr and "'../../escaped.jpg'" in result["err_msg"]
+    assert not list(tmp_path.rglob("escaped.jpg"))
+
+
+def test_a_traceback_on_request(tmp_path: Path) -> None:
+    done = run(tmp_path, "Global.dataset_dir=nowhere", "Global.traceback=true")
+    assert done.returncode == 1 and "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1] == "error: the data set nowhere is not a folder"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("Train.epoch_iters=3", "error: there is no setting Train.epoch_iters; did you mean Train.epochs_iters?"),
+        ("Global.mode=check", "error: Global.mode is 'check'; expected one of check_dataset, train"),
+        ("Train.batch_size=many", "error: Train.batch_size is 'many'; expected a whole number of at least 1"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(tmp_path: Path, override: str, message: str) -> None:
+    done = run(tmp_path, override)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith(message) and done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("model", DETECTORS)
+def test_export_and_predict(tmp_path: Path, solvay: Path, model: str) -> None:
+    weights = ROOT / "weights" / f"{model}.safetensors"
+    if not weights.is_file():
+        weights = tmp_path / "untrained.safetensors"
+        save_weights(build_detector(model), weights)
+    done = run(tmp_path, "Global.mode=export", f"Export.weight_path={weights}", model=model)
+    assert done.returncode == 0, done.stderr
+    result = result_of(tmp_path, "export")
+    assert (result["done_flag"], result["model"], result["weight_path"]) == (True, model, str(weights))
+    assert all((tmp_path / "output" / file).stat().st_size for file in result["files"])
+    done = run(tmp_path, "Global.mode=predict", "Predict.model_dir=output", f"Predict.input={solvay}", model=model)
+    assert (done.returncode, done.stderr) == (0, "")
+    (entry,) = result_of(tmp_path, "predict")["results"]
+    assert len(json.loads((tmp_path / "output" / entry["json"]).read_text())["boxes"]) == entry["boxes"]
+    yardstick = InProcess(DETECTORS[model], tmp_path / "output" / "model.onnx")
+    assert entry["boxes"] == len(yardstick(solvay.read_bytes()))
+    assert (tmp_path / "output" / "solvay_1927_res.jpg").is_file()
+
+
+def test_weights_that_are_a_hostile_pickle(tmp_path: Path) -> None:
+    (tmp_path / "best_model.pdparams").write_bytes(b"cposix\nsystem\n(S'touch harmed'\ntR.")
+    done = run(tmp_path, "Global.mode=export", "Export.weight_path=.")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    result = result_of(tmp_path, "export")
+    assert result["done_flag"] is False and result["err_type"] == "PdparamsError"
+    assert not (tmp_path / "harmed").exists()

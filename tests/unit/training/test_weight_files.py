@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serving.repository import ROOT
+from training.detectors import build_detector
+from training.weight_files import find_weights, load_weights_of
+from training.weights import WeightsError
+
+SHIPPED = ROOT / "weights" / "BlazeFace.safetensors"
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"has no best_model/best_model\.pdparams, as a training writes it"):
+        find_weights(tmp_path)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="do not exist"):
+        find_weights(tmp_path / "best_model.pdparams")
+
+
+def test_another_kind_of_file(tmp_path: Path) -> None:
+    (tmp_path / "weights.zip").write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"of another kind; expected \.pdparams or \.safetensors"):
+        find_weights(tmp_path / "weights.zip")
+
+
+@pytest.mark.parametrize("name", ["best_model/best_model.pdparams", "best_model.pdparams", "best_model.safetensors"])
+def test_the_folder_of_a_training(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"")
+    assert find_weights(tmp_path) == tmp_path / name
+
+
+def test_both_kinds_load_the_same(tmp_path: Path) -> None:
+    first, second = build_detector("BlazeFace"), build_detector("BlazeFace")
+    assert load_weights_of(first, SHIPPED) == SHIPPED
+    arrays = {name: parameter.numpy() for name, parameter in first.state_dict().items()}
+    (tmp_path / "best_model.pdparams").write_bytes(pickle.dumps(arrays, protocol=4))
+    assert load_weights_of(second, tmp_path) == tmp_path / "best_model.pdparams"
+    for name, parameter in second.state_dict().items():
+        np.testing.assert_array_equal(parameter.numpy(), arrays[name], err_msg=name)
+
+
+def test_weights_of_another_detector(tmp_path: Path) -> None:
+    (tmp_path / "w.pdparams").write_bytes(pickle.dumps({"a": np.zeros(1, np.float32)}, protocol=4))
+    with pytest.raises(WeightsError, match=r"w\.pdparams: the weights do not fit the detector: 198 missing"):
+        load_weights_of(build_detector("BlazeFace"), tmp_path / "w.pdparams")

@@ -1,0 +1,33 @@
+"""Mode export: weights to a folder that PaddleX loads, that can be published, and that mode predict runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from serving.detectors import get_detector
+from training.config import Config
+from training.detectors import build_detector
+from training.export import export_onnx
+from training.paddlex_folder import export_paddlex
+from training.weight_files import load_weights_of
+
+FILES = ("inference.json", "inference.pdiparams", "inference.yml", "model.onnx")
+
+
+def run_export(config: Config) -> dict[str, Any]:
+    """Write `FILES` into `Global.output`.
+
+    Returns:
+        the weights that were read, and the files relative to the output.
+
+    Raises:
+        training.weights.WeightsError: the weights do not fit.
+        training.paddle_to_onnx.ExportError: the conversion failed.
+    """
+    detector, output = get_detector(config.Global.model), Path(config.Global.output)
+    network = build_detector(detector.name)
+    weights = load_weights_of(network, Path(config.Export.weight_path))
+    export_paddlex(network, detector, output)
+    export_onnx(network, detector, output / "model.onnx")
+    return {"model": detector.name, "weight_path": str(weights), "files": list(FILES)}

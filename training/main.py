@@ -1,0 +1,114 @@
+"""The command line of training: one configuration file, one mode, one folder of results.
+
+python training/main.py -c training/configs/BlazeFace.yaml -o Global.mode=check_dataset -o Global.dataset_dir=FOLDER
+
+Every mode writes `<mode>_result.json` into `Global.output`: `done_flag`, and on failure `err_type` and `err_msg`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+if not __package__:  # run as a file: Python has put its folder, not the project's, on the path
+    sys.path[0] = str(ROOT)
+
+from training.config import Config, ConfigError, load_config  # noqa: E402
+
+MODES = {
+    "check_dataset": "training.check_dataset:run_check_dataset",
+    "evaluate": "training.evaluation.evaluate:run_evaluate",
+    "export": "training.export_mode:run_export",
+    "predict": "training.predict:run_predict",
+}
+"""Mode -> the function that runs it, imported when it is wanted: Config -> contents of the result file."""
+
+
+def mode_function(mode: str) -> Callable[[Config], dict[str, Any]]:
+    """The function that runs a mode.
+
+    Raises:
+        ConfigError: the mode is not there.
+    """
+    there = {name: target for name, target in MODES.items() if _file(target).is_file()}
+    if mode not in there:
+        raise ConfigError(f"Global.mode is {mode!r}, which is not there yet; there are: {', '.join(there)}")
+    module, function = there[mode].split(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def run(config: Config) -> None:
+    """Run the mode of a configuration and write its result file; whatever goes wrong is written there and raised."""
+    output, mode = Path(config.Global.output), config.Global.mode
+    result_file = output / f"{mode}_result.json"
+    output.mkdir(parents=True, exist_ok=True)
+    result_file.unlink(missing_ok=True)  # a run that is killed leaves no result of another one
+    try:
+        result = mode_function(mode)(config)
+        write_json(result_file, {"done_flag": True, **result})
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        passed = {"check_pass": False} if mode == "check_dataset" else {}
+        failure = {"done_flag": False, **passed, "err_type": type(error).__name__, "err_msg": message(error)}
+        write_json(result_file, failure)
+        raise
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        unfinished.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def message(error: BaseException) -> str:
+    """An error on one line; one that was not written for people is told with its type."""
+    text = " ".join(str(error).split())
+    if text and isinstance(error, (ValueError, OSError, RuntimeError)):
+        return text
+    return f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python training/main.py", description=__doc__.splitlines()[0])
+    parser.add_argument("-c", "--config", type=Path, required=True, help="training/configs/<model>.yaml")
+    parser.add_argument(
+        "-o", "--override", action="append", default=[], metavar="Section.key=value", help="may come several times"
+    )
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
+    with_traceback = False
+    try:
+        config = load_config(options.config, options.override)
+        with_traceback = config.Global.traceback
+        run(config)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    except (Exception, SystemExit) as error:
+        if with_traceback:
+            traceback.print_exc()
+        print(f"error: {message(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _file(target: str) -> Path:
+    return ROOT.joinpath(*target.split(":")[0].split(".")).with_suffix(".py")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

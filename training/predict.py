@@ -1,0 +1,167 @@
+"""Mode predict: an exported folder on pictures, in this process, with the functions of the server."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import yaml
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+from PIL import Image, ImageOps
+
+from serving.detections import Detections, select_detections
+from serving.detectors import Detector
+from serving.images import ImageError, decode_image, resize
+from serving.limits import MAX_ENCODED_BYTES
+from serving.publish import NETWORK, SETTINGS, PublishError, read_folder
+from training.config import Config, ConfigError
+from training.drawing import draw_boxes
+
+LOG = logging.getLogger(__name__)
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+
+
+class PredictError(ValueError):
+    """A picture or an exported folder that cannot be used."""
+
+
+class Predictor:
+    """A network in ONNX Runtime behind the server's own pre- and post-processing.
+
+    Args:
+        network: takes uint8 [N, H, W, 3] BGR, gives boxes [N, A, 4] in its pixels and scores [N, A].
+    """
+
+    def __init__(self, network: Path, detector: Detector) -> None:
+        self.detector = detector
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors only
+        try:
+            self.session = onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
+        except (ort_errors.Fail, ort_errors.InvalidProtobuf, ort_errors.InvalidGraph) as error:
+            raise PredictError(f"{network} is no network: {str(error).splitlines()[0]}") from None
+
+    def __call__(self, images: list[np.ndarray]) -> list[Detections]:
+        """The faces on each picture, uint8 [h, w, 3] BGR of any size, above the detector's threshold."""
+        size_wh = self.detector.input_size_wh
+        pictures = np.stack([resize(image, size_wh, self.detector.interpolation) for image in images])
+        boxes, scores = self.session.run(["boxes", "scores"], {"picture": pictures})
+        return [
+            select_detections(
+                boxes[i],
+                scores[i],
+                network_size_wh=size_wh,
+                original_size_wh=image.shape[1::-1],
+                threshold=self.detector.score_threshold,
+                settings=self.detector.nms,
+            )
+            for i, image in enumerate(images)
+        ]
+
+
+def run_predict(config: Config) -> dict[str, Any]:
+    """Write `<stem>_res.json` and `<stem>_res<suffix>` into `Global.output` for every picture of `Predict.input`.
+
+    Returns:
+        for each picture its path, the number of its boxes and its two files, relative to the output.
+
+    Raises:
+        ConfigError: no input, or one that does not exist.
+        PredictError: the exported folder or a picture cannot be used; results of pictures before it are there.
+    """
+    if config.Predict.input is None:
+        raise ConfigError("no picture is given; add -o Predict.input=FILE_OR_FOLDER")
+    paths = list(find_pictures(config.Predict.input))
+    folder, output = Path(config.Predict.model_dir), Path(config.Global.output)
+    detector = read_exported(folder, config.Global.model)
+    if config.Predict.threshold is not None:
+        detector = replace(detector, score_threshold=config.Predict.threshold)
+    predictor = Predictor(folder / NETWORK, detector)
+    results, taken = [], set()
+    remaining = iter(paths)
+    while batch := list(itertools.islice(remaining, config.Predict.batch_size)):
+        encoded = [_read(path) for path in batch]
+        images = [_decode(path, data) for path, data in zip(batch, encoded)]
+        for path, data, detections in zip(batch, encoded, predictor(images)):
+            stem = _free_stem(path.stem, taken)
+            results.append(_write(path, data, detections, detector.labels, output / stem))
+            LOG.info("%s: %d boxes", path, len(detections.scores))
+    return {"model": config.Global.model, "model_dir": config.Predict.model_dir, "results": results}
+
+
+def read_exported(folder: Path, name: str) -> Detector:
+    """The facts of an exported folder, which must hold the detector called `name`.
+
+    Raises:
+        PredictError: a file is missing or damaged, or it is another detector.
+    """
+    try:
+        detector = read_folder(folder, name)
+    except PublishError as error:
+        raise PredictError(f"Predict.model_dir: {error}") from None
+    exported = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))["Global"]["model_name"]
+    if exported != name:
+        raise PredictError(f"Predict.model_dir: {folder} holds {exported}, Global.model is {name}")
+    return detector
+
+
+def find_pictures(given: str | list[str]) -> Iterator[Path]:
+    """The pictures that are given, those of folders sorted, with their sub-folders; ConfigError if there are none."""
+    for path in map(Path, [given] if isinstance(given, str) else given):
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            if not inside:
+                raise ConfigError(f"Predict.input: the folder {path} has no pictures ({' '.join(SUFFIXES)})")
+            yield from inside
+        elif path.is_file():
+            yield path
+        else:
+            raise ConfigError(f"Predict.input: {path} does not exist")
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_ENCODED_BYTES + 1)
+
+
+def _decode(path: Path, encoded: bytes) -> np.ndarray:
+    try:
+        return decode_image(encoded)
+    except ImageError as error:
+        raise PredictError(f"{path}: {error}") from None
+
+
+def _free_stem(stem: str, taken: set[str]) -> str:
+    """`<stem>_res`, or `<stem>_2_res` and so on where another picture has that name already."""
+    names = itertools.chain([f"{stem}_res"], (f"{stem}_{number}_res" for number in itertools.count(2)))
+    name = next(name for name in names if name not in taken)
+    taken.add(name)
+    return name
+
+
+def _write(path: Path, encoded: bytes, detections: Detections, labels: tuple[str, ...], target: Path) -> dict[str, Any]:
+    boxes = [
+        {"cls_id": int(class_id), "label": labels[class_id], "score": float(score), "coordinate": box.tolist()}
+        for class_id, score, box in zip(detections.class_ids, detections.scores, detections.boxes_xyxy_px)
+    ]
+    text = json.dumps({"input_path": str(path), "boxes": boxes}, indent=4, ensure_ascii=False)
+    target.with_name(f"{target.name}.json").write_text(text, encoding="utf-8", errors="backslashreplace")
+    with Image.open(io.BytesIO(encoded)) as image:
+        upright, kind = ImageOps.exif_transpose(image).convert("RGB"), image.format
+    suffix = path.suffix if path.suffix.lower() in SUFFIXES else f".{kind.lower()}"
+    drawn = draw_boxes(upright, detections.boxes_xyxy_px, [f"{box['label']} {box['score']:.2f}" for box in boxes])
+    drawn.save(target.with_name(target.name + suffix), format=kind, quality=95)
+    return {
+        "input_path": str(path),
+        "boxes": len(boxes),
+        "json": f"{target.name}.json",
+        "image": target.name + suffix,
+    }

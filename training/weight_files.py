@@ -1,0 +1,50 @@
+"""Finds and loads a detector's weights: a `.safetensors` or `.pdparams` file, or the folder of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from paddle import nn
+
+from training.pdparams import read_pdparams
+from training.weights import WeightsError, load_weights, set_weights
+
+STEMS = ("best_model/best_model", "best_model")
+SUFFIXES = (".pdparams", ".safetensors")
+
+
+def load_weights_of(network: nn.Layer, path: Path) -> Path:
+    """Fill a detector and return the file that was read.
+
+    Raises:
+        WeightsError: nothing there, another kind of file, or weights of another network.
+    """
+    file = find_weights(path)
+    if file.suffix == ".safetensors":
+        load_weights(network, file)
+        return file
+    arrays = read_pdparams(file)
+    try:
+        set_weights(network, arrays)
+    except WeightsError as error:
+        raise WeightsError(f"{file}: {error}") from None
+    return file
+
+
+def find_weights(path: Path) -> Path:
+    """The weights file that `path` is, or that lies in it.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    if path.is_dir():
+        candidates = [path / f"{stem}{suffix}" for stem in STEMS for suffix in SUFFIXES]
+        for file in candidates:
+            if file.is_file():
+                return file
+        raise WeightsError(f"the folder {path} has no {candidates[0].relative_to(path)}, as a training writes it")
+    if not path.is_file():
+        raise WeightsError(f"the weights {path} do not exist")
+    if path.suffix not in SUFFIXES:
+        raise WeightsError(f"the weights {path} are of another kind; expected {' or '.join(SUFFIXES)}")
+    return path
