@@ -1,0 +1,1 @@
+"""How good a detector is: its detections against annotated photos."""
