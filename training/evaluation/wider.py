@@ -5,6 +5,9 @@ python -m training.evaluation.wider --predictions FOLDER --ground-truth FOLDER
 The protocol is that of the official evaluation kit (Yang et al., "WIDER FACE: A Face Detection Benchmark", 2016,
 `eval_tools`). The figures depend on the detections alone; at how many scales they were found is for whoever made them
 to say, and is repeated in the result.
+
+The official annotations themselves, as detections, fall short of 1 by two boxes: one of width -2, which nothing can
+overlap (39_Ice_Skating_iceskiing_39_583), and one that is there twice (21_Festival_Festival_21_604).
 """
 
 from __future__ import annotations

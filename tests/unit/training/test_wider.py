@@ -13,6 +13,7 @@ import scipy.io
 
 from serving.repository import ROOT
 from training.evaluation.wider import average_precision, evaluate_wider, iou_plus_one, match
+from training.evaluation.wider_detect import detect_all
 from training.evaluation.wider_files import (
     SUBSETS,
     WiderError,
@@ -235,3 +236,23 @@ def test_damaged_ground_truth(tmp_path: Path) -> None:
     (tmp_path / "wider_easy_val.mat").write_bytes(b"nothing of the kind")
     with pytest.raises(WiderError, match="cannot be read as a MATLAB file"):
         read_ground_truth(tmp_path)
+
+
+def test_detections_of_a_detector(tmp_path: Path) -> None:
+    class Stub:
+        size_wh, source = (640, 640), "stub"
+
+        def __call__(self, encoded: bytes) -> tuple[np.ndarray, np.ndarray]:
+            start = float(encoded)
+            return np.array([[start, 2, start + 10, 14]], np.float32), np.array([0.75], np.float32)
+
+    images = [image([[5, 2, 10, 12]], name="a"), image([[8, 2, 10, 12]], name="b")]
+    (tmp_path / "0--Parade").mkdir()
+    (tmp_path / "0--Parade" / "a.jpg").write_bytes(b"5")
+    with pytest.raises(WiderError, match=r"b\.jpg is missing; --images is"):
+        detect_all(Stub(), images, tmp_path, tmp_path / "found")
+    (tmp_path / "0--Parade" / "b.jpg").write_bytes(b"8")
+    detect_all(Stub(), images, tmp_path, tmp_path / "found")
+    assert read_predictions(tmp_path / "found", images[1]).tolist() == [[8, 2, 10, 12, 0.75]]
+    result = evaluate_wider(images, lambda truth: read_predictions(tmp_path / "found", truth))
+    assert {subset: result[subset] for subset in SUBSETS} == dict.fromkeys(SUBSETS, 1.0)
