@@ -89,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    logging.getLogger("training").setLevel(logging.INFO)  # Paddle, once imported, quiets the root logger
     sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     with_traceback = False
     try:

@@ -36,9 +36,9 @@ def evaluate_coco(annotations_json: Path, detections: Mapping[int, tuple[np.ndar
     Raises:
         ValueError: not exactly one category, boxes and scores of different length, or an unknown image id.
     """
-    annotations = _read_annotations(annotations_json)
-    category_id = _only_category(annotations, annotations_json)
-    rows = _detection_rows(detections, {image["id"] for image in annotations["images"]}, category_id)
+    annotations = read_annotations(annotations_json)
+    category_id = only_category(annotations, annotations_json)
+    rows = detection_rows(detections, {image["id"] for image in annotations["images"]}, category_id)
     if not rows:
         return dict.fromkeys(METRICS, 0.0)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -57,7 +57,8 @@ def evaluate_coco(annotations_json: Path, detections: Mapping[int, tuple[np.ndar
     return {name: _mean(figures[name]) for name in METRICS}
 
 
-def _read_annotations(path: Path) -> dict:
+def read_annotations(path: Path) -> dict:
+    """A COCO annotation file as pycocotools wants it: ignored boxes are crowds, every box has an area."""
     annotations = json.loads(Path(path).read_text())
     for annotation in annotations["annotations"]:
         # pycocotools reads only `iscrowd` and overwrites `ignore` with it.
@@ -66,7 +67,8 @@ def _read_annotations(path: Path) -> dict:
     return annotations
 
 
-def _only_category(annotations: dict, path: Path) -> int:
+def only_category(annotations: dict, path: Path) -> int:
+    """The id of the one category; ValueError if there are more or none."""
     categories = annotations["categories"]
     if len(categories) != 1:
         names = ", ".join(str(category["name"]) for category in categories) or "none"
@@ -76,9 +78,10 @@ def _only_category(annotations: dict, path: Path) -> int:
     return categories[0]["id"]
 
 
-def _detection_rows(
+def detection_rows(
     detections: Mapping[int, tuple[np.ndarray, np.ndarray]], image_ids: set[int], category_id: int
 ) -> list[dict]:
+    """Detections as COCO result rows; ValueError for an image that is not annotated or unequal lengths."""
     rows = []
     for image_id, (boxes_xyxy_px, scores) in detections.items():
         if image_id not in image_ids:

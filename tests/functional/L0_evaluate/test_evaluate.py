@@ -1,0 +1,90 @@
+"""What is served is evaluated over gRPC, and gets the figures of the same network in one process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from serving.repository import ROOT, network_file, shipped_detectors
+from serving.server import TritonServer
+from tests.conftest import PHOTOS
+from tests.reference import InProcess
+from training.evaluation.coco import METRICS
+from training.evaluation.detect import Served, open_detect
+from training.evaluation.evaluate import evaluate, run_evaluate
+from training.evaluation.networks import DetectError
+
+FACE_SCORE = 0.7  # what BlazeFace is that sure of is taken for a face; the figures then depend on its doubtful boxes
+
+
+@pytest.fixture(scope="module")
+def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo photos, labelled with what the first shipped detector finds, moved a little."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "images").mkdir()
+    (folder / "annotations").mkdir()
+    label = InProcess(shipped_detectors()[0])
+    images, faces = [], []
+    for number, photo in enumerate(sorted(PHOTOS.glob("*.jpg")), start=1):
+        shutil.copy(photo, folder / "images")
+        with Image.open(photo) as image:
+            width, height = image.size
+        images.append({"id": number, "file_name": photo.name, "width": width, "height": height})
+        for _, left, top, right, bottom in label(photo.read_bytes(), FACE_SCORE):
+            box = [left + 2, top, (right - left) * 0.9, bottom - top]
+            face = {"id": len(faces) + 1, "image_id": number, "category_id": 1, "iscrowd": 0, "bbox": box}
+            faces.append(face | {"area": box[2] * box[3]})
+    content = {"images": images, "annotations": faces, "categories": [{"id": 1, "name": "face"}]}
+    (folder / "annotations" / "instance_val.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize("size_wh", [None, (480, 320)])
+@pytest.mark.parametrize("name", [detector.name for detector in shipped_detectors()])
+def test_served_and_in_process_get_equal_figures(
+    server: TritonServer, data_set: Path, tmp_path: Path, name: str, size_wh: tuple[int, int] | None
+) -> None:
+    (facts,) = (detector for detector in shipped_detectors() if detector.name == name)
+    ways = {
+        "paddle": {"weights": ROOT / "weights" / f"{name}.safetensors"},
+        "onnx": {"weights": network_file(facts)},
+        "served": {"served_url": server.endpoints.grpc},
+        "hpi": {"served_url": server.endpoints.grpc, "served_model": f"{name}_hpi"},
+    }
+    results = {}
+    for way, arguments in ways.items():
+        with open_detect(name, size_wh=size_wh, **arguments) as detect:
+            results[way] = evaluate(detect, name, data_set, tmp_path / way)
+    figures = {way: {metric: result[metric] for metric in METRICS} for way, result in results.items()}
+    assert 0.2 < figures["served"]["AP"] < 1
+    assert figures["served"] == pytest.approx(figures["onnx"], abs=1e-6)
+    assert figures["paddle"] == pytest.approx(figures["onnx"], abs=1e-6)
+    assert figures["hpi"]["AP50"] == pytest.approx(figures["onnx"]["AP50"], abs=0.05)
+    width, height = size_wh or facts.input_size_wh
+    assert all(result["image_size"] == {"width": width, "height": height} for result in results.values())
+
+
+def test_from_the_settings_of_the_command_line(server: TritonServer, data_set: Path, tmp_path: Path) -> None:
+    chosen = SimpleNamespace(
+        weight_path="unused.pdparams", served_url=server.endpoints.grpc, served_model="BlazeFace_hpi", log_interval=10
+    )
+    shared = SimpleNamespace(model="BlazeFace", dataset_dir=str(data_set), output=str(tmp_path))
+    result = run_evaluate(SimpleNamespace(Global=shared, Evaluate=chosen))
+    assert (result["source"], result["images"], result["done_flag"]) == ("served", 2, True)
+
+
+def test_what_the_server_does_not_do(server: TritonServer) -> None:
+    url = server.endpoints.grpc
+    with pytest.raises(DetectError, match="unknown model: 'Blaze'"):
+        Served(url, "Blaze")
+    with pytest.raises(DetectError, match="not a detector's ensemble, but a step of one"):
+        Served(url, "BlazeFace_detector")
+    with Served(url, "BlazeFace") as detect, pytest.raises(DetectError, match=r"refuses: .*not a JPEG"):
+        detect(b"no picture")
+    with Served(url, "BlazeFace", (5000, 640)) as detect, pytest.raises(DetectError, match="img_size is 5000x640"):
+        detect((PHOTOS / "astronaut.jpg").read_bytes())

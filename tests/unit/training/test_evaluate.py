@@ -1,0 +1,251 @@
+"""Mode evaluate without a server: figures, pictures, the two networks in this process, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import paddle
+import pytest
+from PIL import Image
+
+from serving.detectors import get_detector
+from serving.images import SizeError
+from serving.repository import ROOT, network_file
+from training.detectors import build_detector
+from training.evaluation.coco import METRICS, evaluate_coco
+from training.evaluation.curves import measure_curves
+from training.evaluation.detect import InProcess, open_detect
+from training.evaluation.evaluate import (
+    PRECISION_RECALL,
+    RESULT,
+    SIZES,
+    EvaluateError,
+    evaluate,
+    run_evaluate,
+)
+from training.evaluation.networks import DetectError, Faces
+from training.evaluation.options import shipped_weights
+from training.weights import WeightsError, load_weights
+
+NOTHING = np.empty((0, 4), np.float32), np.empty(0, np.float32)
+BOXES = [[10, 10, 15, 15], [60, 20, 20, 20], [100, 100, 120, 110]]  # x, y, width, height: sides 15, 20 and 115
+
+
+def write_data_set(folder: Path, photos: list[list[list[float]]]) -> Path:
+    """Drawn 300x240 px photos with these faces (x, y, width, height); the ids are 1, 2, ..."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "annotations").mkdir()
+    images, faces = [], []
+    for number, boxes in enumerate(photos, start=1):
+        picture = np.full((240, 300, 3), 90 + number, np.uint8)
+        cv2.imwrite(str(folder / "images" / f"{number}.png"), picture)
+        images.append({"id": number, "file_name": f"{number}.png", "width": 300, "height": 240})
+        for x, y, width, height in boxes:
+            face = {"id": len(faces) + 1, "image_id": number, "category_id": 1, "iscrowd": 0}
+            faces.append({**face, "bbox": [x, y, width, height], "area": width * height})
+    content = {"images": images, "annotations": faces, "categories": [{"id": 1, "name": "face"}]}
+    (folder / "annotations" / "instance_val.json").write_text(json.dumps(content))
+    return folder
+
+
+def annotations(data_set: Path) -> Path:
+    return data_set / "annotations" / "instance_val.json"
+
+
+class Stub:
+    """Gives prepared faces, one call after the other."""
+
+    source, size_wh = "stub", (640, 480)
+
+    def __init__(self, *faces: Faces) -> None:
+        self.faces = list(faces)
+
+    def __call__(self, encoded: bytes) -> Faces:
+        assert encoded.startswith(b"\x89PNG")
+        return self.faces.pop(0)
+
+
+def found(boxes_xywh: list[list[float]]) -> Faces:
+    boxes = np.array(boxes_xywh, np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes, np.linspace(0.9, 0.5, len(boxes), dtype=np.float32)
+
+
+def test_no_detections(tmp_path: Path) -> None:
+    result = evaluate(Stub(NOTHING), "BlazeFace", write_data_set(tmp_path / "data", [BOXES]), tmp_path / "output")
+    assert {name: result[name] for name in METRICS} == dict.fromkeys(METRICS, 0)
+    assert [size["AP50"] for size in result["by_face_side_px"].values()] == [-1, 0, 0, -1, 0]
+
+
+def test_no_faces(tmp_path: Path) -> None:
+    data_set = write_data_set(tmp_path / "data", [[]])
+    result = evaluate(Stub(found(BOXES)), "BlazeFace", data_set, tmp_path / "output")
+    assert (result["AP"], result["faces"], result["images"]) == (-1, 0, 1)
+    assert {size["AP50"] for size in result["by_face_side_px"].values()} == {-1}
+
+
+def test_no_photos(tmp_path: Path) -> None:
+    with pytest.raises(EvaluateError, match="names no images"):
+        evaluate(Stub(), "BlazeFace", write_data_set(tmp_path / "data", []), tmp_path / "output")
+
+
+def test_perfect_detections_and_what_is_written(tmp_path: Path) -> None:
+    data_set = write_data_set(tmp_path / "data", [BOXES, [], BOXES[:1]])
+    stub = Stub(found(BOXES), NOTHING, found(BOXES[:1]))
+    result = evaluate(stub, "BlazeFace", data_set, tmp_path / "output")
+    assert json.loads((tmp_path / "output" / RESULT).read_text()) == result
+    figures = {name: result.pop(name) for name in METRICS}
+    assert figures.pop("AP_medium") == -1
+    assert figures == pytest.approx(dict.fromkeys(figures, 1.0))
+    assert result.pop("ms_per_image").keys() == {"p50", "mean"}
+    sizes = {"under 12": (0, -1), "12-20": (2, 1), "20-40": (1, 1), "40-96": (0, -1), "from 96": (1, 1)}
+    assert {name: tuple(size.values()) for name, size in result.pop("by_face_side_px").items()} == {
+        name: (faces, pytest.approx(ap50)) for name, (faces, ap50) in sizes.items()
+    }
+    assert result == {
+        "done_flag": True,
+        "model": "BlazeFace",
+        "source": "stub",
+        "image_size": {"width": 640, "height": 480},
+        "images": 3,
+        "faces": 4,
+        "ignored_faces": 0,
+        "pictures": [PRECISION_RECALL, SIZES],
+    }
+    for picture in result["pictures"]:
+        with Image.open(tmp_path / "output" / picture) as image:
+            assert (image.format, image.size) == ("PNG", (768, 576))
+
+
+def test_the_curve_has_the_area_that_coco_reports(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    photos = [np.hstack([rng.random((6, 2)) * 150, 8 + rng.random((6, 2)) * 50]).tolist() for _ in range(10)]
+    data_set = write_data_set(tmp_path / "data", photos)
+    content = json.loads(annotations(data_set).read_text())
+    for face in content["annotations"][::4]:
+        face["ignore"] = 1
+    annotations(data_set).write_text(json.dumps(content))
+    detections = {}
+    for number, boxes in enumerate(photos, start=1):
+        corners, _ = found(boxes + boxes[:2])
+        detections[number] = corners + rng.normal(0, 3, corners.shape), rng.random(len(corners))
+    curves = measure_curves(annotations(data_set), detections)
+    assert 0.1 < curves.precision.mean() < 0.9
+    assert curves.precision.mean() == pytest.approx(evaluate_coco(annotations(data_set), detections)["AP50"])
+    assert (curves.images, curves.faces, curves.ignored_faces) == (10, 45, 15)
+    assert sum(size.faces for size in curves.sizes) == 45
+
+
+@pytest.fixture(scope="module")
+def solvay_bytes() -> bytes:
+    return (ROOT / "demo" / "photos" / "solvay_1927.jpg").read_bytes()
+
+
+def assert_same(faces: Faces, expected: Faces) -> None:
+    assert len(faces[1]) == len(expected[1]) > 20
+    np.testing.assert_allclose(faces[0], expected[0], atol=0.01, rtol=0)
+    np.testing.assert_allclose(faces[1], expected[1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size_wh", [None, (320, 256)])
+def test_paddle_and_onnx_find_the_same_faces(
+    tmp_path: Path, solvay_bytes: bytes, size_wh: tuple[int, int] | None
+) -> None:
+    shipped = shipped_weights("BlazeFace")
+    in_paddle, in_onnx = (
+        open_detect("BlazeFace", weights=weights, size_wh=size_wh)
+        for weights in (shipped, network_file(get_detector("BlazeFace")))
+    )
+    assert (in_paddle.source, in_onnx.source, in_onnx.size_wh) == ("paddle", "onnx", size_wh or (640, 640))
+    expected = in_paddle(solvay_bytes)
+    assert [part.dtype for part in expected] == [np.float32, np.float32]
+    assert_same(in_onnx(solvay_bytes), expected)
+    network = build_detector("BlazeFace")
+    load_weights(network, shipped)
+    paddle.save(network.state_dict(), str(tmp_path / "best.pdparams"))
+    assert_same(open_detect("BlazeFace", weights=tmp_path / "best.pdparams", size_wh=size_wh)(solvay_bytes), expected)
+
+
+def test_a_photo_without_detections_gives_empty_arrays() -> None:
+    def blind(picture: np.ndarray) -> Faces:
+        assert picture.shape == (1, 640, 640, 3)
+        return np.ones((3, 4), np.float32), np.zeros(3, np.float32)
+
+    encoded = cv2.imencode(".png", np.zeros((5, 7, 3), np.uint8))[1].tobytes()
+    boxes, scores = InProcess(blind, get_detector("BlazeFace"), "blind")(encoded)
+    assert (boxes.shape, scores.shape) == ((0, 4), (0,))
+
+
+@pytest.mark.parametrize("weight_path", [None, str(network_file(get_detector("BlazeFace")))])
+def test_from_the_settings_of_the_command_line(tmp_path: Path, weight_path: str | None) -> None:
+    chosen = SimpleNamespace(weight_path=weight_path, served_url=None, served_model=None, log_interval=1)
+    data_set = write_data_set(tmp_path / "data", [BOXES])
+    shared = SimpleNamespace(model="BlazeFace", dataset_dir=str(data_set), output=str(tmp_path / "output"))
+    result = run_evaluate(SimpleNamespace(Global=shared, Evaluate=chosen))
+    assert (result["done_flag"], result["source"]) == (True, "onnx" if weight_path else "paddle")
+    shared.dataset_dir = None
+    with pytest.raises(EvaluateError, match=r"set Global\.dataset_dir"):
+        run_evaluate(SimpleNamespace(Global=shared, Evaluate=chosen))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, ValueError, "give either a file of weights or the address"),
+        ({"weights": Path("a.onnx"), "served_url": "b:1"}, ValueError, "not both"),
+        ({"weights": Path("absent.onnx")}, DetectError, r"absent\.onnx cannot be loaded"),
+        ({"weights": Path("absent.safetensors")}, WeightsError, r"absent\.safetensors do not exist"),
+        ({"weights": Path("absent.pdparams")}, WeightsError, r"absent\.pdparams do not exist"),
+        ({"weights": Path(__file__)}, WeightsError, r"test_evaluate\.py are of another kind"),
+        ({"weights": shipped_weights("BlazeFace"), "size_wh": (5000, 640)}, SizeError, "5000x640"),
+        ({"served_url": "127.0.0.1:1"}, DetectError, "is the server running"),
+    ],
+)
+def test_what_cannot_detect(arguments: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        open_detect("BlazeFace", **arguments)
+    with pytest.raises(ValueError, match="unknown detector 'Blaze'"):
+        open_detect("Blaze", **arguments)
+
+
+def test_damaged_data_sets(tmp_path: Path) -> None:
+    data_set = write_data_set(tmp_path / "data", [BOXES])
+    detect = open_detect("BlazeFace", weights=network_file(get_detector("BlazeFace")))
+    (data_set / "images" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(EvaluateError, match=r"1\.png: not a JPEG"):
+        evaluate(detect, "BlazeFace", data_set, tmp_path)
+    (data_set / "images" / "1.png").unlink()
+    with pytest.raises(EvaluateError, match=r"cannot read .*1\.png, which .*instance_val\.json names: No such file"):
+        evaluate(detect, "BlazeFace", data_set, tmp_path)
+    for text in ("{", "[]", '{"images": []}'):
+        annotations(data_set).write_text(text)
+        with pytest.raises(EvaluateError, match="is not a COCO file"):
+            evaluate(detect, "BlazeFace", data_set, tmp_path)
+    annotations(data_set).unlink()
+    with pytest.raises(EvaluateError, match="cannot read the annotations"):
+        evaluate(detect, "BlazeFace", data_set, tmp_path)
+
+
+def test_command(tmp_path: Path) -> None:
+    data_set = write_data_set(tmp_path / "data", [BOXES])
+    command = [sys.executable, "-m", "training.evaluation.evaluate", "--detector", "BlazeFace", "--dataset", data_set]
+    command += ["--output", tmp_path / "output"]
+    onnx = ["--onnx", network_file(get_detector("BlazeFace")), "--img-size", "320", "256"]
+    run = subprocess.run([*command, *onnx], cwd=ROOT, capture_output=True, text=True, check=True)
+    result = json.loads(run.stdout)
+    assert result["image_size"] == {"width": 320, "height": 256}
+    assert "evaluated 1 of 1 photos" in run.stderr
+    assert json.loads((tmp_path / "output" / RESULT).read_text()) == result
+    run = subprocess.run([*command, "--onnx", "absent.onnx"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: absent.onnx cannot be loaded")
+    failed = json.loads((tmp_path / "output" / RESULT).read_text())
+    assert (failed["done_flag"], failed["err_type"]) == (False, "DetectError")
+    run = subprocess.run([*command, "--model", "BlazeFace_hpi"], cwd=ROOT, capture_output=True, text=True)
+    assert run.stderr == "error: --model is a model of a server; give its --url too\n"

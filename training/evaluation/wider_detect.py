@@ -1,0 +1,69 @@
+"""Writes a detector's faces in the photos of WIDER FACE's validation set, for `training.evaluation.wider`.
+
+python -m training.evaluation.wider_detect --detector NAME --images DIR --ground-truth FOLDER --predictions FOLDER
+    [--weights FILE | --onnx FILE | --url HOST:PORT [--model NAME]] [--img-size WIDTH HEIGHT]
+
+Every photo is seen once, stretched to one size: a single scale, without flipping.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from serving.images import ImageError
+from training.evaluation.detect import Detect
+from training.evaluation.networks import DetectError
+from training.evaluation.options import add_detect_options, open_from_options
+from training.evaluation.wider_files import WiderError, WiderImage, read_ground_truth, write_predictions
+
+LOG_INTERVAL = 100  # photos
+
+log = logging.getLogger(__name__)
+
+
+def detect_all(detect: Detect, images: Sequence[WiderImage], photos: Path, predictions: Path) -> None:
+    """Write the faces of every image to `predictions`; the photos are `photos`/EVENT/IMAGE.jpg.
+
+    Raises:
+        WiderError: a photo is missing or cannot be decoded.
+        DetectError: the server does not answer.
+    """
+    for number, image in enumerate(images, start=1):
+        path = photos / image.event / f"{image.name}.jpg"
+        try:
+            faces = detect(path.read_bytes())
+        except FileNotFoundError:
+            raise WiderError(f"{path} is missing; --images is the folder WIDER_val/images of the data set") from None
+        except ImageError as error:
+            raise WiderError(f"{path}: {error}") from error
+        write_predictions(predictions, image, *faces)
+        if number % LOG_INTERVAL == 0 or number == len(images):
+            log.info("%d of %d photos", number, len(images))
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluation.wider_detect", description=__doc__.splitlines()[0]
+    )
+    add_detect_options(parser)
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="WIDER_val/images")
+    parser.add_argument("--ground-truth", type=Path, required=True, metavar="FOLDER", help="the kit's four .mat files")
+    parser.add_argument("--predictions", type=Path, required=True, metavar="FOLDER", help="receives EVENT/IMAGE.txt")
+    arguments = parser.parse_args()
+    logging.basicConfig(format="%(message)s", force=True)
+    log.setLevel(logging.INFO)
+    try:
+        with open_from_options(arguments) as detect:
+            detect_all(detect, read_ground_truth(arguments.ground_truth), arguments.images, arguments.predictions)
+    except (DetectError, ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(arguments.predictions)
+
+
+if __name__ == "__main__":
+    main()
