@@ -61,7 +61,8 @@ def main() -> int:
     ends = Endpoints(options.host, options.http_port, options.grpc_port, options.metrics_port)
     arguments = (*(WATCH if options.watch else ()), *options.arguments)
     server = TritonServer(options.model_repository, ends, arguments=arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for signum in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job starts with it ignored
+        signal.signal(signum, _interrupt)
     try:
         return run(server)
     except LaunchError as error:
