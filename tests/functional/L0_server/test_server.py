@@ -86,8 +86,8 @@ def test_only_loopback_by_default(running: tuple[subprocess.Popen[str], Endpoint
     _, ends = running
     time.sleep(1)  # the metrics come a moment after the readiness
     for port in (ends.http_port, ends.grpc_port, ends.metrics_port):
-        with socket.create_connection(("127.0.0.1", port), timeout=5):
-            pass
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            assert connection.getpeername() == ("127.0.0.1", port)
         with pytest.raises(OSError):
             socket.create_connection(("127.0.0.2", port), timeout=5)
 
