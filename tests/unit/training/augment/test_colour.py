@@ -1,28 +1,26 @@
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from PIL import Image, ImageEnhance
 
 from tests.augment_samples import assert_sound, crowd, empty_sample
-from training.augment import Sample
-from training.augment.colour import DEFAULT_RANGES, FACE_RANGES, ColourRanges, Jitter, colour_matrix, distort
+from training.augment.colour import (
+    DEFAULT_RANGES,
+    FACE_RANGES,
+    ColourRanges,
+    Jitter,
+    brighten,
+    distort,
+    saturate,
+    scale_contrast,
+    turn_hue,
+)
 
-OFF = Jitter(5.0, 9.0, 0.0)
-NEUTRAL = {"brightness": 0.0, "contrast": 1.0, "saturation": 1.0, "hue_rad": 0.0}
-
-
-def always(value: float) -> Jitter:
-    return Jitter(value, value, 1.0)
-
-
-def ranges(**changed: Jitter) -> ColourRanges:
-    return ColourRanges(**{**dict.fromkeys(NEUTRAL, OFF), **changed})
-
-
-def one_pixel(*bgr: int) -> Sample:
-    return Sample(np.array([[bgr]], np.uint8), np.empty((0, 4), np.float32), np.empty(0, np.int64))
+NAMES = ("brightness", "contrast", "saturation", "hue")
+OFF, ON = Jitter(0.7, 0.8, 0.0), Jitter(0.7, 0.8, 1.0)
 
 
 def test_no_boxes() -> None:
@@ -34,73 +32,94 @@ def test_no_boxes() -> None:
 
 def test_nothing_to_do_is_no_copy() -> None:
     sample = crowd()
-    assert distort(sample, np.random.default_rng(0), ranges()) is sample
-    np.testing.assert_array_equal(colour_matrix(**NEUTRAL), np.eye(3, 4))
+    assert distort(sample, np.random.default_rng(0), ColourRanges(OFF, OFF, OFF, OFF)) is sample
 
 
 @pytest.mark.parametrize(
-    ("changed", "bgr", "expected_bgr"),
+    ("change", "value", "bgr", "expected_bgr"),
     [
-        ({"brightness": always(10)}, (0, 100, 250), (10, 110, 255)),
-        ({"contrast": always(1.5)}, (0, 100, 200), (0, 150, 255)),
-        ({"contrast": always(0.5)}, (0, 100, 200), (0, 50, 100)),
-        ({"brightness": always(10), "contrast": always(2)}, (0, 20, 30), (20, 60, 80)),  # brightness is first
-        ({"saturation": always(0)}, (0, 0, 200), (60, 60, 60)),  # the grey of red: .299
-        ({"saturation": always(0)}, (200, 0, 0), (23, 23, 23)),  # and of blue: .114
-        ({"saturation": always(2)}, (100, 100, 100), (100, 100, 100)),
-        ({"saturation": always(1.5)}, (0, 0, 100), (0, 0, 135)),
-        ({"hue_rad": always(2 * math.pi)}, (10, 100, 200), (10, 100, 200)),
-        ({"hue_rad": always(1.0)}, (100, 100, 100), (100, 100, 100)),
-        # Half a turn mirrors a colour at its grey value, here .299 * 60 + .587 * 100 + .114 * 140 = 92.6
-        ({"hue_rad": always(math.pi)}, (140, 100, 60), (45, 85, 125)),
+        (brighten, 0.5, (0, 100, 201), (0, 50, 100)),
+        (brighten, 1.5, (0, 100, 200), (0, 150, 255)),
+        (scale_contrast, 1.5, (100, 100, 100), (100, 100, 100)),
+        (scale_contrast, 2.0, (0, 0, 200), (0, 0, 255)),  # the grey of this red, and so of the picture, is 59.8
+        (scale_contrast, 0.5, (0, 0, 200), (30, 30, 130)),
+        (saturate, 0.0, (0, 0, 200), (60, 60, 60)),
+        (saturate, 0.0, (200, 0, 0), (23, 23, 23)),
+        (saturate, 2.0, (100, 100, 100), (100, 100, 100)),
+        (saturate, 1.5, (0, 0, 100), (0, 0, 135)),
+        (turn_hue, 0.0, (10, 100, 200), (10, 100, 200)),
+        (turn_hue, 18.0, (77, 77, 77), (77, 77, 77)),
+        (turn_hue, 256 / 3, (0, 0, 200), (0, 200, 0)),  # red to green; hues are bytes, so all this is coarse
+        (turn_hue, -256 / 3, (0, 0, 200), (200, 0, 0)),  # red to blue
+        (turn_hue, -10.0, (200, 0, 0), (200, 47, 0)),  # by 14 of the 60 degrees from blue to cyan
     ],
 )
-def test_values(changed: dict[str, Jitter], bgr: tuple[int, ...], expected_bgr: tuple[int, ...]) -> None:
-    sample = one_pixel(*bgr)
-    result = distort(sample, np.random.default_rng(0), ranges(**changed))
-    np.testing.assert_allclose(result.picture[0, 0].astype(int), expected_bgr, atol=1)
-    assert tuple(sample.picture[0, 0]) == bgr
+def test_values(change: Callable, value: float, bgr: tuple[int, ...], expected_bgr: tuple[int, ...]) -> None:
+    picture = np.full((5, 7, 3), bgr, np.uint8)
+    result = change(picture, value)
+    np.testing.assert_allclose(
+        result.astype(int), np.broadcast_to(expected_bgr, (5, 7, 3)), atol=1 if change is not turn_hue else 6
+    )
+    assert (picture == bgr).all()
 
 
-def test_a_quarter_turn_of_the_hue() -> None:
-    """Red is (I, Q) = (.596, .211); turned by 90 degrees it is (-.211, .596), with the same grey value .299."""
-    red, green, blue = colour_matrix(**{**NEUTRAL, "hue_rad": math.pi / 2})[:, 0]
-    grey, i, q = 0.299, -0.211, 0.596
-    expected = [grey + 0.956 * i + 0.621 * q, grey - 0.272 * i - 0.647 * q, grey - 1.107 * i + 1.705 * q]
-    np.testing.assert_allclose([red, green, blue], expected, atol=0.003)
+@pytest.mark.parametrize("value", [0.5, 0.8, 1.2, 1.5])
+@pytest.mark.parametrize(
+    ("change", "enhance"),
+    [
+        (brighten, ImageEnhance.Brightness),
+        (scale_contrast, ImageEnhance.Contrast),
+        (saturate, ImageEnhance.Color),
+    ],
+)
+def test_pillow_does_the_same(change: Callable, enhance: Callable, value: float) -> None:
+    """Pillow is what the reference uses; it rounds down where OpenCV rounds, and rounds the mean grey."""
+    picture = crowd().picture
+    expected = np.asarray(enhance(Image.fromarray(picture[..., ::-1])).enhance(value))[..., ::-1]
+    assert np.abs(change(picture, value).astype(int) - expected).max() <= 2
 
 
-def test_contrast_saturation_and_hue_may_come_in_any_order() -> None:
-    steps = [colour_matrix(**{**NEUTRAL, name: 0.7})[:, :3] for name in ("contrast", "saturation", "hue_rad")]
-    together = colour_matrix(0, 0.7, 0.7, 0.7)[:, :3]
-    for a, b, c in ((0, 1, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)):
-        np.testing.assert_allclose(steps[a] @ steps[b] @ steps[c], together, atol=1e-9)
+@pytest.mark.parametrize("shift", [-18, -3, 5, 18])
+def test_pillow_turns_hues_the_same(shift: int) -> None:
+    picture = crowd().picture
+    hsv = np.array(Image.fromarray(picture[..., ::-1]).convert("HSV"))
+    hsv[..., 0] += np.uint8(shift % 256)
+    expected = np.asarray(Image.fromarray(hsv, mode="HSV").convert("RGB"))[..., ::-1]
+    difference = np.abs(turn_hue(picture, shift).astype(int) - expected)
+    assert difference.mean() < 1.5
+    assert difference.max() <= 12  # both have hue and saturation in bytes
 
 
-@pytest.mark.parametrize("ranges", [DEFAULT_RANGES, FACE_RANGES])
-def test_bytes_equal_the_formula(ranges: ColourRanges) -> None:
-    """OpenCV computes in fixed point; it must round as floating point does, within one level."""
-    sample, worst = crowd(), 0.0
-    for seed in range(30):
-        rng = np.random.default_rng(seed)
-        matrix = colour_matrix(
-            ranges.brightness.draw(rng, 0),
-            ranges.contrast.draw(rng, 1),
-            ranges.saturation.draw(rng, 1),
-            ranges.hue_rad.draw(rng, 0),
-        )
-        rgb = sample.picture[..., ::-1].astype(np.float64)
-        expected = np.clip(rgb @ matrix[:, :3].T + matrix[:, 3], 0, 255)
-        result = distort(sample, np.random.default_rng(seed), ranges).picture[..., ::-1]
-        worst = max(worst, np.abs(result - expected).max())
-    assert worst <= 1
+@pytest.mark.parametrize(("orders", "fewest", "most"), [((), 4, 24), (FACE_RANGES.orders, 2, 2)])
+def test_orders(orders: tuple[tuple[int, ...], ...], fewest: int, most: int) -> None:
+    sample = crowd((64, 64), 4)
+    ranges = ColourRanges(*[Jitter(value, value, 1.0) for value in (1.5, 1.5, 0.5, 18.0)], orders=orders)
+    results = {distort(sample, np.random.default_rng(seed), ranges).picture.tobytes() for seed in range(40)}
+    assert fewest <= len(results) <= most
+    if orders:
+        first, last = brighten(sample.picture, 1.5), turn_hue(saturate(brighten(sample.picture, 1.5), 0.5), 18)
+        expected = turn_hue(saturate(scale_contrast(first, 1.5), 0.5), 18), scale_contrast(last, 1.5)
+        assert results == {picture.tobytes() for picture in expected}
 
 
-def test_how_often_each_is_drawn() -> None:
-    rng = np.random.default_rng(0)
-    for ranges, name, expected in [(DEFAULT_RANGES, "contrast", 0.5), (FACE_RANGES, "brightness", 0.125)]:
-        jitter = getattr(ranges, name)
-        drawn = np.array([jitter.draw(rng, np.nan) for _ in range(4000)])
-        assert np.isfinite(drawn).mean() == pytest.approx(expected, abs=0.03)
-        assert jitter.low <= np.nanmin(drawn) < np.nanmax(drawn) <= jitter.high
-        assert np.nanmean(drawn) == pytest.approx((jitter.low + jitter.high) / 2, abs=0.03)
+@pytest.mark.parametrize("name", NAMES)
+def test_each_can_be_switched_on(name: str) -> None:
+    sample = crowd()
+    ranges = ColourRanges(**{**dict.fromkeys(NAMES, OFF), name: Jitter(9, 9, 1.0) if name == "hue" else ON})
+    assert (distort(sample, np.random.default_rng(0), ranges).picture != sample.picture).any()
+
+
+@pytest.mark.parametrize(
+    ("ranges", "name", "probability"),
+    [
+        *((DEFAULT_RANGES, name, 0.5) for name in NAMES),
+        *((FACE_RANGES, name, 0.5) for name in NAMES[1:]),
+        (FACE_RANGES, "brightness", 0.125),
+    ],
+)
+def test_how_often_each_is_drawn(ranges: ColourRanges, name: str, probability: float) -> None:
+    rng, jitter = np.random.default_rng(0), getattr(ranges, name)
+    drawn = np.array([jitter.draw(rng) for _ in range(4000)], float)  # None becomes NaN
+    assert np.isfinite(drawn).mean() == pytest.approx(probability, abs=0.03)
+    assert jitter.low <= np.nanmin(drawn) < np.nanmax(drawn) <= jitter.high
+    assert np.nanmean(drawn) == pytest.approx((jitter.low + jitter.high) / 2, abs=0.03 * (jitter.high - jitter.low))
