@@ -81,7 +81,7 @@ def download(
 
 def _check_https(url: str) -> None:
     if not url.startswith("https://"):
-        raise DownloadError(f"{url} is refused: weights come over HTTPS only")
+        raise DownloadError(f"{url} is refused: files come over HTTPS only")
 
 
 def _announced_bytes(response: HTTPResponse, url: str, min_bytes: int, max_bytes: int) -> int:

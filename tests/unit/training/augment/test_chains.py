@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+
+from serving.detectors import DETECTORS
+from tests.augment_samples import assert_same, assert_sound, colour, coloured_sample, crowd, empty_sample
+from training.augment import Augmentation, Sample, build_augmentation, resize_sample
+from training.augment.chains import CHAINS, apply_steps
+from training.augment.colour import distort
+
+SIZE_PX = 320
+SEEDS = range(60)
+every_detector = pytest.mark.parametrize("name", DETECTORS)
+
+
+def without_colours(name: str) -> Augmentation:
+    steps = CHAINS[name](SIZE_PX)
+    kept = tuple(step for step in steps if getattr(step, "func", step) is not distort)
+    assert len(kept) == len(steps) - 1
+    return partial(apply_steps, steps=kept)
+
+
+@every_detector
+def test_no_boxes(name: str) -> None:
+    augment = build_augmentation(name, SIZE_PX)
+    for seed in SEEDS:
+        result = augment(empty_sample(), np.random.default_rng(seed))
+        assert_sound(result)
+        assert len(result.labels) == 0
+
+
+def test_every_detector_has_a_chain() -> None:
+    assert list(CHAINS) == list(DETECTORS)
+
+
+def test_unknown_detector() -> None:
+    with pytest.raises(ValueError, match="unknown detector 'YOLO'; known are: BlazeFace"):
+        build_augmentation("YOLO", SIZE_PX)
+
+
+def test_size_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="image_size_px is 0"):
+        build_augmentation("BlazeFace", 0)
+
+
+@every_detector
+@pytest.mark.parametrize(
+    ("size_wh", "boxes"),
+    [
+        ((1, 1), [[0, 0, 1, 1]]),
+        ((2, 300), [[0, 0, 1, 300], [1, 4, 2, 5]]),
+        ((300, 2), [[0, 0, 300, 2], [299, 0, 300, 1]]),
+        ((64, 64), [[0, 0, 64, 64]]),
+        ((200, 120), [[0, 0, 5, 110], [195, 110, 200, 120]]),
+    ],
+)
+def test_odd_sizes(name: str, size_wh: tuple[int, int], boxes: list[list[int]]) -> None:
+    augment = build_augmentation(name, SIZE_PX)
+    for seed in SEEDS:
+        result = augment(coloured_sample(size_wh, boxes), np.random.default_rng(seed))
+        assert_sound(result)
+        assert_sound(resize_sample(result, SIZE_PX, "linear"))
+
+
+@every_detector
+def test_boxes_thinner_than_a_float_can_tell(name: str) -> None:
+    augment, picture = build_augmentation(name, SIZE_PX), crowd().picture
+    for x in (0.0, 0.3, 300.0, 638.0):
+        next_x = np.nextafter(np.float32(x), np.float32(np.inf))
+        sliver = Sample(picture, np.array([[x, 10, next_x, 60]], np.float32), np.zeros(1, np.int64))
+        for seed in SEEDS:
+            assert_sound(augment(sliver, np.random.default_rng(seed)))
+
+
+@every_detector
+def test_a_crowd_keeps_its_form_and_is_not_written_to(name: str) -> None:
+    augment, sample, untouched = build_augmentation(name, SIZE_PX), crowd(), crowd()
+    sample.picture.setflags(write=False)
+    sample.boxes_xyxy_px.setflags(write=False)
+    for seed in SEEDS:
+        result = augment(sample, np.random.default_rng(seed))
+        assert_sound(result)
+        assert len(result.labels) > 0  # every crop keeps a face
+        assert set(result.labels) <= set(sample.labels)
+    assert_same(sample, untouched)
+
+
+@every_detector
+def test_a_seed_determines_the_result(name: str) -> None:
+    augment = build_augmentation(name, SIZE_PX)
+    np.random.seed(1)  # of no influence
+    results = [augment(crowd(), np.random.default_rng(seed)) for seed in SEEDS]
+    for seed in SEEDS:
+        assert_same(results[seed], augment(crowd(), np.random.default_rng(seed)))
+    different = {result.picture.tobytes() for result in results}
+    assert len(different) > len(SEEDS) * 0.8
+
+
+@every_detector
+def test_it_can_be_sent_to_another_process(name: str) -> None:
+    augment = build_augmentation(name, SIZE_PX)
+    copied = pickle.loads(pickle.dumps(augment))  # noqa: S301
+    assert_same(augment(crowd(), np.random.default_rng(5)), copied(crowd(), np.random.default_rng(5)))
+
+
+@every_detector
+@pytest.mark.parametrize("resized", [False, True])
+def test_boxes_stay_on_their_faces(name: str, resized: bool) -> None:
+    """Each face has a colour of its own: it must fill its box, and must not be seen outside."""
+    move, seen = without_colours(name), 0
+    for seed in SEEDS:
+        result = move(crowd(), np.random.default_rng(seed))
+        if resized:
+            result = resize_sample(result, SIZE_PX, "linear")
+        seen += assert_on_faces(result)
+    assert seen > 100
+
+
+def assert_on_faces(sample: Sample) -> int:
+    """How many faces could be checked, those too small to have pixels of pure colour left aside."""
+    checked = 0
+    for box, label in zip(sample.boxes_xyxy_px, sample.labels):
+        side_px = (box[2:] - box[:2]).max()
+        if (box[2:] - box[:2]).min() < 6:
+            continue
+        left, top, right, bottom = np.clip(box + side_px * np.array([-1, -1, 1, 1]), 0, None).astype(int)
+        around = sample.picture[top:bottom, left:right].astype(int)
+        y, x = np.nonzero((np.abs(around - colour(int(label))) <= 2).all(axis=2))
+        found = np.array([x.min() + left, y.min() + top, x.max() + 1 + left, y.max() + 1 + top])
+        # A resize blends a pixel or two at every side of the face, more when it is made much larger.
+        np.testing.assert_allclose(found, box, atol=1.5 + 0.1 * side_px)
+        assert (found[:2] >= box[:2] - 1.5).all()
+        assert (found[2:] <= box[2:] + 1.5).all()
+        checked += 1
+    return checked

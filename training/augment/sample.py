@@ -1,0 +1,36 @@
+"""What an augmentation takes and returns: a picture and the boxes on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
+class Sample:
+    """A picture and what is annotated on it. No augmentation writes into the arrays it was given.
+
+    Attributes:
+        picture: uint8 [H, W, 3] BGR; may be a view into a larger picture.
+        boxes_xyxy_px: float32 [K, 4] in pixels of the picture, inside it, none of them empty.
+        labels: int64 [K].
+    """
+
+    picture: np.ndarray
+    boxes_xyxy_px: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Pixels of the picture, (width, height)."""
+        height, width = self.picture.shape[:2]
+        return width, height
+
+    def where(self, kept: np.ndarray) -> Sample:
+        """The sample with the boxes of the mask `kept`, bool [K]."""
+        return replace(self, boxes_xyxy_px=self.boxes_xyxy_px[kept], labels=self.labels[kept])
+
+
+Augmentation = Callable[[Sample, np.random.Generator], Sample]
