@@ -1,4 +1,4 @@
-"""Draws a small COCO data set for tests: grey pictures with a bright square as the face."""
+"""Draws small COCO data sets for tests: bright squares for what only counts boxes, cartoon faces to learn from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 CATEGORIES = [{"id": 1, "name": "face"}]
 SIZE_WH = (64, 48)
@@ -35,6 +35,42 @@ def draw_picture(path: Path, size_wh: tuple[int, int] = SIZE_WH, **options: Any)
     pixels[8:32, 10:30] = 230
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
+
+
+def draw_faces_dataset(folder: Path, count: int = 8, side_px: int = 128) -> Path:
+    """Write `count` pictures with one or two cartoon faces each, the same ones for training and validation."""
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    (folder / "images").mkdir(parents=True)
+    for image_id in range(1, count + 1):
+        low = rng.integers(0, 160, (8, 8, 3), np.uint8)
+        picture = Image.fromarray(low).resize((side_px, side_px), Image.Resampling.BICUBIC)
+        for half in range(int(rng.integers(1, 3))):
+            size_px = int(rng.integers(32, 56))
+            left = half * side_px // 2 + int(rng.integers(0, side_px // 2 - size_px + 1))
+            top = int(rng.integers(0, side_px - size_px))
+            draw_face(ImageDraw.Draw(picture), left, top, size_px)
+            box = {"bbox": [left, top, size_px, size_px], "area": size_px**2, "iscrowd": 0}
+            annotations.append({"id": len(annotations) + 1, "image_id": image_id, "category_id": 1, **box})
+        name = f"faces_{image_id}.png"
+        picture.save(folder / "images" / name)
+        images.append({"id": image_id, "file_name": name, "width": side_px, "height": side_px})
+    for split in ("train", "val"):
+        write(folder, split, {"images": images, "annotations": annotations, "categories": CATEGORIES})
+    return folder
+
+
+def draw_face(draw: ImageDraw.ImageDraw, left: int, top: int, size_px: int) -> None:
+    def ellipse(x: float, y: float, width: float, height: float, colour: str) -> None:
+        corner = (left + x * size_px, top + y * size_px)
+        draw.ellipse((*corner, corner[0] + width * size_px, corner[1] + height * size_px), fill=colour)
+
+    ellipse(0, 0, 1, 1, "#e8b890")
+    for x in (0.2, 0.6):
+        ellipse(x, 0.3, 0.2, 0.15, "white")
+        ellipse(x + 0.06, 0.32, 0.1, 0.12, "#302020")
+    ellipse(0.44, 0.45, 0.12, 0.2, "#c89070")
+    ellipse(0.3, 0.72, 0.4, 0.12, "#b03030")
 
 
 def file_of(folder: Path, split: str) -> Path:

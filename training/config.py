@@ -89,22 +89,30 @@ class Train:
 
     Attributes:
         epochs_iters: epochs.
+        steps_per_epoch: an epoch ends after so many steps, with a part of the shuffled pictures; null for all of them.
         batch_size: pictures per step and device.
         learning_rate: after the warm-up.
         schedule: `piecewise` multiplies the rate by `gamma` at each epoch of `milestones`, `cosine` takes it to 0
             over `epochs_iters`.
         warmup_steps: steps of linear warm-up, from `warmup_start_factor` x learning_rate.
+        decay_norm: weight decay on the scales and shifts of batch normalisation too.
         ema_decay: of the averaged weights; null for none.
-        image_size: side of the network's square input, px.
+        ema_cycle_epochs: the average starts anew after so many epochs; null for never.
+        static_assigner_epochs: first epochs in which faces get their anchors by distance (ATSS), not by what the
+            network predicts; only PP-YOLOE+ has both ways.
+        max_faces: of a picture, the first ones; null for all.
+        image_size: side of the network's square input, px; also that of the evaluation while training.
         image_sizes: sides of multi-scale training, one drawn per batch; empty for `image_size` alone.
         pretrain_weight_path: weights to begin with, .safetensors or .pdparams; null for random ones.
-        resume_path: a checkpoint to go on from.
+        resume_path: the output folder of a training, or one of its checkpoints, to go on from.
         log_interval: steps.
-        eval_interval: epochs.
+        eval_interval, save_interval: epochs.
+        num_workers: processes that read and augment pictures; 0 for the training process itself.
     """
 
     num_classes: Annotated[int, Bounds(1, 1)]
     epochs_iters: Count
+    steps_per_epoch: Count | None
     batch_size: Count
     optimizer: Literal["momentum", "rmsprop"]
     learning_rate: Positive
@@ -115,14 +123,19 @@ class Train:
     gamma: Positive
     warmup_steps: Steps
     warmup_start_factor: Fraction
+    decay_norm: bool
     ema_decay: Fraction | None
+    ema_cycle_epochs: Count | None
+    static_assigner_epochs: Steps | None
+    max_faces: Count | None
     image_size: Count
     image_sizes: list[Count]
     pretrain_weight_path: str | None = None
     resume_path: str | None = None
     log_interval: Count = 10
     eval_interval: Count = 1
-    num_workers: Steps = 0
+    save_interval: Count = 1
+    num_workers: Steps = 2
     seed: int = 0
 
 

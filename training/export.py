@@ -41,9 +41,13 @@ class PictureDetector(nn.Layer):
         self.register_buffer("scale", 1 / _per_channel(detector.std_rgb), persistable=False)
 
     def forward(self, picture: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+        return self.network(self.normalised(picture))
+
+    def normalised(self, picture: paddle.Tensor) -> paddle.Tensor:
+        """What the network itself takes: float32 [N, 3, H, W] RGB."""
         planes = picture.astype("float32").transpose([0, 3, 1, 2])  # [N, 3, H, W] BGR
         rgb = paddle.gather(planes, self.bgr_to_rgb, axis=1)
-        return self.network((rgb - self.mean) * self.scale)
+        return (rgb - self.mean) * self.scale
 
 
 def export_onnx(network: nn.Layer, detector: Detector, output: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from serving.detectors import get_detector
+from paddle import nn
+
+from serving.detectors import Detector, get_detector
 from training.config import Config
 from training.detectors import build_detector
 from training.export import export_onnx
@@ -28,6 +30,11 @@ def run_export(config: Config) -> dict[str, Any]:
     detector, output = get_detector(config.Global.model), Path(config.Global.output)
     network = build_detector(detector.name)
     weights = load_weights_of(network, Path(config.Export.weight_path))
-    export_paddlex(network, detector, output)
-    export_onnx(network, detector, output / "model.onnx")
+    export_folder(network, detector, output)
     return {"model": detector.name, "weight_path": str(weights), "files": list(FILES)}
+
+
+def export_folder(network: nn.Layer, detector: Detector, folder: Path) -> None:
+    """Write `FILES` of a detector into a folder; ExportError if the conversion fails."""
+    export_paddlex(network, detector, folder)
+    export_onnx(network, detector, folder / "model.onnx")

@@ -75,7 +75,7 @@ def evaluate(detect: Detect, name: str, dataset: Path, output: Path, log_interva
         ValueError: the annotations are not those of one category.
     """
     annotations = dataset / ANNOTATIONS
-    detections, times_ms = _detect_all(detect, annotations, dataset / "images", log_interval)
+    detections, times_ms = detect_all(detect, annotations, dataset / "images", log_interval)
     figures, curves = evaluate_coco(annotations, detections), measure_curves(annotations, detections)
     width, height = detect.size_wh
     result = {
@@ -107,10 +107,13 @@ def failure(error: Exception) -> dict[str, Any]:
     return {"done_flag": False, "err_type": type(error).__name__, "err_msg": str(error)}
 
 
-def _detect_all(
-    detect: Detect, annotations: Path, images: Path, log_interval: int
+def detect_all(
+    detect: Detect, annotations: Path, images: Path, log_interval: int | None = None
 ) -> tuple[dict[int, Faces], list[float]]:
-    """Detections by image id, and milliseconds per photo: decoding, network, NMS and, if served, the way there."""
+    """Detections by image id, and milliseconds per photo: decoding, network, NMS and, if served, the way there.
+
+    Nothing is logged if `log_interval` is None. Raises as `evaluate` does.
+    """
     detections, times_ms = {}, []
     rows = _images(annotations)
     for number, row in enumerate(rows, start=1):
@@ -127,7 +130,7 @@ def _detect_all(
         except DetectError as error:
             raise DetectError(f"{path}: {error}") from error
         times_ms.append((time.perf_counter() - start_s) * 1000)
-        if number % log_interval == 0 or number == len(rows):
+        if log_interval is not None and (number % log_interval == 0 or number == len(rows)):
             log.info("evaluated %d of %d photos", number, len(rows))
     return detections, times_ms
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import paddle
+from paddle import nn
 
 from serving.detectors import Detector
 from training.detectors import build_detector
@@ -27,8 +28,13 @@ class DetectError(RuntimeError):
 
 def paddle_network(facts: Detector, weights: Path) -> Network:
     """The detector in Paddle, normalisation included; WeightsError if the file does not fit it."""
-    network = build_detector(facts.name)
-    load_weights_of(network, weights)
+    layer = build_detector(facts.name)
+    load_weights_of(layer, weights)
+    return layer_network(facts, layer)
+
+
+def layer_network(facts: Detector, network: nn.Layer) -> Network:
+    """A detector that is at hand, in inference mode from now on."""
     pictures = PictureDetector(network, facts)
     pictures.eval()
 

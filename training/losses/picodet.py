@@ -26,10 +26,10 @@ class PicoDetLoss:
     """Call with `PicoDet.outputs(images)` and the targets; returns loss_vfl, loss_bbox, loss_dfl and their sum, loss.
 
     Args:
-        cost_dtype: of the assigner, see `training.losses.sim_ota.assign`.
+        cost_dtype: of the assigner, see `training.losses.sim_ota.assign`; the reference has "float32".
     """
 
-    def __init__(self, cost_dtype: str = "float32") -> None:
+    def __init__(self, cost_dtype: str = "float64") -> None:
         self.cost_dtype = cost_dtype
 
     def __call__(self, outputs: PicoDetOutputs, targets: Targets) -> dict[str, paddle.Tensor]:

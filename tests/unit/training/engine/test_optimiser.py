@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from training.config import Train, load_config
+from training.detectors import build_detector
+from training.engine.optimiser import NORMS, build_optimiser, optimiser_arrays, set_optimiser_arrays
+from training.weights import WeightsError
+
+MODELS = ("BlazeFace", "PP-YOLOE_plus-S_face")
+
+
+def train_of(model: str) -> Train:
+    return load_config(Path("training/configs") / f"{model}.yaml").Train
+
+
+def step(network: paddle.nn.Layer, optimiser: paddle.optimizer.Optimizer, scale: float, rate: float) -> None:
+    """One step whose gradient is `scale` for every number."""
+    sum((p * scale).sum() for p in network.parameters() if not p.stop_gradient).backward()
+    optimiser.set_lr(rate)
+    optimiser.step()
+    optimiser.clear_grad()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_step_no_state(model: str) -> None:
+    network = build_detector(model)
+    assert optimiser_arrays(build_optimiser(network, train_of(model)), network) == {}
+
+
+def test_layers_keep_their_own_learning_rates() -> None:
+    network = build_detector("BlazeFace")
+    build_optimiser(network, train_of("BlazeFace"))
+    rates = {name: p.optimize_attr["learning_rate"] for name, p in network.named_parameters()}
+    assert rates["backbone.conv1._conv.weight"] == pytest.approx(0.1)
+    assert rates["blaze_head.boxes0.weight"] == 1.0
+
+
+def test_weight_decay_spares_batch_normalisation() -> None:
+    network = build_detector("PP-YOLOE_plus-S_face")
+    norm = next(layer for layer in network.sublayers() if isinstance(layer, NORMS))
+    convolution, frozen = network.backbone.stem.conv1.conv.weight, network.yolo_head.proj_conv.weight
+    before = [value.numpy().copy() for value in (norm.weight, convolution, frozen)]
+    step(network, build_optimiser(network, train_of("PP-YOLOE_plus-S_face")), scale=0.0, rate=1.0)
+    after = [value.numpy() for value in (norm.weight, convolution, frozen)]
+    np.testing.assert_array_equal(after[0], before[0])
+    np.testing.assert_allclose(after[1], before[1] * (1 - 0.0005), rtol=1e-6)
+    np.testing.assert_array_equal(after[2], before[2])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_another_network_goes_on_as_the_first_would(model: str) -> None:
+    networks = [build_detector(model) for _ in range(2)]
+    optimisers = [build_optimiser(network, train_of(model)) for network in networks]
+    step(networks[0], optimisers[0], scale=0.5, rate=0.1)
+    networks[1].set_state_dict(networks[0].state_dict())
+    set_optimiser_arrays(optimisers[1], networks[1], optimiser_arrays(optimisers[0], networks[0]))
+    for network, optimiser in zip(networks, optimisers):
+        step(network, optimiser, scale=-0.25, rate=0.01)
+    weights = [{name: value.numpy() for name, value in network.state_dict().items()} for network in networks]
+    for name in weights[0]:
+        np.testing.assert_array_equal(weights[0][name], weights[1][name])
+
+
+def test_the_state_of_another_network_is_refused() -> None:
+    network = build_detector("BlazeFace")
+    with pytest.raises(WeightsError, match=r"'neck\.weight/velocity_0' belongs to another network"):
+        set_optimiser_arrays(
+            build_optimiser(network, train_of("BlazeFace")), network, {"neck.weight/velocity_0": np.zeros(1)}
+        )

@@ -1,0 +1,1 @@
+"""Training: reader, step, schedule, averaged weights, checkpoints, and the loop around them."""

@@ -1,0 +1,87 @@
+"""What a training tells while it runs: a progress bar, `train.log`, and curves for TensorBoard."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+LOG = logging.getLogger("training")
+LOG_FILE, CURVES = "train.log", "tensorboard"
+
+
+class Journal:
+    """Usable as a context manager; the first process of a training keeps one.
+
+    Args:
+        output: receives `LOG_FILE` and `CURVES`.
+        pictures: of the whole training; `seen` of them are behind it.
+        log_interval: steps between two lines of the log.
+    """
+
+    def __init__(self, output: Path, *, pictures: int, seen: int, epochs: int, log_interval: int) -> None:
+        self.log_interval, self.epochs = log_interval, epochs
+        self._file = logging.FileHandler(output / LOG_FILE, mode="a" if seen else "w", encoding="utf-8")
+        self._file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        LOG.addHandler(self._file)
+        self._curves = SummaryWriter(str(output / CURVES))
+        self._bar = tqdm(total=pictures, initial=seen, unit=" pictures", disable=None, dynamic_ncols=True)
+        self._redirect = logging_redirect_tqdm([logging.getLogger()])
+        self._left, self._since_s, self._since_pictures = pictures - seen, time.monotonic(), 0
+
+    def step(
+        self, epoch: int, step: int, of_epoch: str, losses: dict[str, float], learning_rate: float, pictures: int
+    ) -> None:
+        """Record one step; a line of the log every `log_interval` steps.
+
+        Args:
+            epoch, step: counted from 1; `of_epoch` is the step within the epoch, in words.
+            pictures: that the step has seen, on all devices.
+        """
+        self._left -= pictures
+        self._since_pictures += pictures
+        self._bar.set_postfix_str(f"epoch {epoch}/{self.epochs}, loss {losses['loss']:.4f}", refresh=False)
+        self._bar.update(pictures)
+        if step % self.log_interval:
+            return
+        for name, value in losses.items():
+            self._curves.add_scalar(f"train/{name}", value, step)
+        self._curves.add_scalar("train/learning_rate", learning_rate, step)
+        elapsed_s = time.monotonic() - self._since_s
+        speed = self._since_pictures / elapsed_s
+        left = timedelta(seconds=round(self._left / speed))
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        LOG.info(
+            "epoch %d/%d, step %s: %s, lr %.3g, %.1f pictures/s, %s left",
+            *(epoch, self.epochs, of_epoch, shown, learning_rate, speed, left),
+        )
+        self._since_s, self._since_pictures = time.monotonic(), 0
+
+    def evaluated(self, epoch: int, step: int, figures: dict[str, float], best: bool) -> None:
+        """Record the figures of an evaluation."""
+        for name in ("AP", "AP50"):
+            self._curves.add_scalar(f"val/{name}", figures[name], step)
+        note = ", the best so far" if best else ""
+        LOG.info("epoch %d/%d: AP %.4f, AP50 %.4f%s", epoch, self.epochs, figures["AP"], figures["AP50"], note)
+        self._since_s, self._since_pictures = time.monotonic(), 0
+
+    def __enter__(self) -> Journal:
+        self._redirect.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._redirect.__exit__(kind, error, trace)
+        self._bar.close()
+        self._curves.close()
+        if error is not None:
+            LOG.info("stopped: %s", error or kind.__name__)
+        LOG.removeHandler(self._file)
+        self._file.close()

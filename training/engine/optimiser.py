@@ -1,0 +1,64 @@
+"""The optimiser of a training, and its state under the names of the weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from training.config import Train
+from training.weights import WeightsError
+
+NORMS = (nn.BatchNorm2D, nn.SyncBatchNorm)
+OPTIMISERS = {"momentum": paddle.optimizer.Momentum, "rmsprop": paddle.optimizer.RMSProp}
+
+
+def build_optimiser(network: nn.Layer, train: Train) -> paddle.optimizer.Optimizer:
+    """Momentum or RMSProp with L2 decay; the learning rate is set before each step.
+
+    Parameters whose layer says so learn at a fraction of the rate (`ParamAttr(learning_rate=...)`).
+    """
+    if not train.decay_norm:  # not by parameter groups: Paddle's overwrite the layers' own learning rates
+        for layer in network.sublayers():
+            if isinstance(layer, NORMS):
+                layer.weight.regularizer = layer.bias.regularizer = paddle.regularizer.L2Decay(0.0)
+    return OPTIMISERS[train.optimizer](
+        learning_rate=train.learning_rate,
+        parameters=[parameter for parameter in network.parameters() if not parameter.stop_gradient],
+        weight_decay=train.weight_decay,
+        momentum=train.momentum,
+    )
+
+
+def optimiser_arrays(optimiser: paddle.optimizer.Optimizer, network: nn.Layer) -> dict[str, np.ndarray]:
+    """The state as `{"<name of the weight>/<what it is>": array}`.
+
+    Paddle's own names count the layers made in a process, so that another process may not find its state again.
+    """
+    state = {name: value for name, value in optimiser.state_dict().items() if isinstance(value, paddle.Tensor)}
+    return {_structured(name, network): value.numpy() for name, value in state.items()}
+
+
+def set_optimiser_arrays(
+    optimiser: paddle.optimizer.Optimizer, network: nn.Layer, arrays: dict[str, np.ndarray]
+) -> None:
+    """Restore what `optimiser_arrays` gave.
+
+    Raises:
+        WeightsError: a name of another network or optimiser.
+    """
+    names = {name: parameter.name for name, parameter in network.named_parameters()}
+    state = {}
+    for key, array in arrays.items():
+        weight, _, kind = key.rpartition("/")
+        if weight not in names:
+            raise WeightsError(f"the optimiser's state {key!r} belongs to another network")
+        state[f"{names[weight]}_{kind}"] = paddle.to_tensor(array)
+    optimiser.set_state_dict(state)
+
+
+def _structured(state_name: str, network: nn.Layer) -> str:
+    for name, parameter in network.named_parameters():
+        if state_name.startswith(f"{parameter.name}_"):
+            return f"{name}/{state_name[len(parameter.name) + 1 :]}"
+    raise WeightsError(f"the optimiser's state {state_name!r} belongs to no weight of the network")

@@ -1,0 +1,110 @@
+"""Mode train: fits a detector to a data set and leaves the best weights, ready to serve."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import paddle
+import yaml
+
+from serving.detectors import get_detector
+from training.coco_dataset import SPLITS, CocoSplit, annotation_file, load_split
+from training.config import Config, ConfigError
+from training.dataset_problems import DatasetError
+from training.detectors import build_detector
+from training.engine import stop
+from training.engine.checkpoint import BEST, CheckpointError, checkpoints, read_progress, replace_folder
+from training.engine.devices import devices_of
+from training.engine.journal import LOG_FILE
+from training.engine.loop import Training
+from training.export_mode import FILES, export_folder
+from training.weight_files import load_weights_of
+
+LOG = logging.getLogger(__name__)
+CONFIG_FILE = "config.yaml"
+SUFFIXES = (".pdparams", ".pdema", ".pdopt", ".pdstates")
+
+
+def run_train(config: Config) -> dict[str, Any]:
+    """Train, then export the best weights to `best_model/inference/`.
+
+    Returns:
+        the files that were written, relative to the output, and the AP of the best and the last epoch.
+
+    Raises:
+        ConfigError, DatasetError, WeightsError, CheckpointError: a setting, the pictures, the weights to begin with or
+            the checkpoint to go on from are of no use.
+        DivergedError: the loss is no number any more.
+    """
+    if config.Global.dataset_dir is None:
+        raise ConfigError("no data set is given; add -o Global.dataset_dir=FOLDER")
+    output, devices = Path(config.Global.output), devices_of(config.Global.device)
+    if not config.Train.resume_path and checkpoints(output):
+        raise CheckpointError(
+            f"{output} holds the checkpoints of another training; add -o Train.resume_path={output} to go on with it, "
+            "or set another Global.output"
+        )
+    split = _training_split(config)
+    stop.listen()
+    (output / CONFIG_FILE).write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
+    if len(devices) == 1:
+        paddle.set_device(devices[0])
+        Training(config, split).run()
+    else:
+        numbers = ",".join(device.partition(":")[2] for device in devices)
+        paddle.distributed.spawn(train_in_parallel, (config, split), nprocs=len(devices), gpus=numbers)
+    _export_best(config, output)
+    return _result(config, output)
+
+
+def train_in_parallel(config: Config, split: CocoSplit) -> None:
+    """One process of several, each with its device."""
+    paddle.distributed.init_parallel_env()
+    rank, devices = paddle.distributed.get_rank(), paddle.distributed.get_world_size()
+    Training(config, split, rank, devices).run()
+
+
+def _training_split(config: Config) -> CocoSplit:
+    """The training pictures; those to evaluate on are looked at too, before the work begins."""
+    dataset = Path(config.Global.dataset_dir)
+    splits = {name: load_split(annotation_file(dataset, name)) for name in SPLITS}
+    for name, split in splits.items():
+        if len(split.class_names) != config.Train.num_classes:
+            raise DatasetError(
+                f"the {name} pictures have {len(split.class_names)} categories ({', '.join(split.class_names[:5])}), "
+                f"Train.num_classes is {config.Train.num_classes}"
+            )
+    return splits["train"]
+
+
+def _export_best(config: Config, output: Path) -> None:
+    detector = get_detector(config.Global.model)
+    network = build_detector(detector.name)
+    load_weights_of(network, output / BEST / f"{BEST}.pdparams")
+    unfinished = output / BEST / ".inference.part"
+    export_folder(network, detector, unfinished)
+    replace_folder(unfinished, output / BEST / "inference")
+
+
+def _result(config: Config, output: Path) -> dict[str, Any]:
+    last = checkpoints(output)[-1]
+    best, best_ap = _files_of(output, output / BEST), read_progress(output / BEST).ap
+    inference = {Path(name).suffix[1:] or name: f"{BEST}/inference/{name}" for name in FILES}
+    return {
+        "model_name": config.Global.model,
+        "config": CONFIG_FILE,
+        "train_log": LOG_FILE,
+        "models": {
+            "best": {"score": best_ap, "epoch": read_progress(output / BEST).epochs, **best, "inference": inference},
+            "last_1": {"score": read_progress(last).ap, "epoch": read_progress(last).epochs, **_files_of(output, last)},
+        },
+    }
+
+
+def _files_of(output: Path, folder: Path) -> dict[str, str]:
+    """The files of a checkpoint by kind; an empty path where the training has no such file."""
+    paths = {suffix[1:]: folder / f"{folder.name}{suffix}" for suffix in SUFFIXES}
+    return {kind: str(path.relative_to(output)) if path.exists() else "" for kind, path in paths.items()}
