@@ -8,6 +8,7 @@ from training.augment.anchor_sampling import (
     SMALLEST_FACE_PX,
     crop_around_face,
     draw_face_px,
+    draw_window,
     scale_to_anchor,
     square_crop,
 )
@@ -66,6 +67,15 @@ def test_the_whole_face_is_in_the_window() -> None:
         ratios = (result.boxes_xyxy_px[:, 2:] - result.boxes_xyxy_px[:, :2]) / (before[:, 2:] - before[:, :2])
         # Of the chosen face nothing is cut off: no face has a larger scale in either direction.
         assert (ratios >= ratios.max(axis=0) - 0.02 * ratios.max()).all(axis=1).any()
+
+
+@pytest.mark.parametrize("face", [[0.0, 10.0, 0.5, 60.0], [10.0, 0.0, 60.0, 0.5], [639.5, 10.0, 640.0, 60.0]])
+def test_a_window_around_a_sliver_is_not_all_outside(face: list[float]) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        window = draw_window(np.array(face), (640, 480), rng, SIZE_PX)
+        assert (window[:2] < (640, 480)).all()
+        assert (window[2:] > 0).all()
 
 
 def test_outside_the_picture_is_black() -> None:
