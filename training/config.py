@@ -96,6 +96,7 @@ class Train:
             over `epochs_iters`.
         warmup_steps: steps of linear warm-up, from `warmup_start_factor` x learning_rate.
         decay_norm: weight decay on the scales and shifts of batch normalisation too.
+        freeze_norm: keep the statistics of batch normalisation, for fine-tuning with small batches.
         ema_decay: of the averaged weights; null for none.
         ema_cycle_epochs: the average starts anew after so many epochs; null for never.
         static_assigner_epochs: first epochs in which faces get their anchors by distance (ATSS), not by what the
@@ -124,6 +125,7 @@ class Train:
     warmup_steps: Steps
     warmup_start_factor: Fraction
     decay_norm: bool
+    freeze_norm: bool
     ema_decay: Fraction | None
     ema_cycle_epochs: Count | None
     static_assigner_epochs: Steps | None
@@ -144,11 +146,13 @@ class Evaluate:
     """Mode evaluate; `weight_path` is a .safetensors, .pdparams or .onnx file, null for the shipped weights.
 
     `served_url` measures what a server serves instead, as `served_model` (null: under the detector's own name).
+    `image_size` is the side in px to which the network sees every photo stretched; null for the detector's own.
     """
 
     weight_path: str | None = "output/best_model/best_model.pdparams"
     served_url: str | None = None
     served_model: str | None = None
+    image_size: Count | None = None
     log_interval: Count = 10
 
 

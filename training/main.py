@@ -66,6 +66,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def log_to_stdout() -> None:
+    """Messages without decoration, in this process."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    logging.getLogger("training").setLevel(logging.INFO)  # Paddle, once imported, quiets the root logger
+
+
 def message(error: BaseException) -> str:
     """An error on one line; one that was not written for people is told with its type."""
     text = " ".join(str(error).split())
@@ -82,8 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         "-o", "--override", action="append", default=[], metavar="Section.key=value", help="may come several times"
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    logging.getLogger("training").setLevel(logging.INFO)  # Paddle, once imported, quiets the root logger
+    log_to_stdout()
     sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     with_traceback = False
     try:

@@ -25,7 +25,7 @@ from training.engine.checkpoint import (
     save_checkpoint,
 )
 from training.engine.journal import Journal
-from training.engine.optimiser import build_optimiser, optimiser_arrays, set_optimiser_arrays
+from training.engine.optimiser import build_optimiser, freeze_norms, optimiser_arrays, set_optimiser_arrays
 from training.engine.reader import EpochBatches, TrainingPictures, read_epoch
 from training.engine.schedule import build_schedule
 from training.engine.step import TrainingStep, loss_of_epoch
@@ -104,6 +104,8 @@ class Training:
         self.batches.epoch = epoch
         self.step.loss = loss_of_epoch(self.detector.name, self.config.Train, epoch)
         self.step.train()
+        if self.config.Train.freeze_norm:
+            freeze_norms(self.network)
         first = epoch * len(self.batches)
         for step, (pictures, boxes, labels) in enumerate(read_epoch(self.pictures, self.batches), first):
             stop.check()

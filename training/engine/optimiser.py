@@ -30,6 +30,13 @@ def build_optimiser(network: nn.Layer, train: Train) -> paddle.optimizer.Optimiz
     )
 
 
+def freeze_norms(network: nn.Layer) -> None:
+    """Let batch normalisation use its statistics instead of the batch's, and keep them; its scales still learn."""
+    for layer in network.sublayers():
+        if isinstance(layer, NORMS):
+            layer.eval()
+
+
 def optimiser_arrays(optimiser: paddle.optimizer.Optimizer, network: nn.Layer) -> dict[str, np.ndarray]:
     """The state as `{"<name of the weight>/<what it is>": array}`.
 

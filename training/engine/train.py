@@ -62,6 +62,8 @@ def run_train(config: Config) -> dict[str, Any]:
 
 def train_in_parallel(config: Config, split: CocoSplit) -> None:
     """One process of several, each with its device."""
+    logging.getLogger("training").setLevel(logging.INFO)
+    stop.listen()
     paddle.distributed.init_parallel_env()
     rank, devices = paddle.distributed.get_rank(), paddle.distributed.get_world_size()
     Training(config, split, rank, devices).run()

@@ -41,7 +41,7 @@ def run_evaluate(config: Any) -> dict[str, Any]:
     Args:
         config: `Global.model`, `.dataset_dir`, `.output`; `Evaluate.weight_path` (.safetensors, .pdparams or .onnx;
             the shipped weights if None), or `.served_url` and `.served_model` for what a server serves (None: in this
-            process); `.log_interval`.
+            process); `.image_size`, `.log_interval`.
     """
     chosen, name = config.Evaluate, config.Global.model
     if config.Global.dataset_dir is None:
@@ -51,6 +51,7 @@ def run_evaluate(config: Any) -> dict[str, Any]:
         weights=None if chosen.served_url else Path(chosen.weight_path or shipped_weights(name)),
         served_url=chosen.served_url,
         served_model=chosen.served_model,
+        size_wh=(chosen.image_size, chosen.image_size) if chosen.image_size else None,
     ) as detect:
         return evaluate(detect, name, Path(config.Global.dataset_dir), Path(config.Global.output), chosen.log_interval)
 
