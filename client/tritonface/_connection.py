@@ -16,6 +16,7 @@ from tritonface._address import Address
 from tritonface._errors import (
     DeadlineExceededError,
     ImageError,
+    ModelNotFoundError,
     ServerError,
     ServerUnavailableError,
     TritonFaceError,
@@ -33,7 +34,9 @@ NEVER_S = 10.0**9  # the HTTP client's own limit; ours is in `Connection._call`
 
 REASON_CHARACTERS = 200
 REFUSED = {"StatusCode.INVALID_ARGUMENT", "400"}
+NOT_FOUND = {"StatusCode.NOT_FOUND", "404"}
 UNAVAILABLE = {"StatusCode.UNAVAILABLE", "503"}
+GOING_OR_COMING = ("has no available versions",)  # "not found" of a server that is stopping and has unloaded its models
 DEADLINE = {"StatusCode.DEADLINE_EXCEEDED", "499", "504"}
 
 
@@ -120,6 +123,10 @@ class Connection:
         index = reply.get("models", []) if isinstance(reply, dict) else reply
         return [item["name"] for item in index if item.get("state") == "READY"]
 
+    async def is_model_ready(self, model: str, timeout_s: float) -> bool:
+        """Whether a model answers; also one that a client has loaded, which `ready_models` does not list."""
+        return bool(await self._call("is_model_ready", timeout_s, model))
+
     async def is_ready(self, timeout_s: float) -> bool:
         """Whether the server says that it and all its models are ready."""
         return bool(await self._call("is_server_ready", timeout_s))
@@ -155,6 +162,10 @@ class Connection:
 
     def _own(self, error: InferenceServerException) -> TritonFaceError:
         status, message = str(error.status()), re.sub(r"^in ensemble '[^']*', ", "", str(error.message()))
+        if any(words in message for words in GOING_OR_COMING):
+            return self._unavailable(message)
+        if status in NOT_FOUND:
+            return ModelNotFoundError(f"the server at {self.address.url} reports: {message}")
         if status in REFUSED:
             return ImageError(message)
         if status in DEADLINE:

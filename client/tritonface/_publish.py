@@ -14,11 +14,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tritonclient.utils import InferenceServerException
+
 from tritonface._connection import Connection
-from tritonface._errors import ImageError, InvalidArgumentError, ServerError
+from tritonface._errors import (
+    ImageError,
+    InvalidArgumentError,
+    ServerError,
+    ServerUnavailableError,
+    TritonFaceError,
+)
 from tritonface._served import Served, check_img_size, describe, network_step
 
 NETWORK, SETTINGS = "model.onnx", "inference.yml"
+FORBIDDEN = ("not allowed", "restricted", "expected key")  # how servers say that clients may not load models
 TAKES_ONNX = frozenset({"onnxruntime", "openvino"})
 ENSEMBLE_FILES = {"1/README": b"An ensemble has no files, but Triton wants the folder of its version.\n"}
 
@@ -113,17 +122,25 @@ async def publish(connection: Connection, export: Export, base: Served, timeout_
     name = export.served_name + suffix
     served = replace(base, name=name, labels=export.labels, threshold=export.threshold)
     served = replace(served, input_size_wh=check_img_size(export.input_size_wh, served))
-    if name not in await connection.ready_models(timeout_s):
+    if not await connection.is_model_ready(name, timeout_s):
         index = network_step(base.steps)
         network = _network_config(base.steps[index], f"{name}_detector", export)
         ensemble = _ensemble_config(base, served, index, network["name"])
-        files = {f"1/{NETWORK}": export.network}
         try:
-            await connection.load(network["name"], json.dumps(network), files, timeout_s)
-            await connection.load(name, json.dumps(ensemble), ENSEMBLE_FILES, timeout_s)
-        except (ServerError, ImageError) as error:
+            await connection.load(network["name"], json.dumps(network), {f"1/{NETWORK}": export.network}, timeout_s)
+            await _load_ensemble(connection, name, json.dumps(ensemble), timeout_s)
+        except (ServerError, ImageError, ServerUnavailableError) as error:
             raise _refused(error, export, connection) from error
     return replace(await describe(connection, name, timeout_s), **_own_settings(served))
+
+
+async def _load_ensemble(connection: Connection, name: str, config: str, timeout_s: float) -> None:
+    """Triton 2.51 loads it, but reports a failure: it looks for the steps in its repository (server issue 4630)."""
+    try:
+        await connection.load(name, config, ENSEMBLE_FILES, timeout_s)
+    except ServerError:
+        if not await connection.is_model_ready(name, timeout_s):
+            raise
 
 
 def _own_settings(served: Served) -> dict[str, Any]:
@@ -157,9 +174,12 @@ def _by_hand(export: Export) -> str:
     return f"`python -m serving.publish add {export.folder} NAME` and create_model('NAME')"
 
 
-def _refused(error: Exception, export: Export, connection: Connection) -> ServerError:
-    reason = str(error)
-    if "model control" in reason or "not allowed" in reason or "restricted" in reason:
+def _refused(error: TritonFaceError, export: Export, connection: Connection) -> TritonFaceError:
+    cause = error.__cause__
+    if not isinstance(cause, InferenceServerException):
+        return error  # nobody answers
+    reason = str(cause.message())
+    if any(word in reason for word in FORBIDDEN):
         return ServerError(
             f"the server at {connection.address.url} does not let clients load models ({reason}); on its machine: "
             f"{_by_hand(export)} (a server started with `make serve WATCH=1` notices it, another one at its next "

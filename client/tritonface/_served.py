@@ -42,8 +42,8 @@ async def describe(connection: Connection, name: str, timeout_s: float) -> Serve
     Raises:
         ModelNotFoundError: it serves no detector of this name; the message lists those it does.
     """
-    ready = await connection.ready_models(timeout_s)
-    served = await _read(connection, name, timeout_s) if name in ready else None
+    ready = await connection.is_model_ready(name, timeout_s)
+    served = await _read(connection, name, timeout_s) if ready else None
     if served is None:
         known = ", ".join([found.name for found in await detectors(connection, timeout_s)]) or "none at all"
         raise ModelNotFoundError(
