@@ -11,9 +11,11 @@ from typing import Any
 from tritonface._address import TLS, Address, resolve
 from tritonface._fetch import UrlPolicy
 from tritonface._inputs import Input
+from tritonface._options import Options
 from tritonface._request import OnError
 from tritonface._result import DetectionResult
-from tritonface._session import Options, Run, Session, open_session
+from tritonface._run import Run
+from tritonface._session import Session, open_session
 
 
 def create_async_model(

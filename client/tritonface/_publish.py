@@ -178,7 +178,7 @@ def _refused(error: TritonFaceError, export: Export, connection: Connection) -> 
     cause = error.__cause__
     if not isinstance(cause, InferenceServerException):
         return error  # nobody answers
-    reason = str(cause.message())
+    reason = str(cause.message()).partition("\n")[0]
     if any(word in reason for word in FORBIDDEN):
         return ServerError(
             f"the server at {connection.address.url} does not let clients load models ({reason}); on its machine: "

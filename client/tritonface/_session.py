@@ -5,18 +5,11 @@ Everything that waits runs in the engine's thread; this module only hands out fu
 
 from __future__ import annotations
 
-import logging
-import threading
 import uuid
 import weakref
-from collections import deque
-from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from contextlib import suppress
-from dataclasses import dataclass
-from numbers import Real
-from typing import Any
 
 from tritonface._address import Address
 from tritonface._connection import Connection
@@ -24,43 +17,14 @@ from tritonface._engine import engine
 from tritonface._errors import InvalidArgumentError
 from tritonface._fetch import UrlPolicy
 from tritonface._inputs import Input, Source, iterate_sources
+from tritonface._options import Options, check_batch_size, check_threshold
 from tritonface._publish import publish, read_export
 from tritonface._request import OnError, Rules, detect
 from tritonface._result import DetectionResult
+from tritonface._run import Run
 from tritonface._served import Served, check_device, check_img_size, describe
 
 CLOSE_TIMEOUT_S = 5.0
-MAX_SIDES_PX = range(16, 2**16)
-
-log = logging.getLogger("tritonface")
-
-
-@dataclass(frozen=True)
-class Options:
-    """The arguments of `create_model` that are not the address; see there."""
-
-    model_name: str
-    model_dir: Any = None
-    device: str | None = None
-    img_size: int | Sequence[int] | None = None
-    threshold: float | None = None
-    use_hpip: bool = False
-    batch_size: int = 1
-    urls: UrlPolicy | None = None
-    max_side_px: int | None = None
-    timings: bool = False
-
-    def check(self) -> None:
-        """InvalidArgumentError for what can be told without a server."""
-        if not isinstance(self.model_name, str) or not self.model_name:
-            raise InvalidArgumentError(f"model_name must be the name of a model, got {self.model_name!r}")
-        check_threshold(self.threshold)
-        check_batch_size(self.batch_size)
-        if self.urls is not None and not isinstance(self.urls, UrlPolicy):
-            raise InvalidArgumentError(f"urls must be a tritonface.UrlPolicy, got {type(self.urls).__name__}")
-        side = self.max_side_px
-        if side is not None and (isinstance(side, bool) or not isinstance(side, int) or side not in MAX_SIDES_PX):
-            raise InvalidArgumentError(f"max_side_px must be a whole number of pixels from 16 on, got {side!r}")
 
 
 class Session:
@@ -106,61 +70,11 @@ class Session:
             self.options.timings,
             uuid.uuid4().hex[:12],
         )
-        return Run(self, iterate_sources(input), rules, size)
+        return Run(self.submit, iterate_sources(input), rules, size)
 
     def submit(self, source: Source, rules: Rules) -> Future[DetectionResult]:
         """Start one image."""
         return engine.submit(detect(self._connection, source, rules))
-
-
-class Run:
-    """The images of one `predict` call: a bounded number under way, their results in order.
-
-    Args:
-        size: how many may be under way at once.
-    """
-
-    def __init__(self, session: Session, sources: Iterator[Source], rules: Rules, size: int) -> None:
-        self._session = session
-        self._sources = sources
-        self._rules = rules
-        self._size = size
-        self._under_way: deque[Future[DetectionResult]] = deque()
-        self._waited_for: Future[DetectionResult] | None = None
-        self._lock = threading.Lock()
-        self._ended = False
-        self._failure: Exception | None = None
-
-    def next(self) -> Future[DetectionResult] | None:
-        """The next image's result to be; None after the last.
-
-        Raises:
-            InvalidArgumentError: an element of the input is of no use, at its turn.
-        """
-        with self._lock:
-            while not self._ended and len(self._under_way) < self._size:
-                try:
-                    self._under_way.append(self._session.submit(next(self._sources), self._rules))
-                except StopIteration:
-                    self._ended = True
-                except Exception as error:  # its turn comes after the images before it
-                    self._ended, self._failure = True, error
-            if self._under_way:
-                self._waited_for = self._under_way.popleft()
-                return self._waited_for
-            failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
-        return None
-
-    def cancel(self) -> None:
-        """Start nothing more and give up what is under way; without effect when all has been delivered."""
-        with self._lock:
-            self._ended, self._failure = True, None
-            rest = [*self._under_way, *filter(None, [self._waited_for])]
-            self._under_way.clear()
-        for future in rest:
-            future.cancel()
 
 
 def open_session(address: Address, options: Options) -> Future[Session]:
@@ -201,17 +115,3 @@ def _close(connection: Connection) -> None:
         if not engine.is_current():
             wait_for_futures([future], CLOSE_TIMEOUT_S)
     engine.release()
-
-
-def check_threshold(threshold: float | None) -> None:
-    """InvalidArgumentError unless it is None or a number in 0..1."""
-    if threshold is None:
-        return
-    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
-        raise InvalidArgumentError(f"threshold must be a number between 0 and 1, got {threshold!r}")
-
-
-def check_batch_size(batch_size: int) -> None:
-    """InvalidArgumentError unless it is a whole number from 1 on."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InvalidArgumentError(f"batch_size must be a whole number from 1 on, got {batch_size!r}")
