@@ -34,6 +34,7 @@ NEVER_S = 10.0**9  # the HTTP client's own limit; ours is in `Connection._call`
 
 REASON_CHARACTERS = 200
 REFUSED = {"StatusCode.INVALID_ARGUMENT", "400"}
+FORBIDDEN = {"StatusCode.PERMISSION_DENIED", "StatusCode.UNAUTHENTICATED", "401", "403"}
 NOT_FOUND = {"StatusCode.NOT_FOUND", "404"}
 UNAVAILABLE = {"StatusCode.UNAVAILABLE", "503"}
 GOING_OR_COMING = ("has no available versions",)  # "not found" of a server that is stopping and has unloaded its models
@@ -164,6 +165,10 @@ class Connection:
         status, message = str(error.status()), re.sub(r"^in ensemble '[^']*', ", "", str(error.message()))
         if any(words in message for words in GOING_OR_COMING):
             return self._unavailable(message)
+        if status in FORBIDDEN or "restricted" in message:
+            return ServerError(
+                f"the server at {self.address.url} does not allow this: {message}; pass the key it expects as headers="
+            )
         if status in NOT_FOUND:
             return ModelNotFoundError(f"the server at {self.address.url} reports: {message}")
         if status in REFUSED:
