@@ -36,6 +36,7 @@ def create_async_model(
     urls: UrlPolicy | None = None,
     max_side_px: int | None = None,
     timings: bool = False,
+    shared_memory: bool = False,
 ) -> Opening:
     """Connect to a served detector; `async with` it or await it. Arguments and errors are those of `create_model`.
 
@@ -49,7 +50,17 @@ def create_async_model(
         'photo.jpg'
     """
     options = Options(
-        model_name, model_dir, device, img_size, threshold, use_hpip, batch_size, urls, max_side_px, timings
+        model_name,
+        model_dir,
+        device,
+        img_size,
+        threshold,
+        use_hpip,
+        batch_size,
+        urls,
+        max_side_px,
+        timings,
+        shared_memory,
     )
     return Opening(resolve(url, protocol, timeout_s, retries, tls, headers), options)
 

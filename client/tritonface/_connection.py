@@ -21,6 +21,7 @@ from tritonface._errors import (
     ServerUnavailableError,
     TritonFaceError,
 )
+from tritonface._shared_memory import UNKNOWN_REGION, SharedMemory
 
 GRPC_OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -32,6 +33,7 @@ GRPC_OPTIONS = [
 ]
 NEVER_S = 10.0**9  # the HTTP client's own limit; ours is in `Connection._call`
 
+SHORT_TIMEOUT_S = 2.0
 REASON_CHARACTERS = 200
 REFUSED = {"StatusCode.INVALID_ARGUMENT", "400"}
 FORBIDDEN = {"StatusCode.PERMISSION_DENIED", "StatusCode.UNAUTHENTICATED", "401", "403"}
@@ -67,8 +69,9 @@ class Connection:
     Every method has a `timeout_s` after which it gives up, and raises exceptions of `tritonface` only.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, shared_memory: bool = False) -> None:
         self.address = address
+        self._shared = SharedMemory(self._register, self._unregister) if shared_memory else None
         tls = address.tls
         self._broken: tuple[type[BaseException], ...] = (OSError,)
         if address.protocol == "grpc":
@@ -106,8 +109,32 @@ class Connection:
         request_id: str,
         timeout_s: float,
     ) -> list[npt.NDArray[Any]]:
-        """The named outputs for the named inputs (object arrays hold bytes)."""
-        tensors = [self._tensor(name, value) for name, value in inputs.items()]
+        """The named outputs for the named inputs (object arrays hold bytes), among which is one "image", [1, 1]."""
+        data = inputs["image"][0, 0]
+        region = await self._shared.take(data) if self._shared else None
+        tensors = [self._tensor(name, value) for name, value in inputs.items() if region is None or name != "image"]
+        if self._shared is None or region is None:
+            return await self._infer(model, tensors, outputs, request_id, timeout_s)
+        image = self._api.InferInput("image", [1, 1], "BYTES")
+        image.set_shared_memory(region.name, region.write(data))
+        try:
+            reply = await self._infer(model, [image, *tensors], outputs, request_id, timeout_s)
+        except (ImageError, ServerError, ModelNotFoundError) as error:
+            if UNKNOWN_REGION not in str(error):
+                self._shared.give_back(region)
+                raise
+            self._shared.forget(region)
+            tensors.append(self._tensor("image", inputs["image"]))
+            return await self._infer(model, tensors, outputs, request_id, timeout_s)
+        except BaseException:
+            self._shared.give_up(region)
+            raise
+        self._shared.give_back(region)
+        return reply
+
+    async def _infer(
+        self, model: str, tensors: list[Any], outputs: tuple[str, ...], request_id: str, timeout_s: float
+    ) -> list[npt.NDArray[Any]]:
         wanted = [self._api.InferRequestedOutput(name) for name in outputs]
         reply = await self._call("infer", timeout_s, model, tensors, outputs=wanted, request_id=request_id)
         return [reply.as_numpy(name) for name in outputs]
@@ -139,7 +166,15 @@ class Connection:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._shared:
+            await self._shared.close()
         await self._client.close()
+
+    async def _register(self, name: str, key: str, size: int) -> None:
+        await self._call("register_system_shared_memory", self.address.timeout_s, name, key, size)
+
+    async def _unregister(self, name: str) -> None:
+        await self._call("unregister_system_shared_memory", SHORT_TIMEOUT_S, name)
 
     def _tensor(self, name: str, value: npt.NDArray[Any]) -> Any:
         data_type = {"O": "BYTES", "f": "FP32", "i": "INT32"}[value.dtype.kind]

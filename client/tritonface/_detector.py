@@ -39,6 +39,7 @@ def create_model(
     urls: UrlPolicy | None = None,
     max_side_px: int | None = None,
     timings: bool = False,
+    shared_memory: bool = False,
 ) -> FaceDetector:
     """Connect to a served detector.
 
@@ -65,6 +66,8 @@ def create_model(
         max_side_px: images with a longer side are shrunk to this before they are sent, which saves network traffic and
             costs time here; boxes are in the original's pixels all the same. None for never.
         timings: give each result its `timings_ms`.
+        shared_memory: hand large images to a server on this machine through shared memory; without effect where the
+            server is elsewhere or does not allow it.
 
     Raises:
         InvalidArgumentError: an argument is of no use.
@@ -79,7 +82,17 @@ def create_model(
         ('photo.jpg', True)
     """
     options = Options(
-        model_name, model_dir, device, img_size, threshold, use_hpip, batch_size, urls, max_side_px, timings
+        model_name,
+        model_dir,
+        device,
+        img_size,
+        threshold,
+        use_hpip,
+        batch_size,
+        urls,
+        max_side_px,
+        timings,
+        shared_memory,
     )
     return FaceDetector(_wait(open_session(resolve(url, protocol, timeout_s, retries, tls, headers), options)))
 

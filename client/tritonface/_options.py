@@ -27,6 +27,7 @@ class Options:
     urls: UrlPolicy | None = None
     max_side_px: int | None = None
     timings: bool = False
+    shared_memory: bool = False
 
     def check(self) -> None:
         """InvalidArgumentError for what can be told without a server."""

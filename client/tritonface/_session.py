@@ -23,6 +23,7 @@ from tritonface._request import OnError, Rules, detect
 from tritonface._result import DetectionResult
 from tritonface._run import Run
 from tritonface._served import Served, check_device, check_img_size, describe
+from tritonface._shared_memory import is_possible
 
 CLOSE_TIMEOUT_S = 5.0
 
@@ -87,7 +88,7 @@ def open_session(address: Address, options: Options) -> Future[Session]:
 
 
 async def _open(address: Address, options: Options) -> Session:
-    connection = Connection(address)
+    connection = Connection(address, options.shared_memory and is_possible(address.url))
     try:
         name = f"{options.model_name}_hpi" if options.use_hpip else options.model_name
         export = None if options.model_dir is None else read_export(options.model_dir, options.model_name)
