@@ -192,7 +192,8 @@ class Connection:
         except asyncio.TimeoutError as error:
             raise self._deadline() from error
         except self._broken as error:
-            raise self._unavailable(str(error) or type(error).__name__) from error
+            not_http = hasattr(error, "status")  # aiohttp has met bytes that are no answer of a web server
+            raise self._unavailable("the answer is not HTTP" if not_http else str(error) or repr(error)) from error
         except (ValueError, UnicodeError) as error:  # not the JSON that Triton would have sent
             raise self._unavailable(f"the answer is not Triton's: {error}") from error
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -85,18 +86,10 @@ def main() -> int:
     options = parser.parse_args()
     failed = False
     with tempfile.TemporaryDirectory() as folder:
-        _run(
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--no-build-isolation",
-            "-w",
-            folder,
-            str(ROOT / "client"),
-        )
+        ignored = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+        source = shutil.copytree(ROOT / "client", Path(folder, "client"), ignore=ignored)
+        pip_wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+        _run(*pip_wheel, "-w", folder, str(source))
         (wheel,) = Path(folder).glob("*.whl")
         with TritonServer(endpoints=Endpoints.free(), log=Path(folder, "log")) as server:
             for python in options.python:
