@@ -194,7 +194,8 @@ class _Progress:
 
 
 def _address_of(options: argparse.Namespace) -> dict[str, Any]:
-    tls = TLS(options.tls_ca, options.tls_cert, options.tls_key) if options.tls or options.tls_ca else None
+    files = (options.tls_ca, options.tls_cert, options.tls_key)
+    tls = TLS(*files) if options.tls or any(files) else None
     headers = dict(header.split("=", 1) for header in options.header)
     return {
         "url": options.url,

@@ -39,7 +39,8 @@ REFUSED = {"StatusCode.INVALID_ARGUMENT", "400"}
 FORBIDDEN = {"StatusCode.PERMISSION_DENIED", "StatusCode.UNAUTHENTICATED", "401", "403"}
 NOT_FOUND = {"StatusCode.NOT_FOUND", "404"}
 UNAVAILABLE = {"StatusCode.UNAVAILABLE", "503"}
-GOING_OR_COMING = ("has no available versions",)  # "not found" of a server that is stopping and has unloaded its models
+BUSY = re.compile(r"no available versions|queue size|is not ready|[Ss]erver is stopping")
+"""What a server says that is full, starting or, as it has unloaded its models already, stopping."""
 DEADLINE = {"StatusCode.DEADLINE_EXCEEDED", "499", "504"}
 
 
@@ -199,8 +200,8 @@ class Connection:
 
     def _own(self, error: InferenceServerException) -> TritonFaceError:
         status, message = str(error.status()), re.sub(r"^in ensemble '[^']*', ", "", str(error.message()))
-        if any(words in message for words in GOING_OR_COMING):
-            return self._unavailable(message)
+        if BUSY.search(message):
+            return ServerUnavailableError(f"the server at {self.address.url} cannot take the request now: {message}")
         if status in FORBIDDEN or "restricted" in message:
             return ServerError(
                 f"the server at {self.address.url} does not allow this: {message}; pass the key it expects as headers="

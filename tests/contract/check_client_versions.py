@@ -43,6 +43,8 @@ for protocol, url in zip(("grpc", "http"), urls):
         counts += [len(result["boxes"]) for result in model.predict([photo] * 4, batch_size=2)]
         array = numpy.zeros((1080, 1920, 3), numpy.uint8)
         assert [result["boxes"] for result in model.predict([array])] == [[]]
+    with tritonface.create_model("BlazeFace", protocol=protocol, url=url, shared_memory=True, max_side_px=800) as model:
+        assert [result["boxes"] for result in model.predict([array, array])] == [[], []]
     async def run():
         async with tritonface.create_async_model("BlazeFace", protocol=protocol, url=url) as model:
             return [len(result["boxes"]) async for result in model.predict(photo)]
