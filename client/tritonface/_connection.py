@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,14 +12,8 @@ import numpy.typing as npt
 from tritonclient.utils import InferenceServerException
 
 from tritonface._address import Address
-from tritonface._errors import (
-    DeadlineExceededError,
-    ImageError,
-    ModelNotFoundError,
-    ServerError,
-    ServerUnavailableError,
-    TritonFaceError,
-)
+from tritonface._errors import ImageError, ModelNotFoundError, ServerError
+from tritonface._failures import late, reported, unavailable
 from tritonface._shared_memory import UNKNOWN_REGION, SharedMemory
 
 GRPC_OPTIONS = [
@@ -34,14 +27,6 @@ GRPC_OPTIONS = [
 NEVER_S = 10.0**9  # the HTTP client's own limit; ours is in `Connection._call`
 
 SHORT_TIMEOUT_S = 2.0
-REASON_CHARACTERS = 200
-REFUSED = {"StatusCode.INVALID_ARGUMENT", "400"}
-FORBIDDEN = {"StatusCode.PERMISSION_DENIED", "StatusCode.UNAUTHENTICATED", "401", "403"}
-NOT_FOUND = {"StatusCode.NOT_FOUND", "404"}
-UNAVAILABLE = {"StatusCode.UNAVAILABLE", "503"}
-BUSY = re.compile(r"no available versions|queue size|is not ready|[Ss]erver is stopping")
-"""What a server says that is full, starting or, as it has unloaded its models already, stopping."""
-DEADLINE = {"StatusCode.DEADLINE_EXCEEDED", "499", "504"}
 
 
 class _Headers(dict[str, str]):
@@ -189,46 +174,15 @@ class Connection:
         try:
             return await asyncio.wait_for(call, timeout_s)
         except InferenceServerException as error:
-            raise self._own(error) from error
+            raise reported(error, self.address) from error
         except asyncio.TimeoutError as error:
-            raise self._deadline() from error
+            raise late(self.address) from error
         except self._broken as error:
             not_http = hasattr(error, "status")  # aiohttp has met bytes that are no answer of a web server
-            raise self._unavailable("the answer is not HTTP" if not_http else str(error) or repr(error)) from error
+            reason = "the answer is not HTTP" if not_http else str(error) or repr(error)
+            raise unavailable(self.address, reason) from error
         except (ValueError, UnicodeError) as error:  # not the JSON that Triton would have sent
-            raise self._unavailable(f"the answer is not Triton's: {error}") from error
-
-    def _own(self, error: InferenceServerException) -> TritonFaceError:
-        status, message = str(error.status()), re.sub(r"^in ensemble '[^']*', ", "", str(error.message()))
-        if BUSY.search(message):
-            return ServerUnavailableError(f"the server at {self.address.url} cannot take the request now: {message}")
-        if status in FORBIDDEN or "restricted" in message:
-            return ServerError(
-                f"the server at {self.address.url} does not allow this: {message}; pass the key it expects as headers="
-            )
-        if status in NOT_FOUND:
-            return ModelNotFoundError(f"the server at {self.address.url} reports: {message}")
-        if status in REFUSED:
-            return ImageError(message)
-        if status in DEADLINE:
-            return self._deadline()
-        if status in UNAVAILABLE:
-            return self._unavailable(message)
-        return ServerError(f"the server at {self.address.url} reports: {message}")
-
-    def _deadline(self) -> DeadlineExceededError:
-        return DeadlineExceededError(
-            f"no answer from {self.address.url} within {self.address.timeout_s:g} s; pass a larger timeout_s or send "
-            "less at once"
-        )
-
-    def _unavailable(self, reason: str) -> ServerUnavailableError:
-        name = {"grpc": "gRPC", "http": "HTTP"}[self.address.protocol]
-        short = next(iter(reason.strip().splitlines()), "no reason given")[:REASON_CHARACTERS]
-        return ServerUnavailableError(
-            f"no Triton server answers {name} at {self.address.url} ({short}); start one (`make serve`) or "
-            "pass its address as url= (Triton's usual ports: 8001 for gRPC, 8000 for HTTP)"
-        )
+            raise unavailable(self.address, f"the answer is not Triton's: {error}") from error
 
 
 def bytes_tensor(data: bytes) -> npt.NDArray[np.object_]:

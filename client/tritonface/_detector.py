@@ -137,6 +137,7 @@ class FaceDetector:
             InvalidArgumentError: at once for the parameters, at its turn for an element of `input`.
             ImageError: see `on_error`.
             ServerUnavailableError, DeadlineExceededError, ServerError: the server did not answer.
+            ModelNotFoundError: the server does not serve the model any more.
 
         Example:
             >>> with create_model("BlazeFace") as model:

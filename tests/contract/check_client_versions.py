@@ -95,6 +95,7 @@ def main() -> int:
         (wheel,) = Path(folder).glob("*.whl")
         with TritonServer(endpoints=Endpoints.free(), log=Path(folder, "log")) as server:
             for python in options.python:
+                python = str(Path(shutil.which(python) or python).absolute())
                 version = _run(python, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])")
                 for name in options.sets:
                     try:

@@ -40,9 +40,7 @@ def repository(tmp_path: Path) -> Path:
     )
 
 
-@pytest.mark.parametrize(
-    ("protocol", "sent"), [("grpc", signal.SIGTERM), ("http", signal.SIGTERM), ("grpc", signal.SIGKILL)]
-)
+@pytest.mark.parametrize(("protocol", "sent"), [("grpc", signal.SIGTERM), ("http", signal.SIGKILL)])
 def test_no_result_is_lost_or_doubled(
     folder: Path, repository: Path, tmp_path: Path, protocol: str, sent: signal.Signals
 ) -> None:
