@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -34,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = make_parser(_predict, _models, _health).parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
+    for stream in (sys.stdout, sys.stderr):  # file names may hold bytes that are no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = command(options)
         sys.stdout.flush()

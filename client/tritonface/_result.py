@@ -92,7 +92,8 @@ class DetectionResult(dict[str, Any]):
         if path.suffix.lower() != ".json":
             path /= f"{Path(self._file_name).stem}_res.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self, indent=indent, ensure_ascii=ensure_ascii), encoding="utf-8")
+        text = json.dumps(self, indent=indent, ensure_ascii=ensure_ascii)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")  # a file name may be no text
 
     def save_to_img(self, save_path: str | Path) -> None:
         """Write the picture with its boxes.

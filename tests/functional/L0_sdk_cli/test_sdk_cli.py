@@ -66,6 +66,17 @@ def test_json_lines(environment: dict[str, str], photos: Path) -> None:
     assert last["input_path"].endswith("same.jpg") and last["boxes"]
 
 
+def test_a_file_name_that_is_no_text(environment: dict[str, str], astronaut: Path, tmp_path: Path) -> None:
+    photo = os.fsencode(tmp_path) + b"/\xff.jpg"
+    Path(os.fsdecode(photo)).write_bytes(astronaut.read_bytes())
+    for options in ([], ["--json", "--save", str(tmp_path / "out")]):
+        run = subprocess.run([*COMMAND, "predict", photo, *options], env=environment, capture_output=True, text=True)
+        assert run.returncode == 0 and run.stderr == ""
+    expected = json.loads(run.stdout)
+    (saved,) = (tmp_path / "out").glob("*.json")
+    assert json.loads(saved.read_text()) == expected and expected["input_path"] == os.fsdecode(photo)
+
+
 def test_models_and_health(environment: dict[str, str], server: TritonServer) -> None:
     run = tritonface(environment, "models")
     assert run.returncode == 0 and "BlazeFace  (cpu)" in run.stdout.splitlines()

@@ -41,6 +41,8 @@ from serving.server import Endpoints, TritonServer
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority, and certificates of a server and a client from it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the command openssl makes the certificates of this test, and is not installed")
     folder = tmp_path_factory.mktemp("certificates")
 
     def openssl(*arguments: str) -> None:
