@@ -15,7 +15,7 @@ from pathlib import Path
 from serving.detectors import DETECTORS
 from serving.machine import LaunchError
 from serving.repository import MODEL_REPOSITORY
-from serving.server import WATCH, Endpoints, TritonServer
+from serving.server import EXPLICIT, LOOPBACK, WATCH, Endpoints, TritonServer
 
 CHECK_INTERVAL_S = 1.0
 
@@ -55,11 +55,24 @@ def main() -> int:
     parser.add_argument("--http-port", type=int, default=ends.http_port, help="default: %(default)s")
     parser.add_argument("--grpc-port", type=int, default=ends.grpc_port, help="default: %(default)s")
     parser.add_argument("--metrics-port", type=int, default=ends.metrics_port, help="default: %(default)s")
-    parser.add_argument("--watch", action="store_true", help="serve what is published into the repository meanwhile")
+    control = parser.add_mutually_exclusive_group()
+    control.add_argument("--watch", action="store_true", help="serve what is published into the repository meanwhile")
+    control.add_argument(
+        "--model-control",
+        choices=["none", "explicit"],
+        default="none",
+        help="explicit: clients may load models, code included; on a loopback address only (default: %(default)s)",
+    )
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for tritonserver")
     options = parser.parse_args()
     ends = Endpoints(options.host, options.http_port, options.grpc_port, options.metrics_port)
-    arguments = (*(WATCH if options.watch else ()), *options.arguments)
+    explicit = options.model_control == "explicit"
+    if explicit and not LOOPBACK.fullmatch(options.host):
+        parser.error(
+            f"--model-control explicit lets every client run code here, so not with --host {options.host}; if all that "
+            f"reach it are trusted: -- {' '.join(EXPLICIT)}"
+        )
+    arguments = (*(WATCH if options.watch else EXPLICIT if explicit else ()), *options.arguments)
     server = TritonServer(options.model_repository, ends, arguments=arguments)
     for signum in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job starts with it ignored
         signal.signal(signum, _interrupt)

@@ -29,6 +29,9 @@ START_TIMEOUT_S = 120
 POLL_INTERVAL_S = 0.1
 WATCH = ("--model-control-mode=poll", "--repository-poll-secs=2")
 """Arguments with which a server follows changes of its repository; clients still cannot change it."""
+EXPLICIT = ("--model-control-mode=explicit", "--load-model=*")
+"""Arguments with which clients may load models, which can hold code: for trusted clients only."""
+LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
 IDLE_INTERVAL_S = 0.3
 IDLE_CPU_SHARE = 0.1  # of one core; an idle server uses less than 0.01
 LOG_TAIL_LINES = 15

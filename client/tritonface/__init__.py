@@ -1,6 +1,9 @@
 """Face detection by a Triton server, with the API of PaddleX: `create_model(...).predict(...)`."""
 
+from tritonface._address import TLS
+from tritonface._async_detector import AsyncFaceDetector, create_async_model
 from tritonface._box import Box
+from tritonface._detector import FaceDetector, create_model
 from tritonface._errors import (
     DeadlineExceededError,
     ImageError,
@@ -10,10 +13,12 @@ from tritonface._errors import (
     ServerUnavailableError,
     TritonFaceError,
 )
-from tritonface._model import FaceDetector, create_model
+from tritonface._fetch import UrlPolicy
 from tritonface._result import DetectionResult
 
 __all__ = [
+    "TLS",
+    "AsyncFaceDetector",
     "Box",
     "DeadlineExceededError",
     "DetectionResult",
@@ -24,6 +29,8 @@ __all__ = [
     "ServerError",
     "ServerUnavailableError",
     "TritonFaceError",
+    "UrlPolicy",
+    "create_async_model",
     "create_model",
 ]
 

@@ -2,7 +2,7 @@
 
 TritonFaceError
 ├── InvalidArgumentError     (ValueError)       an argument of the call is of no use
-├── ImageError               (ValueError)       one image cannot be read here or is refused by the server
+├── ImageError               (ValueError)       one image cannot be read or fetched here, or is refused by the server
 ├── ModelNotFoundError       (LookupError)      the server does not serve this model
 ├── ServerUnavailableError   (ConnectionError)  nobody answers at the address
 ├── DeadlineExceededError    (TimeoutError)     no answer within `timeout_s`
@@ -13,7 +13,13 @@ from __future__ import annotations
 
 
 class TritonFaceError(Exception):
-    """The root of all exceptions of this package."""
+    """The root of all exceptions of this package.
+
+    Attributes:
+        request_id: the id under which the server knows the request that failed; None if none was sent.
+    """
+
+    request_id: str | None = None
 
 
 class InvalidArgumentError(TritonFaceError, ValueError):
@@ -21,10 +27,10 @@ class InvalidArgumentError(TritonFaceError, ValueError):
 
 
 class ImageError(TritonFaceError, ValueError):
-    """One image cannot be read here or is refused by the server.
+    """One image cannot be read or fetched here, or is refused by the server.
 
     Attributes:
-        input_path: the image's path; None for an array.
+        input_path: the image's path or URL; None for an array.
     """
 
     def __init__(self, message: str, input_path: str | None = None) -> None:

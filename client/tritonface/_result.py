@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tritonface._box import Box
 from tritonface._draw import draw_boxes
 from tritonface._errors import TritonFaceError
+from tritonface._images import is_writable, open_upright
 
 
 class DetectionResult(dict[str, Any]):
@@ -20,6 +20,9 @@ class DetectionResult(dict[str, Any]):
     Attributes:
         error: why this image has no result (with `on_error="yield"`); None for a good one. Such a result has no
             boxes and a third entry, "error".
+        request_id: the id under which the server knows the request; None if none was sent.
+        timings_ms: with `timings=True`, milliseconds: "encode" (reading, fetching, encoding), "wait" (sending, the
+            server's work, the answer; pauses between retries too) and "total"; None otherwise.
     """
 
     def __init__(
@@ -27,16 +30,20 @@ class DetectionResult(dict[str, Any]):
         input_path: str | None,
         boxes: list[Box],
         *,
-        index: int,
+        file_name: str,
         encoded: bytes,
         error: TritonFaceError | None = None,
+        request_id: str | None = None,
+        timings_ms: dict[str, float] | None = None,
     ) -> None:
         super().__init__(input_path=input_path, boxes=boxes)
         if error is not None:
             self["error"] = str(error)
         self.error = error
+        self.request_id = request_id
+        self.timings_ms = timings_ms
         self._encoded = encoded
-        self._file_name = Path(input_path).name if input_path else f"image_{index:06d}.png"
+        self._file_name = file_name
 
     @property
     def json(self) -> dict[str, dict[str, Any]]:
@@ -46,11 +53,18 @@ class DetectionResult(dict[str, Any]):
     @property
     def img(self) -> dict[str, Image.Image]:
         """`{"res": picture}`, an RGB `PIL.Image` of the upright original with the boxes drawn on it."""
+        return {"res": draw_boxes(self.picture(), self["boxes"])}
+
+    def picture(self) -> Image.Image:
+        """The upright original, an RGB `PIL.Image` in whose pixels the boxes are; decoded anew by each call.
+
+        Raises:
+            ImageError: the image has more pixels than the limit.
+            TritonFaceError: this image has no result; it is `error`.
+        """
         if self.error is not None:
             raise self.error
-        with Image.open(io.BytesIO(self._encoded)) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-        return {"res": draw_boxes(upright, self["boxes"])}
+        return open_upright(self._encoded)
 
     def print(
         self, format_json: bool = True, indent: int = 4, ensure_ascii: bool = False, *, json_format: bool | None = None
@@ -78,7 +92,8 @@ class DetectionResult(dict[str, Any]):
         if path.suffix.lower() != ".json":
             path /= f"{Path(self._file_name).stem}_res.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self, indent=indent, ensure_ascii=ensure_ascii), encoding="utf-8")
+        text = json.dumps(self, indent=indent, ensure_ascii=ensure_ascii)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")  # a file name may be no text
 
     def save_to_img(self, save_path: str | Path) -> None:
         """Write the picture with its boxes.
@@ -88,13 +103,9 @@ class DetectionResult(dict[str, Any]):
                 `<stem>_res<suffix>` is written (.png where the input's format cannot be written).
         """
         path = Path(save_path)
-        if not _is_writable(path.suffix):
+        if not is_writable(path.suffix):
             name = Path(self._file_name)
-            path /= f"{name.stem}_res{name.suffix if _is_writable(name.suffix) else '.png'}"
+            path /= f"{name.stem}_res{name.suffix if is_writable(name.suffix) else '.png'}"
         picture = self.img["res"]
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path, quality=95)
-
-
-def _is_writable(suffix: str) -> bool:
-    return Image.registered_extensions().get(suffix.lower()) in Image.SAVE

@@ -27,5 +27,6 @@ def test_errors_form_one_tree() -> None:
 def test_the_sdk_imports_neither_paddle_nor_opencv_nor_the_server() -> None:
     code = "import sys, tritonface; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "tritonface._model" in modules
+    assert "tritonface._detector" in modules
     assert not {"paddle", "cv2", "onnxruntime", "serving", "training", "pytriton"} & set(modules)
+    assert not {"grpc", "gevent", "aiohttp", "yaml", "supervision"} & set(modules)  # only when they are needed

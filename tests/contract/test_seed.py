@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
+import inspect
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tritonface
 from PIL import Image
 from tritonface import DetectionResult, FaceDetector
 
+from serving.detectors import get_detector
 from serving.repository import ROOT
 from serving.server import TritonServer
+from tests.reference import InProcess
 
 
 def python_blocks(path: Path) -> list[str]:
@@ -39,9 +45,125 @@ def test_the_code_of_the_readme_runs(server: TritonServer, tmp_path: Path, solva
             text=True,
         )
         assert run.returncode == 0, run.stderr
-        assert "'input_path': 'photo.jpg'" in run.stdout or '"input_path": "photo.jpg"' in run.stdout
+        assert "photo.jpg" in run.stdout
     assert (tmp_path / "output" / "photo_res.jpg").is_file()
     assert list((tmp_path / "output").glob("*res.json"))
+
+
+MODULES = ["tritonface._detector", "tritonface._async_detector", "tritonface.integrations"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_of_docstrings(
+    server: TritonServer, tmp_path: Path, solvay: Path, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(solvay, tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRITONFACE_URL", server.endpoints.grpc)
+    found = [test for test in doctest.DocTestFinder().find(importlib.import_module(module)) if test.examples]
+    assert found
+    for test in found:
+        test.globs.update(vars(tritonface))
+        assert doctest.DocTestRunner().run(test).failed == 0, test.name
+
+
+SEED = """
+from paddlex import create_model
+
+model_name = "PicoDet_LCNet_x2_5_face"
+
+model = create_model(model_name)
+output = model.predict("face_detection.png", batch_size=1)
+
+for res in output:
+    res.print(json_format=False)
+    res.save_to_img("./output/")
+    res.save_to_json("./output/res.json")
+"""
+SEED_PRINTED = (
+    "{'res': {'input_path': 'face_detection.png', 'boxes': [{'cls_id': 0, 'label': 'face', 'score': 0.748367965221405, "
+    "'coordinate': [586.83154296875, 342.7668151855469, 595.56005859375, 352.7322692871094]}]}}"
+)
+
+
+def structure(value: object) -> object:
+    """Keys in order and types of values; of a list, the structure of its elements, which all share it."""
+    if isinstance(value, dict):
+        return [(key, structure(item)) for key, item in value.items()]
+    if isinstance(value, list):
+        (shared,) = {json.dumps(structure(item)) for item in value}
+        return [shared]
+    return type(value).__name__
+
+
+def test_the_tutorials_code_prints_the_structure_of_the_tutorial(
+    server: TritonServer, tmp_path: Path, solvay: Path
+) -> None:
+    """PaddleX's example with another import, and another model where its own has no weights."""
+    with Image.open(solvay) as image:
+        image.save(tmp_path / "face_detection.png")
+    code = SEED.replace("from paddlex", "from tritonface")
+    if not (server.model_repository / "PicoDet_LCNet_x2_5_face").is_dir():
+        code = code.replace("PicoDet_LCNet_x2_5_face", "BlazeFace")
+    environment = {**os.environ, "TRITONFACE_URL": server.endpoints.grpc}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    (line,) = run.stdout.splitlines()
+    assert run.stderr == "" and structure(ast.literal_eval(line)) == structure(ast.literal_eval(SEED_PRINTED))
+    assert json.loads((tmp_path / "output" / "res.json").read_text()) == ast.literal_eval(line)["res"]
+    assert sorted(path.name for path in (tmp_path / "output").iterdir()) == ["face_detection_res.png", "res.json"]
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        (
+            tritonface.create_model,
+            {
+                "model_name": ...,
+                "model_dir": None,
+                "device": None,
+                "img_size": None,
+                "threshold": None,
+                "use_hpip": False,
+            },
+        ),
+        (FaceDetector.predict, {"input": ..., "batch_size": None, "threshold": None}),
+        (DetectionResult.print, {"format_json": True, "indent": 4, "ensure_ascii": False}),
+        (DetectionResult.save_to_json, {"save_path": ..., "indent": 4, "ensure_ascii": False}),
+        (DetectionResult.save_to_img, {"save_path": ...}),
+    ],
+)
+def test_the_tutorials_parameters_and_defaults(function: Callable[..., object], parameters: dict[str, object]) -> None:
+    """`...`: none. The batch_size of predict is that of create_model, 1 as in the tutorial; device None is any."""
+    actual = inspect.signature(function).parameters
+    assert {name: actual[name].default for name in parameters} == {
+        name: inspect.Parameter.empty if default is ... else default for name, default in parameters.items()
+    }
+    assert inspect.signature(tritonface.create_model).parameters["batch_size"].default == 1
+
+
+@pytest.mark.parametrize("threshold", [0, 1, 0.0, 1.0, np.float32(0.5)])
+def test_whole_thresholds_count(model: FaceDetector, solvay: Path, threshold: float) -> None:
+    (result,) = model.predict(solvay, threshold=threshold)
+    assert all(box["score"] > threshold for box in result["boxes"])
+    assert bool(result["boxes"]) is bool(threshold < 1)
+    if threshold == 0:
+        assert len(result["boxes"]) > len(next(model.predict(solvay))["boxes"])
+
+
+@pytest.mark.parametrize(
+    ("img_size", "size_wh"), [(320, (320, 320)), ([640, 512], (640, 512)), ((512, 640), (512, 640))]
+)
+def test_img_size_is_width_then_height(
+    address: dict[str, str], solvay: Path, img_size: object, size_wh: tuple[int, int]
+) -> None:
+    with tritonface.create_model("BlazeFace", img_size=img_size, **address) as model:
+        assert model.img_size_wh == size_wh
+        (result,) = model.predict(solvay)
+    expected = InProcess(get_detector("BlazeFace"))(solvay.read_bytes(), 0.5, size_wh=size_wh)
+    assert [box["score"] for box in result["boxes"]] == pytest.approx([row[0] for row in expected], abs=1e-5)
 
 
 @pytest.fixture

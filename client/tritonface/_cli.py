@@ -1,0 +1,214 @@
+"""The command `tritonface`: predict, models, health."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+from tritonface._address import TLS, Address, resolve
+from tritonface._cli_options import make_parser
+from tritonface._connection import Connection
+from tritonface._detector import FaceDetector, create_model
+from tritonface._engine import engine
+from tritonface._errors import InvalidArgumentError, TritonFaceError
+from tritonface._fetch import UrlPolicy
+from tritonface._images import is_writable
+from tritonface._inputs import Source, iterate_sources
+from tritonface._result import DetectionResult
+from tritonface._served import detectors
+
+GOOD, SOME_FAILED, USAGE, FAILED, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 130, 141
+POLL_INTERVAL_S = 0.5
+
+T = TypeVar("T")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    options = make_parser(_predict, _models, _health).parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    for stream in (sys.stdout, sys.stderr):  # file names may hold bytes that are no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = command(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of our output, `head` perhaps, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to flush at exit
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except InvalidArgumentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except (TritonFaceError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _predict(options: argparse.Namespace) -> int:
+    sources = list(iterate_sources(options.input))  # paths only; it tells how many there are
+    model = create_model(
+        options.model,
+        options.model_dir,
+        device=options.device,
+        img_size=options.img_size,
+        threshold=options.threshold,
+        use_hpip=options.hpi,
+        max_side_px=options.max_side_px,
+        urls=UrlPolicy(allowed=not options.no_urls, allow_private=options.private_urls),
+        timings=options.timings,
+        **_address_of(options),
+    )
+    saver = None if options.save is None else _Saver(options.save)
+    failed = 0
+    with model, _Progress(len(sources), sys.stderr) as progress:
+        for source, result in zip(sources, _results(model, sources, options.batch_size)):
+            failed += result.error is not None
+            progress.clear()
+            if result.error is None and saver is not None:
+                saver.save(result, source)
+            _show(result, options)
+            progress.advance()
+    return SOME_FAILED if failed else GOOD
+
+
+def _results(model: FaceDetector, sources: list[Source], batch_size: int) -> Any:
+    return model.predict([source.origin for source in sources], batch_size, on_error="yield")
+
+
+def _show(result: DetectionResult, options: argparse.Namespace) -> None:
+    if options.json:
+        timings = {} if result.timings_ms is None else {"timings_ms": result.timings_ms}
+        print(json.dumps({**result, **timings}, ensure_ascii=False), flush=True)
+    elif result.error is not None:
+        print(f"error: {result.error}", file=sys.stderr)
+    else:
+        count = len(result["boxes"])
+        stages = (result.timings_ms or {}).items()
+        times = "".join(f", {name} {milliseconds:.1f} ms" for name, milliseconds in stages)
+        print(f"{result['input_path']}: {count} {'face' if count == 1 else 'faces'}{times}", flush=True)
+
+
+class _Saver:
+    """Writes picture and JSON under the image's name; same names from several folders get a number more."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._taken: set[str] = set()
+
+    def save(self, result: DetectionResult, source: Source) -> None:
+        name = Path(source.file_name)
+        stem, number = name.stem, 1
+        while stem in self._taken:
+            number += 1
+            stem = f"{name.stem}_{number}"
+        self._taken.add(stem)
+        result.save_to_img(self._folder / f"{stem}_res{name.suffix if is_writable(name.suffix) else '.png'}")
+        result.save_to_json(self._folder / f"{stem}_res.json")
+
+
+def _models(options: argparse.Namespace) -> int:
+    address = resolve(**_address_of(options))
+    found = _ask(address, lambda connection: detectors(connection, address.timeout_s))
+    for served in found:
+        facts = {"name": served.name, "devices": list(served.devices), "labels": served.labels}
+        print(json.dumps(facts) if options.json else f"{served.name}  ({', '.join(served.devices)})")
+    if not found:
+        print(f"the server at {address.url} serves no detector", file=sys.stderr)
+    return GOOD if found else FAILED
+
+
+def _health(options: argparse.Namespace) -> int:
+    address = resolve(**_address_of(options))
+    deadline = time.monotonic() + options.wait
+    while True:
+        try:
+            ready = _ask(address, lambda connection: connection.is_ready(address.timeout_s))
+            reason = f"the server at {address.url} is not ready yet"
+        except TritonFaceError as error:
+            ready, reason = False, str(error)
+        if ready:
+            print(f"ready: {address.protocol} at {address.url}")
+            return GOOD
+        if time.monotonic() >= deadline:
+            print(f"error: {reason}", file=sys.stderr)
+            return FAILED
+        time.sleep(POLL_INTERVAL_S)
+
+
+def _ask(address: Address, question: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+    """The answer to one question, over a connection of its own."""
+
+    async def ask() -> T:
+        connection = Connection(address)
+        try:
+            return await question(connection)
+        finally:
+            await connection.close()
+
+    engine.acquire()
+    try:
+        return engine.submit(ask()).result()
+    finally:
+        engine.release()
+
+
+class _Progress:
+    """`[===>   ] 12/500` on a terminal, nothing elsewhere."""
+
+    WIDTH = 30
+
+    def __init__(self, total: int, stream: TextIO) -> None:
+        self._total, self._done, self._stream = total, 0, stream
+        self._shown = total > 1 and stream.isatty()
+
+    def advance(self) -> None:
+        self._done += 1
+        self._draw()
+
+    def clear(self) -> None:
+        if self._shown:
+            self._stream.write("\r\033[K")
+            self._stream.flush()
+
+    def _draw(self) -> None:
+        if self._shown:
+            bar = "=" * (self.WIDTH * self._done // self._total)
+            self._stream.write(f"\r\033[K[{bar:<{self.WIDTH}}] {self._done}/{self._total}")
+            self._stream.flush()
+
+    def __enter__(self) -> _Progress:
+        self._draw()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with suppress(OSError):
+            self.clear()
+
+
+def _address_of(options: argparse.Namespace) -> dict[str, Any]:
+    files = (options.tls_ca, options.tls_cert, options.tls_key)
+    tls = TLS(*files) if options.tls or any(files) else None
+    headers = dict(header.split("=", 1) for header in options.header)
+    return {
+        "url": options.url,
+        "protocol": options.protocol,
+        "timeout_s": options.timeout,
+        "tls": tls,
+        "headers": headers,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The one background thread in which all network traffic of the process runs, for the sync and the async API alike.
+
+Both APIs hand coroutines to it and wait for `concurrent.futures.Future`s, each in its own way. So there is one
+implementation of everything that waits, and gRPC, which dislikes several event loops in one process, sees one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from tritonface._errors import InvalidArgumentError
+
+T = TypeVar("T")
+
+
+class Engine:
+    """An event loop in a daemon thread; it runs as long as somebody has acquired it."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.RLock()  # a forgotten model may be released in the middle of an acquire
+        self._users = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def acquire(self) -> None:
+        """Keep the thread running until `release`."""
+        with self._lock:
+            self._users += 1
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=_run, args=(self._loop,), name="tritonface", daemon=True)
+                self._thread.start()
+
+    def release(self) -> None:
+        """Give up one `acquire`; the last one ends the thread."""
+        with self._lock:
+            self._users -= 1
+            if self._users > 0 or self._loop is None or self._thread is None:
+                return
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        loop.call_soon_threadsafe(loop.stop)
+        if thread is not threading.current_thread():
+            thread.join()
+
+    def is_current(self) -> bool:
+        """Whether the caller is the engine's own thread, which must not wait for itself."""
+        return threading.current_thread() is self._thread
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine; cancelling the future cancels the coroutine.
+
+        Raises:
+            InvalidArgumentError: the thread has ended, or never was in this process.
+        """
+        loop = self._loop
+        if loop is None:
+            work.close()
+            raise InvalidArgumentError(
+                "the model is closed, or was made before this process was forked; make a new one with create_model"
+            )
+        return asyncio.run_coroutine_threadsafe(work, loop)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        rest = asyncio.all_tasks(loop)
+        for task in rest:
+            task.cancel()
+        if rest:
+            loop.run_until_complete(asyncio.wait(rest))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        with suppress(RuntimeError):  # no thread can be started any more when Python is ending
+            loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
+
+
+engine = Engine()
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork: a child starts its own
+    os.register_at_fork(after_in_child=engine._reset)

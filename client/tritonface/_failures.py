@@ -1,0 +1,66 @@
+"""Failures of a connection as exceptions of ours, with a remedy."""
+
+from __future__ import annotations
+
+import re
+
+from tritonclient.utils import InferenceServerException
+
+from tritonface._address import Address
+from tritonface._errors import (
+    DeadlineExceededError,
+    ImageError,
+    ModelNotFoundError,
+    ServerError,
+    ServerUnavailableError,
+    TritonFaceError,
+)
+
+REASON_CHARACTERS = 200
+REFUSED = {"StatusCode.INVALID_ARGUMENT", "400"}
+FORBIDDEN = {"StatusCode.PERMISSION_DENIED", "StatusCode.UNAUTHENTICATED", "401", "403"}
+NOT_FOUND = {"StatusCode.NOT_FOUND", "404"}
+UNAVAILABLE = {"StatusCode.UNAVAILABLE", "503"}
+BUSY = re.compile(r"no available versions|queue size|is not ready|[Ss]erver is stopping")
+"""What a server says that is full, starting or, as it has unloaded its models already, stopping."""
+NOT_TRITON = "while decoding the response"  # tritonclient on an answer that is not Triton's JSON
+DEADLINE = {"StatusCode.DEADLINE_EXCEEDED", "499", "504"}
+
+
+def reported(error: InferenceServerException, address: Address) -> TritonFaceError:
+    """What a failure that the server, or gRPC, has reported is to a caller."""
+    status, message = str(error.status()), re.sub(r"^in ensemble '[^']*', ", "", str(error.message()))
+    if NOT_TRITON in message:
+        return unavailable(address, f"what answers there is not Triton: HTTP status {status}")
+    if BUSY.search(message):
+        return ServerUnavailableError(f"the server at {address.url} cannot take the request now: {message}")
+    if status in FORBIDDEN or "restricted" in message:
+        return ServerError(
+            f"the server at {address.url} does not allow this: {message}; pass the key it expects as headers="
+        )
+    if status in NOT_FOUND:
+        return ModelNotFoundError(f"the server at {address.url} reports: {message}")
+    if status in REFUSED:
+        return ImageError(message)
+    if status in DEADLINE:
+        return late(address)
+    if status in UNAVAILABLE:
+        return unavailable(address, message)
+    return ServerError(f"the server at {address.url} reports: {message}")
+
+
+def late(address: Address) -> DeadlineExceededError:
+    """No answer in time."""
+    return DeadlineExceededError(
+        f"no answer from {address.url} within {address.timeout_s:g} s; pass a larger timeout_s or send less at once"
+    )
+
+
+def unavailable(address: Address, reason: str) -> ServerUnavailableError:
+    """Nobody, or somebody else, answers."""
+    name = {"grpc": "gRPC", "http": "HTTP"}[address.protocol]
+    short = next(iter(reason.strip().splitlines()), "no reason given")[:REASON_CHARACTERS]
+    return ServerUnavailableError(
+        f"no Triton server answers {name} at {address.url} ({short}); start one (`make serve`) or "
+        "pass its address as url= (Triton's usual ports: 8001 for gRPC, 8000 for HTTP)"
+    )

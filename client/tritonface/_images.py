@@ -1,0 +1,176 @@
+"""Encoded images: read, converted, made from arrays, shrunk, opened upright. Limits come before decoding."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from tritonface._errors import ImageError
+from tritonface._limits import MAX_ENCODED_BYTES, MAX_PIXELS, MAX_SIDE_PX
+
+SENT_AS_THEY_ARE = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+CONVERTED_HERE = frozenset({".dib", ".pbm", ".pgm", ".pnm", ".ppm", ".ras", ".sr", ".tif", ".tiff"})
+SUFFIXES = SENT_AS_THEY_ARE | CONVERTED_HERE
+
+EXIF_ORIENTATION = 0x0112
+EXIF_TURNED = frozenset({5, 6, 7, 8})  # width and height change places
+JPEG_QUALITY = 95
+BMP_HEADER_BYTES = 14 + 40
+
+PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+"""What Pillow raises on damaged files."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """An image ready to be sent.
+
+    Attributes:
+        original: the encoded image as it came; results draw on it.
+        sent: the encoded image that travels.
+        scale_xy: factors from the sent image's upright pixels to those of the original.
+    """
+
+    original: bytes
+    sent: bytes
+    scale_xy: tuple[float, float] = (1.0, 1.0)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file, never more than the limit.
+
+    Raises:
+        OSError: it cannot be read.
+        ImageError: it is larger than MAX_ENCODED_BYTES.
+    """
+    with path.open("rb") as file:
+        data = file.read(MAX_ENCODED_BYTES + 1)
+    if len(data) > MAX_ENCODED_BYTES:
+        raise ImageError(f"the file is larger than the limit of {MAX_ENCODED_BYTES:,} bytes; send a smaller image")
+    return data
+
+
+def sendable(data: bytes, suffix: str) -> bytes:
+    """The image itself if the server reads files of this suffix, as BMP otherwise."""
+    return to_bmp(open_upright(data)) if suffix.lower() in CONVERTED_HERE else data
+
+
+def open_upright(data: bytes, longest_side_px: int | None = None) -> Image.Image:
+    """The decoded picture, RGB, with its EXIF orientation applied.
+
+    Args:
+        longest_side_px: a JPEG may be decoded smaller than it is, as long as its longer side keeps this length.
+
+    Raises:
+        ImageError: too many pixels, or not decodable.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            _check_size(image.size)
+            if longest_side_px is not None:
+                image.draft("RGB", (longest_side_px, longest_side_px))
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            return upright.convert("RGB")
+    except ImageError:
+        raise
+    except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
+        raise ImageError(f"the image cannot be decoded: {error}") from error
+
+
+def upright_size_wh(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels after EXIF rotation, from the header alone.
+
+    Raises:
+        ImageError: too many pixels, or no image.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            _check_size((width, height))
+            turned = image.getexif().get(EXIF_ORIENTATION) in EXIF_TURNED
+    except ImageError:
+        raise
+    except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
+        raise ImageError(f"the image cannot be decoded: {error}") from error
+    return (height, width) if turned else (width, height)
+
+
+def shrink(data: bytes, max_side_px: int) -> Payload:
+    """A JPEG whose longer side has `max_side_px` pixels; the image itself if it is no larger.
+
+    Raises:
+        ImageError: see `open_upright`.
+    """
+    width, height = upright_size_wh(data)
+    longest = max(width, height)
+    if longest <= max_side_px:
+        return Payload(data, data)
+    size = (max(1, round(width * max_side_px / longest)), max(1, round(height * max_side_px / longest)))
+    small = open_upright(data, max_side_px).resize(size, Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return Payload(data, buffer.getvalue(), (width / size[0], height / size[1]))
+
+
+def to_bmp(image: Image.Image) -> bytes:
+    """A picture as BMP; as PNG if that would be larger than the server takes."""
+    buffer = io.BytesIO()
+    size = image.width * image.height * len(image.getbands())
+    image.save(buffer, "BMP" if size < MAX_ENCODED_BYTES * 0.99 else "PNG")
+    return buffer.getvalue()
+
+
+def encode_array(array: npt.NDArray[np.uint8]) -> bytes:
+    """An array without loss: uint8 [H, W, 3] BGR or [H, W] grey.
+
+    Raises:
+        ImageError: another type or shape, or too many pixels.
+    """
+    if array.dtype != np.uint8:
+        remedy = "convert it first, e.g. `(image * 255).astype('uint8')` for values in 0..1"
+        raise ImageError(f"has dtype {array.dtype}, images are uint8; {remedy}")
+    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+        raise ImageError(f"has shape {list(array.shape)}, images are [height, width, 3] BGR or [height, width] grey")
+    height, width = array.shape[:2]
+    _check_size((width, height))
+    if array.ndim == 3 and array.size < MAX_ENCODED_BYTES * 0.99:
+        return _bgr_to_bmp(array)
+    mode, raw_mode = ("L", "L") if array.ndim == 2 else ("RGB", "BGR")
+    return to_bmp(Image.frombuffer(mode, (width, height), np.ascontiguousarray(array), "raw", raw_mode, 0, 1))
+
+
+def _bgr_to_bmp(array: npt.NDArray[np.uint8]) -> bytes:
+    """A BMP file is a header and BGR rows: one copy, eight times faster than Pillow's writer.
+
+    The layout is that of Windows' BITMAPFILEHEADER and BITMAPINFOHEADER; a negative height means top row first.
+    """
+    height, width = array.shape[:2]
+    padding = -width * 3 % 4  # rows begin at multiples of four bytes
+    rows = np.pad(array.reshape(height, width * 3), ((0, 0), (0, padding))) if padding else array
+    size = rows.size
+    file_header = struct.pack("<2sIHHI", b"BM", BMP_HEADER_BYTES + size, 0, 0, BMP_HEADER_BYTES)
+    info_header = struct.pack("<IiiHHIIiiII", 40, width, -height, 1, 24, 0, size, 0, 0, 0, 0)
+    return b"".join((file_header, info_header, np.ascontiguousarray(rows).data))
+
+
+def is_writable(suffix: str) -> bool:
+    """Whether a picture can be written to a file of this suffix."""
+    return Image.registered_extensions().get(suffix.lower()) in Image.SAVE
+
+
+def _check_size(size_wh: tuple[int, int]) -> None:
+    width, height = size_wh
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
+        raise ImageError(
+            f"the image has {width}x{height} pixels, the limit is {MAX_PIXELS:,} in all and {MAX_SIDE_PX:,} a side; "
+            "send a smaller one"
+        )

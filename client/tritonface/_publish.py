@@ -1,0 +1,188 @@
+"""`model_dir`: serves a local export through a server that allows clients to load models.
+
+Only the network and two configurations travel, no code: a new detector step with the folder's model.onnx, and a new
+ensemble that shares the pre- and postprocessing steps of the detector that the server has already.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tritonclient.utils import InferenceServerException
+
+from tritonface._connection import Connection
+from tritonface._errors import (
+    ImageError,
+    InvalidArgumentError,
+    ServerError,
+    ServerUnavailableError,
+    TritonFaceError,
+)
+from tritonface._served import Served, check_img_size, describe, network_step
+
+NETWORK, SETTINGS = "model.onnx", "inference.yml"
+FORBIDDEN = ("not allowed", "restricted", "expected key")  # how servers say that clients may not load models
+TAKES_ONNX = frozenset({"onnxruntime", "openvino"})
+ENSEMBLE_FILES = {"1/README": b"An ensemble has no files, but Triton wants the folder of its version.\n"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """A folder made by `python -m training.export NAME --folder FOLDER`.
+
+    Attributes:
+        network: the contents of model.onnx.
+        labels: class names by class id.
+        threshold: its draw_threshold; None if it has none.
+        input_size_wh: what its Resize step stretches images to, width and height in pixels.
+    """
+
+    folder: Path
+    model_name: str
+    network: bytes
+    labels: list[str]
+    threshold: float | None
+    input_size_wh: tuple[int, int]
+
+    @property
+    def served_name(self) -> str:
+        """The name under which the network is published: it changes when the network does."""
+        return f"{self.model_name}_{hashlib.sha256(self.network).hexdigest()[:8]}"
+
+
+def read_export(folder: str | os.PathLike[str], model_name: str) -> Export:
+    """Read an export and check it against the name it is meant to have.
+
+    Raises:
+        InvalidArgumentError: a file is missing, unreadable, or is another model's.
+    """
+    path = Path(folder)
+    missing = [name for name in (NETWORK, SETTINGS) if not (path / name).is_file()]
+    if missing:
+        raise InvalidArgumentError(
+            f"model_dir {str(path)!r} has no {missing[0]}; make the folder with `python -m training.export "
+            f"{model_name} --folder {path}`"
+        )
+    settings = _settings(path / SETTINGS)
+    try:
+        name = (settings.get("Global") or {}).get("model_name", model_name)
+        (resize,) = (step for step in settings["Preprocess"] if step["type"] == "Resize")
+        height, width = (int(side) for side in resize["target_size"])
+        labels = settings["label_list"]
+        threshold = settings.get("draw_threshold")
+        if not isinstance(labels, list) or not labels:
+            raise ValueError("label_list is not a list of names")
+        if threshold is not None and not 0 <= float(threshold) <= 1:
+            raise ValueError(f"draw_threshold is {threshold!r}, not a number between 0 and 1")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidArgumentError(
+            f"{path / SETTINGS} cannot be used ({type(error).__name__}: {error}); it needs Preprocess with one Resize "
+            "step, label_list and, if it likes, Global.model_name and draw_threshold"
+        ) from error
+    if name != model_name:
+        raise InvalidArgumentError(
+            f"model_dir {str(path)!r} is an export of {name!r}, not of {model_name!r}; pass model_name={name!r}"
+        )
+    return Export(
+        path,
+        model_name,
+        (path / NETWORK).read_bytes(),
+        [str(label) for label in labels],
+        None if threshold is None else float(threshold),
+        (width, height),
+    )
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise InvalidArgumentError(f"{file} cannot be read: {error}") from error
+    if not isinstance(settings, dict):
+        raise InvalidArgumentError(f"{file} holds no settings")
+    return settings
+
+
+async def publish(connection: Connection, export: Export, base: Served, timeout_s: float) -> Served:
+    """Load the export beside the detector `base`, unless the server has it already; it stays loaded.
+
+    Raises:
+        InvalidArgumentError: the network's input size or kind does not suit the server.
+        ServerError: the server does not allow it, or cannot run the network; the message says what to do.
+    """
+    suffix = base.name[len(export.model_name) :]  # "" or "_hpi"
+    name = export.served_name + suffix
+    served = replace(base, name=name, labels=export.labels, threshold=export.threshold)
+    served = replace(served, input_size_wh=check_img_size(export.input_size_wh, served))
+    if not await connection.is_model_ready(name, timeout_s):
+        index = network_step(base.steps)
+        network = _network_config(base.steps[index], f"{name}_detector", export)
+        ensemble = _ensemble_config(base, served, index, network["name"])
+        try:
+            await connection.load(network["name"], json.dumps(network), {f"1/{NETWORK}": export.network}, timeout_s)
+            await _load_ensemble(connection, name, json.dumps(ensemble), timeout_s)
+        except (ServerError, ImageError, ServerUnavailableError) as error:
+            raise _refused(error, export, connection) from error
+    return replace(await describe(connection, name, timeout_s), **_own_settings(served))
+
+
+async def _load_ensemble(connection: Connection, name: str, config: str, timeout_s: float) -> None:
+    """Triton 2.51 loads it, but reports a failure: it looks for the steps in its repository (server issue 4630)."""
+    try:
+        await connection.load(name, config, ENSEMBLE_FILES, timeout_s)
+    except ServerError:
+        if not await connection.is_model_ready(name, timeout_s):
+            raise
+
+
+def _own_settings(served: Served) -> dict[str, Any]:
+    return {key: getattr(served, key) for key in ("labels", "threshold", "input_size_wh")}
+
+
+def _network_config(base: dict[str, Any], name: str, export: Export) -> dict[str, Any]:
+    if base.get("backend") not in TAKES_ONNX:
+        raise InvalidArgumentError(
+            f"the server runs {base['name']!r} with {base.get('backend') or base.get('platform')!r}, which takes no "
+            f"{NETWORK}; use use_hpip=False, or publish on the server's machine: {_by_hand(export)}"
+        )
+    config = copy.deepcopy(base)
+    config["name"] = name
+    config["default_model_filename"] = NETWORK
+    for group in config.get("instance_group", []):
+        group.pop("name", None)
+    return config
+
+
+def _ensemble_config(base: Served, served: Served, index: int, network: str) -> dict[str, Any]:
+    config = copy.deepcopy(base.config)
+    config["name"] = served.name
+    config["ensemble_scheduling"]["step"][index]["model_name"] = network
+    settings = {key: value for key, value in _own_settings(served).items() if value is not None}
+    config["parameters"].update({key: {"string_value": json.dumps(value)} for key, value in settings.items()})
+    return config
+
+
+def _by_hand(export: Export) -> str:
+    return f"`python -m serving.publish add {export.folder} NAME` and create_model('NAME')"
+
+
+def _refused(error: TritonFaceError, export: Export, connection: Connection) -> TritonFaceError:
+    cause = error.__cause__
+    if not isinstance(cause, InferenceServerException):
+        return error  # nobody answers
+    reason = str(cause.message()).partition("\n")[0]
+    if any(word in reason for word in FORBIDDEN):
+        return ServerError(
+            f"the server at {connection.address.url} does not let clients load models ({reason}); on its machine: "
+            f"{_by_hand(export)} (a server started with `make serve WATCH=1` notices it, another one at its next "
+            "start), or start it with `python -m serving.serve --model-control explicit` if all its clients are trusted"
+        )
+    return ServerError(f"{export.folder / NETWORK} cannot be served: {reason}")

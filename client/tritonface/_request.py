@@ -1,0 +1,122 @@
+"""One image's way: loaded, sent, repeated where needed, its answer made a result. Without any waiting of its own."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tritonface._box import Box
+from tritonface._connection import Connection, bytes_tensor
+from tritonface._errors import ImageError, ServerError, TritonFaceError
+from tritonface._fetch import UrlPolicy
+from tritonface._images import Payload
+from tritonface._inputs import Source
+from tritonface._result import DetectionResult
+from tritonface._retry import with_retries
+
+OnError = Literal["raise", "yield"]
+OUTPUTS = ("num_detections", "detection_boxes", "detection_scores", "detection_classes")
+
+log = logging.getLogger("tritonface")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is the same for all images of a `predict` call.
+
+    Attributes:
+        model: the name on the server.
+        labels: class names by class id.
+        threshold: None for the server's own.
+        img_size_wh: size of the network's input in pixels; None for the server's own.
+        on_error: what an image that cannot be read does, see `predict`.
+        max_side_px: larger images are shrunk to this before they are sent; None for never.
+        run_id: the beginning of the ids of all requests.
+    """
+
+    model: str
+    labels: list[str]
+    threshold: float | None
+    img_size_wh: tuple[int, int] | None
+    on_error: OnError
+    urls: UrlPolicy
+    max_side_px: int | None
+    timings: bool
+    run_id: str
+
+
+async def detect(connection: Connection, source: Source, rules: Rules) -> DetectionResult:
+    """The result of one image; `timeout_s` of the connection's address holds for sending and its repetitions.
+
+    Raises:
+        ImageError: the image cannot be read, or the server refuses it (with `on_error="raise"`).
+        ServerUnavailableError, DeadlineExceededError, ServerError: the server did not answer.
+    """
+    request_id = f"{rules.run_id}-{source.index}"
+    began = time.perf_counter()
+    try:
+        payload = await source.load(rules.urls, rules.max_side_px)
+    except ImageError as error:
+        return _failed(error, source, rules)
+    loaded = time.perf_counter()
+    try:
+        boxes = await _boxes(connection, payload, rules, request_id)
+    except ImageError as error:
+        refused = ImageError(f"the server refuses {source.label}: {error}", source.input_path)
+        refused.__cause__ = error.__cause__
+        refused.request_id = request_id
+        return _failed(refused, source, rules)
+    except TritonFaceError as error:
+        error.request_id = request_id
+        raise
+    answered = time.perf_counter()
+    log.debug("request %s: %s, %d faces, %.1f ms", request_id, source.label, len(boxes), 1e3 * (answered - began))
+    stages = {"encode": loaded - began, "wait": answered - loaded, "total": answered - began}
+    return DetectionResult(
+        source.input_path,
+        boxes,
+        file_name=source.file_name,
+        encoded=payload.original,
+        request_id=request_id,
+        timings_ms={name: 1e3 * seconds for name, seconds in stages.items()} if rules.timings else None,
+    )
+
+
+async def _boxes(connection: Connection, payload: Payload, rules: Rules, request_id: str) -> list[Box]:
+    inputs: dict[str, npt.NDArray[Any]] = {"image": bytes_tensor(payload.sent)}
+    if rules.threshold is not None:
+        inputs["threshold"] = np.array([[rules.threshold]], dtype=np.float32)
+    if rules.img_size_wh is not None:
+        inputs["img_size"] = np.array([rules.img_size_wh], dtype=np.int32)
+    address = connection.address
+    reply = await with_retries(
+        lambda seconds: connection.infer(rules.model, inputs, OUTPUTS, request_id, seconds),
+        address.timeout_s,
+        address.retries,
+        f"request {request_id}",
+    )
+    count, boxes, scores, class_ids = (tensor[0] for tensor in reply)
+    kept = slice(int(count[0]))
+    scaled = boxes[kept] * np.array(payload.scale_xy * 2, np.float32)  # float32 [K, 4] xyxy px of the original
+    try:
+        return [
+            Box(cls_id=class_id, label=rules.labels[class_id], score=score, coordinate=coordinate)
+            for class_id, score, coordinate in zip(class_ids[kept].tolist(), scores[kept].tolist(), scaled.tolist())
+        ]
+    except IndexError:
+        raise ServerError(
+            f"{rules.model!r} answers with class {max(class_ids[kept])}, but has {len(rules.labels)} labels"
+        ) from None
+
+
+def _failed(error: ImageError, source: Source, rules: Rules) -> DetectionResult:
+    if rules.on_error == "raise":
+        raise error
+    return DetectionResult(
+        source.input_path, [], file_name=source.file_name, encoded=b"", error=error, request_id=error.request_id
+    )

@@ -1,0 +1,52 @@
+"""Repeating a call while the server is unavailable, within one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tritonface._errors import ServerUnavailableError
+from tritonface._limits import MAX_RETRY_DELAY_S
+
+T = TypeVar("T")
+
+FIRST_DELAY_S = 0.1
+
+log = logging.getLogger("tritonface")
+
+
+async def with_retries(
+    attempt: Callable[[float], Awaitable[T]], timeout_s: float, retries: int | None, name: str = "call"
+) -> T:
+    """What `attempt(seconds left)` returns, repeated on ServerUnavailableError and nothing else.
+
+    The pause before retry n is uniform between 0 and min(2 s, 0.1 s x 2^n) ("full jitter"), so that clients of a server
+    that comes back do not all ask at once.
+
+    Args:
+        timeout_s: deadline of all attempts together.
+        retries: at most so many repetitions; None for as many as the deadline allows.
+
+    Raises:
+        ServerUnavailableError: the last attempt's, once retries or time are used up.
+    """
+    deadline = time.monotonic() + timeout_s
+    attempts = 0
+    while True:
+        try:
+            return await attempt(max(deadline - time.monotonic(), 1e-3))
+        except ServerUnavailableError as error:
+            attempts += 1
+            delay_s = random.uniform(0, min(MAX_RETRY_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempts, 16)))
+            if (retries is not None and attempts > retries) or time.monotonic() + delay_s >= deadline:
+                if attempts == 1:
+                    raise
+                spent_s = timeout_s - (deadline - time.monotonic())
+                again = ServerUnavailableError(f"{error} [{attempts} attempts in {spent_s:.1f} s]")
+                raise again from error.__cause__
+            log.info("%s: attempt %d failed (%s); again in %.2f s", name, attempts, error, delay_s)
+            await asyncio.sleep(delay_s)

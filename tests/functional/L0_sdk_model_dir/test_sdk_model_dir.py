@@ -1,0 +1,117 @@
+"""`create_model(model_dir=...)`: a local export served by a server that allows it, and what others answer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from tritonface import InvalidArgumentError, ServerError, create_model
+
+from serving.detectors import get_detector
+from serving.repository import MODEL_REPOSITORY, network_file
+from serving.server import EXPLICIT, Endpoints, TritonServer
+from tests.reference import InProcess
+
+SETTINGS = {
+    "Global": {"model_name": "BlazeFace"},
+    "Preprocess": [{"type": "Resize", "target_size": [320, 640], "interp": 2, "keep_ratio": False}],
+    "label_list": ["person"],
+    "draw_threshold": 0.7,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An export: BlazeFace, 640 wide and 320 high, a label and a threshold of its own."""
+    exported = tmp_path / "exported"
+    exported.mkdir()
+    shutil.copy(network_file(get_detector("BlazeFace")), exported / "model.onnx")
+    write_settings(exported)
+    return exported
+
+
+def write_settings(folder: Path, **changes: object) -> None:
+    settings = {key: value for key, value in {**SETTINGS, **changes}.items() if value is not None}
+    (folder / "inference.yml").write_text(yaml.safe_dump(settings))
+
+
+@pytest.fixture(scope="module")
+def trusting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """A server whose clients may load models."""
+    folder = tmp_path_factory.mktemp("trusting")
+    shutil.copytree(MODEL_REPOSITORY, folder / "models", ignore=shutil.ignore_patterns("*FPN*", "__pycache__"))
+    with TritonServer(folder / "models", Endpoints.free(), log=folder / "log", arguments=EXPLICIT) as server:
+        yield server
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+@pytest.mark.parametrize("use_hpip", [False, True])
+def test_an_export_is_served(trusting: TritonServer, folder: Path, solvay: Path, protocol: str, use_hpip: bool) -> None:
+    with (folder / "model.onnx").open("ab") as network:  # another network for each case: an unknown field of ONNX's
+        network.write(b"\xfa\x7f" + bytes([len(protocol)]) + protocol.encode())
+    address = {"protocol": protocol, "url": getattr(trusting.endpoints, protocol), "use_hpip": use_hpip}
+    before = sorted(path.name for path in trusting.model_repository.iterdir())
+    with create_model("BlazeFace", folder, **address) as model:
+        assert (model.threshold, model.img_size_wh, model.labels) == (0.7, (640, 320), ["person"])
+        (result,) = model.predict(solvay)
+        (other,) = model.predict(solvay, threshold=0)
+        name = model.model_name
+    expected = InProcess(get_detector("BlazeFace"))(solvay.read_bytes(), 0.7, size_wh=(640, 320))
+    tolerance = 0.02 if use_hpip else 1e-5
+    assert [box["score"] for box in result["boxes"]] == pytest.approx([row[0] for row in expected], abs=tolerance)
+    assert {box["label"] for box in result["boxes"]} == {"person"} and len(other["boxes"]) > len(result["boxes"])
+    with create_model(name.removesuffix("_hpi"), **address) as model:  # by its name, for everybody
+        assert (model.threshold, model.img_size_wh, model.labels) == (0.7, (640, 320), ["person"])
+        assert next(model.predict(solvay))["boxes"] == result["boxes"]
+    with create_model("BlazeFace", folder, threshold=0.9, img_size=[320, 640], **address) as model:
+        assert (model.threshold, model.img_size_wh, model.model_name) == (0.9, (320, 640), name)
+    with create_model("BlazeFace", **address) as model:
+        assert next(model.predict(solvay))["boxes"][0]["label"] == "face"
+    assert sorted(path.name for path in trusting.model_repository.iterdir()) == before
+
+
+def test_a_server_that_does_not_allow_it(address: dict[str, str], folder: Path) -> None:
+    with pytest.raises(ServerError, match=r"serving\.publish add .*exported NAME.*WATCH=1.*--model-control explicit"):
+        create_model("BlazeFace", model_dir=folder, **address)
+
+
+def test_a_network_that_does_not_run(trusting: TritonServer, folder: Path) -> None:
+    (folder / "model.onnx").write_bytes(b"no network")
+    with pytest.raises(ServerError, match=r"model\.onnx cannot be served: .*InvalidProtobuf") as caught:
+        create_model("BlazeFace", folder, url=trusting.endpoints.grpc)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"Global": {"model_name": "PicoDet_LCNet_x2_5_face"}}, "an export of 'PicoDet_LCNet_x2_5_face', not of"),
+        ({"Preprocess": []}, "needs Preprocess with one Resize step"),
+        ({"Preprocess": [{"type": "Resize", "target_size": [0, 640]}]}, r"img_size is .*got \(640, 0\)"),
+        ({"label_list": None}, "KeyError: 'label_list'"),
+        ({"label_list": "face"}, "label_list is not a list"),
+        ({"draw_threshold": 7}, "draw_threshold is 7"),
+    ],
+)
+def test_settings_of_no_use(trusting: TritonServer, folder: Path, changes: dict[str, object], message: str) -> None:
+    write_settings(folder, **changes)
+    with pytest.raises(InvalidArgumentError, match=message):
+        create_model("BlazeFace", folder, url=trusting.endpoints.grpc)
+
+
+def test_settings_that_may_be_missing(trusting: TritonServer, folder: Path) -> None:
+    write_settings(folder, Global=None, draw_threshold=None)
+    with create_model("BlazeFace", folder, url=trusting.endpoints.grpc) as model:
+        assert model.threshold is None
+
+
+@pytest.mark.parametrize("missing", ["model.onnx", "inference.yml"])
+def test_a_folder_that_lacks_a_file(server: TritonServer, folder: Path, missing: str) -> None:
+    (folder / missing).unlink()
+    with pytest.raises(
+        InvalidArgumentError, match=f"has no {missing}; make the folder with `python -m training.export"
+    ):
+        create_model("BlazeFace", folder, url=server.endpoints.grpc)

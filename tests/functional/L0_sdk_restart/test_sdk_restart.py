@@ -1,0 +1,80 @@
+"""A server that is stopped, or killed, and started again in the middle of a directory of 500 images."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tritonface import ServerUnavailableError, create_model
+
+from serving.repository import MODEL_REPOSITORY
+from serving.server import Endpoints, TritonServer
+
+IMAGES = 500
+RESTART_AFTER = 100
+
+
+@pytest.fixture
+def folder(tmp_path: Path, solvay: Path) -> Path:
+    """500 small photos, each with a width of its own, so that a result of the wrong image would be noticed."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    with Image.open(solvay) as image:
+        crop = image.convert("RGB").crop((150, 300, 278, 428))  # one face
+    for i in range(IMAGES):
+        crop.resize((96 + i, 96)).save(photos / f"{i:03d}.jpg", quality=80)
+    return photos
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Only one detector, which starts faster."""
+    return Path(
+        shutil.copytree(
+            MODEL_REPOSITORY, tmp_path / "repository", ignore=shutil.ignore_patterns("*FPN*", "__pycache__")
+        )
+    )
+
+
+@pytest.mark.parametrize(("protocol", "sent"), [("grpc", signal.SIGTERM), ("http", signal.SIGKILL)])
+def test_no_result_is_lost_or_doubled(
+    folder: Path, repository: Path, tmp_path: Path, protocol: str, sent: signal.Signals
+) -> None:
+    ends = Endpoints.free()
+    first = TritonServer(repository, ends, log=tmp_path / "first.log")
+    first.start()
+    first.wait_until_ready()
+    second = TritonServer(repository, ends, log=tmp_path / "second.log")
+    results = []
+    try:
+        with create_model("BlazeFace", protocol=protocol, url=getattr(ends, protocol), timeout_s=120) as model:
+            for result in model.predict(folder, batch_size=8):
+                results.append(result)
+                if len(results) == RESTART_AFTER:
+                    os.kill(first.process.pid, sent)  # at once, with requests under way
+                    first.process.wait(30)
+                    first.stop()
+                    second.start()  # and no waiting until it is ready: that is the client's business
+    finally:
+        first.stop()
+        second.stop()
+    assert [Path(result["input_path"]).name for result in results] == [f"{i:03d}.jpg" for i in range(IMAGES)]
+    widths = [max((box["coordinate"][2] for box in result["boxes"]), default=0) for result in results]
+    assert all(width <= 96 + i for i, width in enumerate(widths)) and sum(width > 0 for width in widths) > IMAGES / 2
+
+
+def test_retries_end_with_the_deadline_or_their_number(repository: Path, tmp_path: Path, solvay: Path) -> None:
+    ends = Endpoints.free()
+    with TritonServer(repository, ends, log=tmp_path / "log"):
+        patient = create_model("BlazeFace", url=ends.grpc, timeout_s=2)
+        hasty = create_model("BlazeFace", url=ends.grpc, retries=0)
+    with patient, pytest.raises(ServerUnavailableError, match=r"\[\d+ attempts in \d\.\d s\]") as caught:
+        list(patient.predict(solvay))
+    assert caught.value.request_id is not None
+    with hasty, pytest.raises(ServerUnavailableError) as caught:
+        list(hasty.predict(solvay))
+    assert "attempts" not in str(caught.value)

@@ -1,0 +1,87 @@
+"""Large arrays through shared memory: same results, nothing left, and no harm where the server refuses or restarts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from PIL import Image
+from tritonface import create_model
+
+from serving.repository import MODEL_REPOSITORY
+from serving.server import Endpoints, TritonServer
+
+
+@pytest.fixture
+def array(solvay: Path) -> np.ndarray:
+    """uint8 [1080, 1920, 3] BGR."""
+    with Image.open(solvay) as image:
+        return np.ascontiguousarray(np.asarray(image.convert("RGB").resize((1920, 1080)))[:, :, ::-1])
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    ignored = shutil.ignore_patterns("*FPN*", "__pycache__")
+    return Path(shutil.copytree(MODEL_REPOSITORY, tmp_path / "repository", ignore=ignored))
+
+
+def files() -> list[Path]:
+    return list(Path("/dev/shm").glob("tritonface-*"))
+
+
+def regions(server: TritonServer) -> int:
+    with triton.InferenceServerClient(server.endpoints.grpc) as client:
+        return len(client.get_system_shared_memory_status(as_json=True).get("regions", {}))
+
+
+def test_the_same_results_and_nothing_left(
+    server: TritonServer, address: dict[str, str], array: np.ndarray, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"bad" * 100_000)  # large, and refused
+    small = array[:90, :90]
+    images = [array, small, tmp_path / "bad.jpg", array[:1000], array]
+    with create_model("BlazeFace", **address) as model:
+        expected = [dict(result) for result in model.predict(images, on_error="yield")]
+    assert regions(server) == 0
+    with create_model("BlazeFace", shared_memory=True, **address) as model:
+        for _ in range(3):
+            found = [dict(result) for result in model.predict(images, batch_size=4, on_error="yield")]
+            assert found == expected
+            assert files() == []  # their names are gone as soon as the server has mapped them
+        assert 1 <= regions(server) <= 4
+    assert regions(server) == 0 and expected[0]["boxes"] and "error" in expected[2]
+
+
+def test_a_region_given_up_is_not_written_again(
+    server: TritonServer, address: dict[str, str], array: np.ndarray
+) -> None:
+    with create_model("BlazeFace", shared_memory=True, **address) as model:
+        run = model.predict([array] * 8, batch_size=8)
+        next(run)
+        run.close()
+        boxes = [result["boxes"] for result in model.predict([array] * 3, batch_size=3)]
+        assert boxes[0] == boxes[1] == boxes[2] != []
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_server_started_anew(repository: Path, tmp_path: Path, array: np.ndarray, protocol: str) -> None:
+    ends = Endpoints.free()
+    url = getattr(ends, protocol)
+    with TritonServer(repository, ends, log=tmp_path / "first") as server:
+        model = create_model("BlazeFace", shared_memory=True, timeout_s=60, url=url, protocol=protocol)
+        (before,) = model.predict(array)
+        assert regions(server) == 1
+    with model, TritonServer(repository, ends, log=tmp_path / "second") as server:
+        assert [result["boxes"] for result in model.predict([array, array])] == [before["boxes"]] * 2
+        assert regions(server) == 1
+
+
+def test_a_server_that_does_not_allow_it(repository: Path, tmp_path: Path, array: np.ndarray) -> None:
+    arguments = ("--grpc-restricted-protocol=shared-memory:key=value",)
+    with TritonServer(repository, Endpoints.free(), log=tmp_path / "log", arguments=arguments) as server:
+        with create_model("BlazeFace", shared_memory=True, url=server.endpoints.grpc) as model:
+            assert next(model.predict(array))["boxes"]
+        assert files() == []

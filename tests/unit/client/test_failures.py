@@ -1,0 +1,59 @@
+"""What failures of a connection are to a caller."""
+
+from __future__ import annotations
+
+import pytest
+import tritonface
+from tritonclient.utils import InferenceServerException
+from tritonface import (
+    DeadlineExceededError,
+    ImageError,
+    ModelNotFoundError,
+    ServerError,
+    ServerUnavailableError,
+    TritonFaceError,
+)
+from tritonface._address import resolve
+from tritonface._failures import reported, unavailable
+
+ADDRESS = resolve("host:1", environment={})
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind", "text"),
+    [
+        ("StatusCode.INVALID_ARGUMENT", "in ensemble 'X', too large", ImageError, "too large"),
+        ("400", "too large", ImageError, "too large"),
+        (
+            "StatusCode.UNAVAILABLE",
+            "Socket closed",
+            ServerUnavailableError,
+            "(Socket closed); start one (`make serve`)",
+        ),
+        ("503", "busy\nmore", ServerUnavailableError, "(busy); start one"),
+        ("StatusCode.NOT_FOUND", "unknown model 'X' has no available versions", ServerUnavailableError, "cannot take"),
+        ("StatusCode.UNAVAILABLE", "Exceeds maximum queue size", ServerUnavailableError, "cannot take the request now"),
+        ("404", "unknown model 'X' is not found", ModelNotFoundError, "is not found"),
+        ("StatusCode.UNAVAILABLE", "This protocol is restricted", ServerError, "pass the key it expects as headers="),
+        ("401", "no token", ServerError, "pass the key"),
+        ("StatusCode.DEADLINE_EXCEEDED", "Deadline Exceeded", DeadlineExceededError, "from host:1 within 30 s"),
+        ("StatusCode.INTERNAL", "broken", ServerError, "host:1 reports: broken"),
+        ("None", "", ServerError, "reports"),
+        ("501", "an exception while decoding the response: x", ServerUnavailableError, "not Triton: HTTP status 501"),
+    ],
+)
+def test_reports(status: str, message: str, kind: type[TritonFaceError], text: str) -> None:
+    error = reported(InferenceServerException(message, status=status), ADDRESS)
+    assert type(error) is kind and text in str(error) and "ensemble" not in str(error)
+
+
+def test_reasons_are_short() -> None:
+    assert len(str(unavailable(ADDRESS, "x" * 10_000))) < 500
+    assert "no reason given" in str(unavailable(ADDRESS, "\n"))
+
+
+def test_all_kinds_are_builtin_kinds_too() -> None:
+    """So that a caller may catch what Python's own network code raises."""
+    for kind, builtin in ((ServerUnavailableError, ConnectionError), (DeadlineExceededError, TimeoutError)):
+        assert issubclass(kind, builtin)
+    assert issubclass(tritonface.ImageError, ValueError) and issubclass(tritonface.ModelNotFoundError, LookupError)
