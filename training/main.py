@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import logging
 import os
 import sys
 import traceback
@@ -23,6 +22,7 @@ if not __package__:  # run as a file: Python has put its folder, not the project
     sys.path[0] = str(ROOT)
 
 from training.config import Config, load_config  # noqa: E402
+from training.logs import log_to_stdout  # noqa: E402
 
 MODES = {
     "check_dataset": "training.check_dataset:run_check_dataset",
@@ -64,12 +64,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def log_to_stdout() -> None:
-    """Messages without decoration, in this process."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    logging.getLogger("training").setLevel(logging.INFO)  # Paddle, once imported, quiets the root logger
 
 
 def message(error: BaseException) -> str:

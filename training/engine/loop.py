@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import paddle
@@ -26,15 +28,26 @@ from training.engine.checkpoint import (
 )
 from training.engine.journal import Journal
 from training.engine.optimiser import build_optimiser, freeze_norms, optimiser_arrays, set_optimiser_arrays
-from training.engine.reader import EpochBatches, TrainingPictures, read_epoch
+from training.engine.reader import EpochBatches, Tensors, TrainingPictures, read_epoch
 from training.engine.schedule import build_schedule
 from training.engine.step import TrainingStep, loss_of_epoch
 from training.evaluation.coco import evaluate_coco
 from training.evaluation.detect import InProcess
 from training.evaluation.evaluate import ANNOTATIONS, detect_all
-from training.evaluation.networks import layer_network
+from training.evaluation.networks import Faces, layer_network
 from training.weight_files import load_weights_of
 from training.weights import set_weights
+
+
+class Interruptible:
+    """Detects as another does, unless the training is to stop."""
+
+    def __init__(self, detect: InProcess) -> None:
+        self.detect, self.size_wh, self.source = detect, detect.size_wh, detect.source
+
+    def __call__(self, encoded: bytes) -> Faces:
+        stop.check()
+        return self.detect(encoded)
 
 
 class DivergedError(RuntimeError):
@@ -106,8 +119,16 @@ class Training:
         self.step.train()
         if self.config.Train.freeze_norm:
             freeze_norms(self.network)
+        with closing(read_epoch(self.pictures, self.batches)) as batches:
+            self._run_steps(forward, epoch, batches, journal)
+        if self.average is not None:
+            self.average.end_epoch(epoch + 1, self.network)
+
+    def _run_steps(
+        self, forward: paddle.nn.Layer, epoch: int, batches: Iterable[Tensors], journal: Journal | None
+    ) -> None:
         first = epoch * len(self.batches)
-        for step, (pictures, boxes, labels) in enumerate(read_epoch(self.pictures, self.batches), first):
+        for step, (pictures, boxes, labels) in enumerate(batches, first):
             stop.check()
             learning_rate = self.schedule(step)
             losses = forward(pictures, boxes, labels)
@@ -123,8 +144,6 @@ class Training:
             if journal is not None:
                 of_epoch = f"{step - first + 1}/{len(self.batches)}"
                 journal.step(epoch + 1, step + 1, of_epoch, values, learning_rate, len(pictures) * self.devices)
-        if self.average is not None:
-            self.average.end_epoch(epoch + 1, self.network)
 
     def _end_epoch(self, epochs: int, journal: Journal) -> None:
         """Evaluate and save what is due after so many epochs."""
@@ -152,7 +171,7 @@ class Training:
         judged.set_state_dict(self.average.values if self.average is not None else self.network.state_dict())
         side_px = self.config.Train.image_size
         detect = InProcess(layer_network(self.detector, judged), self.detector, "paddle", (side_px, side_px))
-        detections, _ = detect_all(detect, self.dataset / ANNOTATIONS, self.dataset / "images")
+        detections, _ = detect_all(Interruptible(detect), self.dataset / ANNOTATIONS, self.dataset / "images")
         return evaluate_coco(self.dataset / ANNOTATIONS, detections)
 
     def _checkpoint(self) -> Checkpoint:

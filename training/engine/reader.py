@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +36,10 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray, str]
 
 And what went wrong, "" if nothing: Paddle does not bring exceptions from worker processes.
 """
+
+
+Tensors = tuple[Tensor, Tensor, Tensor]
+"""The arrays of a batch on the device."""
 
 
 class Request(NamedTuple):
@@ -141,8 +145,8 @@ class EpochBatches(BatchSampler):
         return int(rng.choice(self.train.image_sizes)), int(rng.choice(MULTI_SCALE_INTERPOLATIONS))
 
 
-def read_epoch(pictures: TrainingPictures, batches: EpochBatches) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The batches of `batches.epoch` as tensors, from `num_workers` processes or in this one.
+def read_epoch(pictures: TrainingPictures, batches: EpochBatches) -> Generator[Tensors, None, None]:
+    """The batches of `batches.epoch`, from `num_workers` processes or from this one; close it to end them early.
 
     OpenCV keeps to one thread from now on: the workers are the threads, and a process forked beside OpenCV's own
     would wait for them forever.
@@ -151,10 +155,14 @@ def read_epoch(pictures: TrainingPictures, batches: EpochBatches) -> Iterator[tu
         DatasetError: a picture cannot be read.
     """
     limit_threads(1)
-    for pixels, boxes, labels, problem in _batches(pictures, batches):
-        if problem:
-            raise DatasetError(problem)
-        yield pixels, boxes, labels
+    read = iter(_batches(pictures, batches))
+    try:
+        for pixels, boxes, labels, problem in read:
+            if problem:
+                raise DatasetError(problem)
+            yield pixels, boxes, labels
+    finally:
+        del read  # ends the workers
 
 
 def _batches(pictures: TrainingPictures, batches: EpochBatches) -> Iterable[tuple[Tensor, Tensor, Tensor, str]]:

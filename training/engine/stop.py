@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM end a training between two steps at the latest, with a result file and no process left."""
+"""Ctrl-C and SIGTERM end a training after the step or photo at hand, with a result file and no process left behind.
+
+An exception raised within a signal handler may get lost in somebody's `except:`, so the first signal only leaves a note
+that the loop looks at. A second one ends the process at once.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +20,17 @@ def listen() -> None:
     paddle.disable_signal_handler()
     _received.clear()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, _take_note)
 
 
 def check() -> None:
-    """Stop if a signal came: what its handler raised may have been lost in somebody's `except:`."""
-    if _received:
-        _raise(_received[0])
-
-
-def _stop(number: int, _: FrameType | None) -> None:
-    _received.append(number)
-    _raise(number)
-
-
-def _raise(number: int) -> None:
-    if number == signal.SIGINT:
+    """KeyboardInterrupt or SystemExit if a signal has come."""
+    if signal.SIGINT in _received:
         raise KeyboardInterrupt
-    sys.exit("terminated by SIGTERM")
+    if _received:
+        sys.exit("terminated by SIGTERM")
+
+
+def _take_note(number: int, _: FrameType | None) -> None:
+    _received.append(number)
+    signal.signal(number, signal.SIG_DFL)

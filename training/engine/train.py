@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ from training.engine.devices import devices_of
 from training.engine.journal import LOG_FILE
 from training.engine.loop import Training
 from training.export_mode import FILES, export_folder
+from training.logs import log_to_stdout
 from training.weight_files import load_weights_of
 
-LOG = logging.getLogger(__name__)
 CONFIG_FILE = "config.yaml"
 SUFFIXES = (".pdparams", ".pdema", ".pdopt", ".pdstates")
 
@@ -56,13 +55,14 @@ def run_train(config: Config) -> dict[str, Any]:
     else:
         numbers = ",".join(device.partition(":")[2] for device in devices)
         paddle.distributed.spawn(train_in_parallel, (config, split), nprocs=len(devices), gpus=numbers)
+    stop.check()
     _export_best(config, output)
     return _result(config, output)
 
 
 def train_in_parallel(config: Config, split: CocoSplit) -> None:
     """One process of several, each with its device."""
-    logging.getLogger("training").setLevel(logging.INFO)
+    log_to_stdout()
     stop.listen()
     paddle.distributed.init_parallel_env()
     rank, devices = paddle.distributed.get_rank(), paddle.distributed.get_world_size()

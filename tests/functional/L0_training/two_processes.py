@@ -10,11 +10,13 @@ import paddle
 from training.coco_dataset import annotation_file, load_split
 from training.config import Config, load_config
 from training.engine.loop import Training
+from training.logs import log_to_stdout
 
 SETTINGS = ["Train.epochs_iters=2", "Train.batch_size=2", "Train.num_workers=0", "Train.image_size=64"]
 
 
 def train(config: Config) -> None:
+    log_to_stdout()
     paddle.distributed.init_parallel_env()
     rank, devices = paddle.distributed.get_rank(), paddle.distributed.get_world_size()
     split = load_split(annotation_file(Path(config.Global.dataset_dir), "train"))

@@ -8,7 +8,7 @@ import pytest
 
 from training.config import Train, load_config
 from training.detectors import build_detector
-from training.engine.optimiser import NORMS, build_optimiser, optimiser_arrays, set_optimiser_arrays
+from training.engine.optimiser import NORMS, build_optimiser, freeze_norms, optimiser_arrays, set_optimiser_arrays
 from training.weights import WeightsError
 
 MODELS = ("BlazeFace", "PP-YOLOE_plus-S_face")
@@ -72,3 +72,15 @@ def test_the_state_of_another_network_is_refused() -> None:
         set_optimiser_arrays(
             build_optimiser(network, train_of("BlazeFace")), network, {"neck.weight/velocity_0": np.zeros(1)}
         )
+
+
+def test_frozen_statistics() -> None:
+    network = build_detector("BlazeFace")
+    statistics = {name: value.numpy().copy() for name, value in network.state_dict().items() if name.endswith("_mean")}
+    network.train()
+    freeze_norms(network)
+    network.outputs(paddle.rand([1, 3, 64, 64]))[0].sum().backward()
+    assert statistics
+    for name, value in statistics.items():
+        np.testing.assert_array_equal(network.state_dict()[name].numpy(), value)
+    assert all(layer.weight.grad is not None for layer in network.sublayers() if isinstance(layer, NORMS))
