@@ -16,7 +16,7 @@ MODEL_REPOSITORY ?= model_repository
 DETECTOR ?= BlazeFace
 WEIGHTS ?= weights/$(DETECTOR).safetensors
 
-.PHONY: help setup setup-training setup-dev demo serve test lint format bench report export official-weights repository tensorrt lock clean
+.PHONY: help setup setup-training setup-dev demo serve test lint format bench report export official-weights demo-dataset repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ export: setup-training ## Export WEIGHTS (weights/DETECTOR.safetensors) to the m
 
 official-weights: setup-training ## Download PaddleX's official weights into weights/official/ (needs the internet)
 	@$(BIN)/python -m training.official_weights
+
+demo-dataset: setup-training ## Download PaddleX's demo data set into dataset/ (ARCHIVE=FILE unpacks a copy of it)
+	@$(BIN)/python -m training.demo_dataset $(if $(ARCHIVE),--archive $(ARCHIVE))
 
 repository: setup ## Write model_repository/ from the table of detector facts
 	@$(BIN)/python -m serving.repository
