@@ -116,11 +116,19 @@ def check_network_size(size_wh: tuple[int, int], multiple: int) -> None:
             )
 
 
-def resize(image: np.ndarray, size_wh: tuple[int, int], interpolation: str) -> np.ndarray:
-    """The picture stretched to `size_wh` pixels (aspect ratio not kept), uint8 [height, width, 3]."""
-    if image.shape[1::-1] == tuple(size_wh):
+def resize(
+    image: np.ndarray, size_wh: tuple[int, int], interpolation: str, out: np.ndarray | None = None
+) -> np.ndarray:
+    """The picture stretched to `size_wh` pixels (aspect ratio not kept), uint8 [height, width, 3].
+
+    It is written into `out` where that is given, a contiguous array of that shape.
+    """
+    if image.shape[1::-1] != tuple(size_wh):
+        return cv2.resize(image, size_wh, dst=out, interpolation=INTERPOLATIONS[interpolation])
+    if out is None:
         return image
-    return cv2.resize(image, size_wh, interpolation=INTERPOLATIONS[interpolation])
+    out[:] = image
+    return out
 
 
 def limit_threads(count: int) -> None:

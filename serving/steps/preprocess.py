@@ -50,7 +50,7 @@ class TritonPythonModel:
 
     def _prepare(self, encoded_images: np.ndarray, size_wh: tuple[int, int]) -> Any:
         count, (width, height) = len(encoded_images), size_wh
-        pictures = np.zeros((count, height, width, 3), np.uint8)
+        pictures = np.empty((count, height, width, 3), np.uint8)
         sizes_wh = np.zeros((count, 2, 2), np.int32)
         errors = np.full((count, 1), b"", object)
         for i, encoded in enumerate(encoded_images):
@@ -60,8 +60,9 @@ class TritonPythonModel:
                 if count == 1:
                     raise
                 errors[i, 0] = str(error).encode()
+                pictures[i] = 0
                 continue
-            pictures[i] = resize(original, size_wh, self.interpolation)
+            resize(original, size_wh, self.interpolation, out=pictures[i])
             sizes_wh[i] = original.shape[1::-1], size_wh
         tensors = {"picture": pictures, "sizes_wh": sizes_wh, "error": errors}
         return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])

@@ -132,6 +132,14 @@ def test_resize_stretches(solvay: Path) -> None:
     assert resize(image, (960, 600), "cubic") is image
 
 
+@pytest.mark.parametrize("size_wh", [(640, 320), (960, 600)])
+def test_resizing_into_an_array(size_wh: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (600, 960, 3), np.uint8)
+    pictures = np.full((2, size_wh[1], size_wh[0], 3), 7, np.uint8)
+    resize(image, size_wh, "cubic", out=pictures[1])
+    assert np.array_equal(pictures[1], resize(image, size_wh, "cubic")) and (pictures[0] == 7).all()
+
+
 @pytest.mark.parametrize(("size_wh", "multiple"), [((32, 2048), 1), ((33, 97), 1), ((640, 512), 32)])
 def test_network_sizes_within_the_limits(size_wh: tuple[int, int], multiple: int) -> None:
     check_network_size(size_wh, multiple)
