@@ -54,8 +54,8 @@ export: setup-training ## Export WEIGHTS (weights/DETECTOR.safetensors) to the m
 official-weights: setup-training ## Download PaddleX's official weights into weights/official/ (needs the internet)
 	@$(BIN)/python -m training.official_weights
 
-repository: setup ## Write model_repository/ from the table of detector facts
-	@$(BIN)/python -m serving.repository
+repository: setup ## Write model_repository/ from the table of detector facts (SCALED_DECODING=1)
+	@$(BIN)/python -m serving.repository $(if $(SCALED_DECODING),--scaled-decoding)
 
 tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)
 	@$(PYTHON) -m serving.tensorrt build --model-repository $(MODEL_REPOSITORY)

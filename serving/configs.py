@@ -123,6 +123,7 @@ def preprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
         input_size_wh=detector.input_size_wh,
         size_multiple=detector.size_multiple,
         interpolation=detector.interpolation,
+        scaled_decoding=detector.scaled_decoding,
     )
     outputs = [PICTURE, SIZES_WH, ERROR]
     config = _config(f"{detector.name}_preprocess", [IMAGE], outputs, parameters, optional=[IMG_SIZE])
