@@ -28,9 +28,9 @@ setup-dev: $(VENV)/.dev ## Add tests and linters
 demo: setup ## Start a server, find the faces of demo/photos, write output/, stop the server
 	@$(BIN)/python demo/demo.py
 
-serve: setup ## Run the server in the foreground (HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT, MODEL_REPOSITORY, WATCH=1)
+serve: setup ## Run the server in the foreground (HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT, MODEL_REPOSITORY, CPUS, WATCH=1)
 	@exec $(BIN)/python -m serving.serve --host $(HOST) --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) \
-		--metrics-port $(METRICS_PORT) --model-repository $(MODEL_REPOSITORY) $(if $(WATCH),--watch)
+		--metrics-port $(METRICS_PORT) --model-repository $(MODEL_REPOSITORY) $(if $(CPUS),--cpus $(CPUS)) $(if $(WATCH),--watch)
 
 test: setup-dev ## Run all tests against a real server
 	@$(BIN)/python -m pytest
@@ -57,8 +57,8 @@ official-weights: setup-training ## Download PaddleX's official weights into wei
 demo-dataset: setup-training ## Download PaddleX's demo data set into dataset/ (ARCHIVE=FILE unpacks a copy of it)
 	@$(BIN)/python -m training.demo_dataset $(if $(ARCHIVE),--archive $(ARCHIVE))
 
-repository: setup ## Write model_repository/ from the table of detector facts
-	@$(BIN)/python -m serving.repository
+repository: setup ## Write model_repository/ from the table of detector facts (SCALED_DECODING=1)
+	@$(BIN)/python -m serving.repository $(if $(SCALED_DECODING),--scaled-decoding)
 
 tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)
 	@$(PYTHON) -m serving.tensorrt build --model-repository $(MODEL_REPOSITORY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
@@ -38,7 +38,7 @@ class Device:
     Attributes:
         preprocess_instances, postprocess_instances: processes of the Python steps.
         detector_instances: copies of the network.
-        detector_batches: batch sizes the scheduler aims at for the network.
+        detector_batches: batch sizes the scheduler aims at for the network; none: it merges no requests.
         kind: where the network runs.
     """
 
@@ -49,32 +49,51 @@ class Device:
     kind: int
 
 
-# On a CPU merging requests gains nothing and leaves the other instance idle, hence batches of one.
-CPU = Device(2, 2, 1, (1,), pb.ModelInstanceGroup.KIND_CPU)
+# Merging requests pays off where a batch costs less than its images one by one: in a network on a GPU. Elsewhere it
+# leaves other instances idle, and the scheduler's extra thread costs each step .1 ms of waking up.
+CPU = Device(2, 2, 1, (), pb.ModelInstanceGroup.KIND_CPU)
 GPU = Device(4, 1, 2, PROFILE[1:], pb.ModelInstanceGroup.KIND_GPU)
+CPU_SETTINGS = {
+    1: ("cpu_1", replace(CPU, preprocess_instances=1, detector_instances=1)),
+    2: ("cpu", CPU),
+    4: ("cpu_4", replace(CPU, detector_instances=4)),
+    8: ("cpu_8", replace(CPU, preprocess_instances=4, detector_instances=8)),
+    16: ("cpu_16", replace(CPU, preprocess_instances=8, detector_instances=16, postprocess_instances=2)),
+}
+"""`{CPUs: (configuration name, settings)}`: one single-threaded copy of the network for each CPU, as copies share them
+better than the threads of one copy do, and half as many processes to decode for it."""
 CPU_THREADS = "1"
 """Threads of one copy of the network on a CPU."""
+
+
+def cpu_config_name(cpus: int) -> str:
+    """The configuration for a server that may use so many CPUs: the next larger one, or the largest."""
+    return CPU_SETTINGS[min((size for size in CPU_SETTINGS if size >= cpus), default=max(CPU_SETTINGS))][0]
 
 
 def model_configs(detector: Detector, openvino_file: str = "model.onnx") -> dict[str, dict[str, pb.ModelConfig]]:
     """All configurations of a detector: `{model name: {configuration name: configuration}}`.
 
-    The configuration names are those of `--model-config-name`: "cpu", "gpu" and, where ONNX Runtime shall hand the
-    network to TensorRT, "gpu_tensorrt". Ensembles come last; they are the same everywhere and have one, named "".
+    The configuration names are those of `--model-config-name`: those of `CPU_SETTINGS`, "gpu" and, where ONNX Runtime
+    shall hand the network to TensorRT, "gpu_tensorrt". A size that has the settings of "cpu" is left out: Triton then
+    takes config.pbtxt, which is "cpu". Ensembles come last; they are the same everywhere and have one, named "".
     """
+    python_devices = [*CPU_SETTINGS.values(), ("gpu", GPU)]
     configs = [
-        {name: preprocess_config(detector, device) for name, device in (("cpu", CPU), ("gpu", GPU))},
-        {name: postprocess_config(detector, device) for name, device in (("cpu", CPU), ("gpu", GPU))},
+        {name: preprocess_config(detector, device) for name, device in python_devices},
+        {name: postprocess_config(detector, device) for name, device in python_devices},
         {
-            "cpu": onnxruntime_config(detector, CPU),
-            "gpu": onnxruntime_config(detector, GPU),
+            **{name: onnxruntime_config(detector, device) for name, device in python_devices},
             "gpu_tensorrt": onnxruntime_config(detector, GPU, tensorrt=True),
         },
-        {"cpu": openvino_config(detector, openvino_file), "gpu": tensorrt_config(detector)},
+        {
+            **{name: openvino_config(detector, device, openvino_file) for name, device in CPU_SETTINGS.values()},
+            "gpu": tensorrt_config(detector),
+        },
         {"": ensemble_config(detector, detector.name, "detector")},
         {"": ensemble_config(detector, f"{detector.name}_hpi", "hpi_detector")},
     ]
-    return {next(iter(variants.values())).name: variants for variants in configs}
+    return {next(iter(variants.values())).name: _distinct(variants) for variants in configs}
 
 
 def ensemble_config(detector: Detector, name: str, network: str) -> pb.ModelConfig:
@@ -104,6 +123,7 @@ def preprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
         input_size_wh=detector.input_size_wh,
         size_multiple=detector.size_multiple,
         interpolation=detector.interpolation,
+        scaled_decoding=detector.scaled_decoding,
     )
     outputs = [PICTURE, SIZES_WH, ERROR]
     config = _config(f"{detector.name}_preprocess", [IMAGE], outputs, parameters, optional=[IMG_SIZE])
@@ -126,7 +146,7 @@ def postprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
 
 def onnxruntime_config(detector: Detector, device: Device, tensorrt: bool = False) -> pb.ModelConfig:
     """The network in normal mode: ONNX Runtime, FP32."""
-    threads = {"intra_op_thread_count": CPU_THREADS, "inter_op_thread_count": "1"} if device is CPU else {}
+    threads = {"intra_op_thread_count": CPU_THREADS, "inter_op_thread_count": "1"} if device.kind == CPU.kind else {}
     config = _network_config(detector, f"{detector.name}_detector", "onnxruntime", device, threads)
     if tensorrt:
         accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
@@ -136,10 +156,10 @@ def onnxruntime_config(detector: Detector, device: Device, tensorrt: bool = Fals
     return config
 
 
-def openvino_config(detector: Detector, file_name: str) -> pb.ModelConfig:
+def openvino_config(detector: Detector, device: Device, file_name: str) -> pb.ModelConfig:
     """The network in high-performance mode on a CPU: OpenVINO, bfloat16 where the CPU has it."""
     threads = {"INFERENCE_NUM_THREADS": CPU_THREADS, "NUM_STREAMS": "1", "HINT_BF16": "YES"}
-    config = _network_config(detector, f"{detector.name}_hpi_detector", "openvino", CPU, threads)
+    config = _network_config(detector, f"{detector.name}_hpi_detector", "openvino", device, threads)
     config.default_model_filename = file_name
     return config
 
@@ -158,7 +178,8 @@ def _network_config(
 ) -> pb.ModelConfig:
     config = _config(name, [PICTURE], [BOXES, SCORES], parameters)
     _run_by(config, backend, device.detector_instances, device.kind)
-    config.dynamic_batching.preferred_batch_size.extend(device.detector_batches)
+    if device.detector_batches:
+        config.dynamic_batching.preferred_batch_size.extend(device.detector_batches)
     width, height = detector.input_size_wh
     _warm_up(config, {"picture": _zeros(pb.TYPE_UINT8, [height, width, 3])})
     return config
@@ -183,13 +204,18 @@ def _config(
     return config
 
 
+def _distinct(variants: dict[str, pb.ModelConfig]) -> dict[str, pb.ModelConfig]:
+    return {
+        name: config for name, config in variants.items() if not name.startswith("cpu_") or config != variants["cpu"]
+    }
+
+
 def _as_json(**parameters: Any) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in parameters.items()}
 
 
 def _run_by(config: pb.ModelConfig, backend: str, instances: int, kind: int = CPU.kind) -> None:
     config.backend = backend
-    config.dynamic_batching.SetInParent()
     config.instance_group.add(kind=kind, count=instances)
 
 

@@ -20,6 +20,12 @@ import cv2
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 FORMAT_NAMES = "JPEG, PNG, BMP or WebP"
+READ_FLAGS = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
@@ -73,15 +79,18 @@ def read_header(encoded: bytes) -> Header:
     return header
 
 
-def decode_image(encoded: bytes) -> np.ndarray:
+def decode_image(encoded: bytes, reduction: int = 1) -> np.ndarray:
     """The upright picture, uint8 [height, width, 3] BGR; EXIF orientation is applied, transparency dropped.
+
+    Args:
+        reduction: 1, or for a JPEG 2, 4 or 8: its sides are divided by that, rounded up, for a fraction of the work.
 
     Raises:
         ImageError: see `read_header`; also truncated or damaged pixel data.
     """
     header = read_header(encoded)
     try:
-        image = _decode_png(encoded) if header.format == "PNG" else _decode(encoded)
+        image = _decode_png(encoded) if header.format == "PNG" else _decode(encoded, reduction)
     except (cv2.error, *PILLOW_ERRORS):
         image = None
     if image is None:
@@ -92,8 +101,41 @@ def decode_image(encoded: bytes) -> np.ndarray:
     return image
 
 
-def _decode(encoded: bytes) -> np.ndarray | None:
-    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+def decode_at_least(encoded: bytes, size_wh: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
+    """The upright picture, a JPEG at 1/2, 1/4 or 1/8 if that still covers `size_wh`, and its full (width, height).
+
+    Raises:
+        ImageError: as `decode_image`.
+    """
+    header = read_header(encoded)
+    reduction = _reduction(header, size_wh)
+    image = decode_image(encoded, reduction)
+    if reduction == 1:
+        return image, image.shape[1::-1]
+    as_stored = _reduced(header.width, reduction), _reduced(header.height, reduction)
+    upright = image.shape[1::-1] == as_stored
+    return image, (header.width, header.height) if upright else (header.height, header.width)
+
+
+def _reduction(header: Header, size_wh: tuple[int, int]) -> int:
+    """How many times smaller a picture may be decoded, whichever side turns out to be up.
+
+    The reduced sides have to differ if the full ones do: they tell `decode_at_least` whether the picture was turned.
+    """
+    sides = header.width, header.height
+    for reduction in (8, 4, 2) if header.format == "JPEG" else ():
+        reduced = [_reduced(side, reduction) for side in sides]
+        if min(reduced) >= max(size_wh) and len(set(reduced)) == len(set(sides)):
+            return reduction
+    return 1
+
+
+def _reduced(side_px: int, reduction: int) -> int:
+    return -(-side_px // reduction)
+
+
+def _decode(encoded: bytes, reduction: int) -> np.ndarray | None:
+    return cv2.imdecode(np.frombuffer(encoded, np.uint8), READ_FLAGS[reduction])
 
 
 def _decode_png(encoded: bytes) -> np.ndarray:
@@ -116,11 +158,19 @@ def check_network_size(size_wh: tuple[int, int], multiple: int) -> None:
             )
 
 
-def resize(image: np.ndarray, size_wh: tuple[int, int], interpolation: str) -> np.ndarray:
-    """The picture stretched to `size_wh` pixels (aspect ratio not kept), uint8 [height, width, 3]."""
-    if image.shape[1::-1] == tuple(size_wh):
+def resize(
+    image: np.ndarray, size_wh: tuple[int, int], interpolation: str, out: np.ndarray | None = None
+) -> np.ndarray:
+    """The picture stretched to `size_wh` pixels (aspect ratio not kept), uint8 [height, width, 3].
+
+    It is written into `out` where that is given, a contiguous array of that shape.
+    """
+    if image.shape[1::-1] != tuple(size_wh):
+        return cv2.resize(image, size_wh, dst=out, interpolation=INTERPOLATIONS[interpolation])
+    if out is None:
         return image
-    return cv2.resize(image, size_wh, interpolation=INTERPOLATIONS[interpolation])
+    out[:] = image
+    return out
 
 
 def limit_threads(count: int) -> None:

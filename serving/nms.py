@@ -6,39 +6,17 @@ import numpy as np
 
 from serving.detectors import NmsSettings
 
-BLOCK = 64
-
-
-def iou_matrix(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
-    """Intersection over union of every box of `a` with every box of `b`.
-
-    Args:
-        a_xyxy, b_xyxy: float32 [A, 4] and [B, 4]; areas without the historical +1.
-
-    Returns:
-        float32 [A, B]; 0 where both boxes are empty.
-    """
-    left_top = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
-    right_bottom = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
-    sides = np.maximum(right_bottom - left_top, 0)
-    intersection = sides[..., 0] * sides[..., 1]
-    union = box_areas(a_xyxy)[:, None] + box_areas(b_xyxy)[None, :] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
-
-
-def box_areas(boxes_xyxy: np.ndarray) -> np.ndarray:
-    """float32 [A]; boxes with a negative side count as empty."""
-    sides = np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0)
-    return sides[:, 0] * sides[:, 1]
+BLOCK = 64  # bits of the integers in _settle
+FIRST_CHUNK = 256
 
 
 def nms(boxes_xyxy: np.ndarray, scores: np.ndarray, settings: NmsSettings) -> np.ndarray:
     """Indices of the boxes that survive, best score first.
 
     Keep score > floor, sort stably, take `top_k`, suppress what overlaps a better survivor by more than
-    `iou_threshold`, stop at `keep_top_k`. Boxes are taken in blocks of descending score: a block is settled
-    among itself, then removes what it covers from all that follow, so the work is
-    O(survivors x candidates) in a handful of numpy calls.
+    `iou_threshold`, stop at `keep_top_k`. Boxes are taken in chunks of descending score, each twice as long as the
+    one before: many survivors fill `keep_top_k` before the later chunks are looked at, few cost little. A chunk
+    first loses what earlier survivors cover, then is settled block by block.
 
     Args:
         boxes_xyxy: float32 [A, 4].
@@ -50,30 +28,66 @@ def nms(boxes_xyxy: np.ndarray, scores: np.ndarray, settings: NmsSettings) -> np
     candidates = np.flatnonzero(scores > settings.score_floor)
     order = candidates[np.argsort(-scores[candidates], kind="stable")][: settings.top_k]
     boxes = boxes_xyxy[order]
-    kept: list[np.ndarray] = []
-    kept_count = 0
-    while order.size and kept_count < settings.keep_top_k:
-        survivors = _settle_block(boxes[:BLOCK], settings.iou_threshold)
-        kept.append(order[survivors])
-        kept_count += survivors.size
-        winners = boxes[survivors]
-        order, boxes = order[BLOCK:], boxes[BLOCK:]
-        if order.size:
-            free = ~(iou_matrix(winners, boxes) > settings.iou_threshold).any(axis=0)
-            order, boxes = order[free], boxes[free]
-    return np.concatenate(kept)[: settings.keep_top_k] if kept else np.empty(0, np.int64)
+    columns = np.vstack([boxes.T, box_areas(boxes)])  # [5, C]: one contiguous row each for x1, y1, x2, y2, area
+    kept = np.empty(0, np.int64)
+    start, size = 0, FIRST_CHUNK
+    with np.errstate(divide="ignore", invalid="ignore"):  # two empty boxes: 0 / 0, which is > nothing
+        while start < order.size:
+            chunk = np.arange(start, min(start + size, order.size))
+            start, size = start + size, size * 2
+            chunk = _free_of(kept, chunk, columns, settings.iou_threshold)
+            while chunk.size:
+                block, chunk = chunk[:BLOCK], chunk[BLOCK:]
+                survivors = block[_settle(columns[:, block], settings.iou_threshold)]
+                kept = np.concatenate([kept, survivors])
+                if kept.size >= settings.keep_top_k:
+                    return order[kept[: settings.keep_top_k]]
+                covered = _covered(columns[:, survivors], columns[:, chunk], settings.iou_threshold)
+                chunk = chunk[~covered.any(axis=0)]
+    return order[kept]
 
 
-def _settle_block(boxes_xyxy: np.ndarray, iou_threshold: float) -> np.ndarray:
-    """Indices of a block's survivors; its boxes come in descending score order.
+def box_areas(boxes_xyxy: np.ndarray) -> np.ndarray:
+    """float32 [A], without the historical +1; boxes with a negative side count as empty."""
+    sides = np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0)
+    return sides[:, 0] * sides[:, 1]
 
-    A box survives if no surviving better box covers it. Iterating that definition from "all survive"
-    settles at least one more box per round, and few chains are longer than three.
+
+def _free_of(kept: np.ndarray, chunk: np.ndarray, columns: np.ndarray, iou_threshold: float) -> np.ndarray:
+    """What of `chunk` no box of `kept` covers; only boxes that meet in x are compared."""
+    by_x = kept[np.argsort(columns[0, kept])]
+    for i in range(0, by_x.size, BLOCK):
+        group, boxes = columns[:, by_x[i : i + BLOCK]], columns[:, chunk]
+        near = np.flatnonzero((boxes[0] < np.fmax.reduce(group[2])) & (boxes[2] > group[0, 0]))
+        covered = _covered(group, boxes[:, near], iou_threshold).any(axis=0)
+        chunk = np.delete(chunk, near[covered])
+    return chunk
+
+
+def _settle(columns: np.ndarray, iou_threshold: float) -> list[int]:
+    """Positions of the survivors among at most `BLOCK` boxes in descending score order."""
+    bits = np.packbits(_covered(columns, columns, iou_threshold), axis=1, bitorder="little")
+    rows = np.zeros((len(bits), BLOCK // 8), np.uint8)
+    rows[:, : bits.shape[1]] = bits
+    covered, survivors = 0, []
+    for i, row in enumerate(rows.view("<u8")[:, 0].tolist()):
+        if not covered >> i & 1:
+            survivors.append(i)
+            covered |= row
+    return survivors
+
+
+def _covered(a: np.ndarray, b: np.ndarray, iou_threshold: float) -> np.ndarray:
+    """Whether boxes of `a`, float32 [5, A], and of `b`, [5, B], overlap by more than the threshold: bool [A, B].
+
+    In place where possible: what this costs is memory traffic. One clamp of a negative side is enough, as a
+    negative intersection exceeds no threshold.
     """
-    covers = np.triu(iou_matrix(boxes_xyxy, boxes_xyxy) > iou_threshold, k=1)
-    alive = np.ones(len(boxes_xyxy), bool)
-    while True:
-        settled = ~covers[alive].any(axis=0)
-        if np.array_equal(settled, alive):
-            return np.flatnonzero(alive)
-        alive = settled
+    width = np.minimum(a[2][:, None], b[2])
+    width -= np.maximum(a[0][:, None], b[0])
+    intersection = np.minimum(a[3][:, None], b[3])
+    intersection -= np.maximum(a[1][:, None], b[1])
+    intersection *= np.maximum(width, 0, out=width)
+    union = np.add(a[4][:, None], b[4], out=width)
+    union -= intersection
+    return np.divide(intersection, union, out=intersection) > iou_threshold

@@ -1,12 +1,13 @@
 """Writes Triton model repository entries: a detector's ensembles with all their steps.
 
-python -m serving.repository [--output DIR] [DETECTOR ...]
+python -m serving.repository [--output DIR] [--scaled-decoding] [DETECTOR ...]
 """
 
 from __future__ import annotations
 
 import argparse
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -86,9 +87,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m serving.repository", description=__doc__.splitlines()[0])
     parser.add_argument("detectors", nargs="*", metavar="DETECTOR", help="default: all that have a network there")
     parser.add_argument("--output", type=Path, default=MODEL_REPOSITORY, help="the repository to write into")
+    parser.add_argument("--scaled-decoding", action="store_true", help="decode large JPEGs at 1/2, 1/4 or 1/8")
     arguments = parser.parse_args()
-    for detector in map(get_detector, arguments.detectors) if arguments.detectors else shipped_detectors():
-        for folder in build_entry(detector, network_file(detector), arguments.output):
+    for facts in map(get_detector, arguments.detectors) if arguments.detectors else shipped_detectors():
+        detector = replace(facts, scaled_decoding=arguments.scaled_decoding)
+        for folder in build_entry(detector, network_file(facts), arguments.output):
             print(folder)
 
 

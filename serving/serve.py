@@ -1,6 +1,7 @@
 """Serves a model repository in the foreground until Ctrl-C.
 
 python -m serving.serve [--model-repository DIR] [--host HOST] [--http-port N] [--grpc-port N] [--metrics-port N]
+                        [--cpus N] [--watch | --model-control explicit] [-- ARGUMENT ...]
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ CHECK_INTERVAL_S = 1.0
 
 def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
 
 
 def missing(server: TritonServer) -> str:
@@ -55,6 +62,7 @@ def main() -> int:
     parser.add_argument("--http-port", type=int, default=ends.http_port, help="default: %(default)s")
     parser.add_argument("--grpc-port", type=int, default=ends.grpc_port, help="default: %(default)s")
     parser.add_argument("--metrics-port", type=int, default=ends.metrics_port, help="default: %(default)s")
+    parser.add_argument("--cpus", type=_positive, metavar="N", help="default: those this process may use")
     control = parser.add_mutually_exclusive_group()
     control.add_argument("--watch", action="store_true", help="serve what is published into the repository meanwhile")
     control.add_argument(
@@ -73,7 +81,7 @@ def main() -> int:
             f"reach it are trusted: -- {' '.join(EXPLICIT)}"
         )
     arguments = (*(WATCH if options.watch else EXPLICIT if explicit else ()), *options.arguments)
-    server = TritonServer(options.model_repository, ends, arguments=arguments)
+    server = TritonServer(options.model_repository, ends, arguments=arguments, cpus=options.cpus)
     for signum in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job starts with it ignored
         signal.signal(signum, _interrupt)
     try:

@@ -21,6 +21,8 @@ from types import TracebackType
 
 import psutil
 
+from serving.configs import cpu_config_name
+from serving.cpus import usable_cpus
 from serving.machine import LaunchError, Triton, check_port, check_repository, find_triton
 from serving.repository import MODEL_REPOSITORY, ROOT
 
@@ -71,7 +73,8 @@ class TritonServer:
 
     Args:
         log: file that receives the server's log; None leaves it on the terminal.
-        arguments: further arguments for tritonserver.
+        arguments: further arguments for tritonserver; a `--model-config-name` among them takes precedence over `cpus`.
+        cpus: CPUs to make use of, which sets the numbers of processes; None takes those this process may use.
 
     Raises:
         LaunchError: from `start`, when something is missing or the server gives up.
@@ -83,11 +86,13 @@ class TritonServer:
         endpoints: Endpoints | None = None,
         log: Path | None = None,
         arguments: tuple[str, ...] = (),
+        cpus: int | None = None,
     ) -> None:
         self.model_repository = model_repository
         self.endpoints = endpoints or Endpoints()
         self.log = log
         self.arguments = arguments
+        self.config_name = cpu_config_name(cpus or usable_cpus())
         self.process: subprocess.Popen[bytes] | None = None
         self._resources = ExitStack()
 
@@ -164,12 +169,14 @@ class TritonServer:
     def _options(self, backends: Path) -> list[str]:
         addresses = [f"--{purpose}-address={self.endpoints.host}" for purpose in self._ports()]
         ports = [f"--{purpose}-port={port}" for purpose, port in self._ports().items()]
+        named = any(argument.startswith("--model-config-name") for argument in self.arguments)
         return [
             f"--model-repository={self.model_repository}",
             f"--backend-directory={backends}",
             "--model-control-mode=none",
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={DRAIN_TIMEOUT_S}",
+            *([] if named else [f"--model-config-name={self.config_name}"]),
             *addresses,
             *ports,
         ]

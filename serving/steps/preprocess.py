@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from serving.images import ImageError, SizeError, check_network_size, decode_image, limit_threads, resize
+from serving.images import (
+    ImageError,
+    SizeError,
+    check_network_size,
+    decode_at_least,
+    decode_image,
+    limit_threads,
+    resize,
+)
 from serving.steps.parameters import read_parameters
 
 
@@ -23,6 +31,7 @@ class TritonPythonModel:
         self.input_size_wh = tuple(parameters["input_size_wh"])
         self.size_multiple = parameters["size_multiple"]
         self.interpolation = parameters["interpolation"]
+        self.scaled_decoding = parameters.get("scaled_decoding", False)
         limit_threads(1)  # Triton runs several instances; their threads must not fight for the cores
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -50,18 +59,25 @@ class TritonPythonModel:
 
     def _prepare(self, encoded_images: np.ndarray, size_wh: tuple[int, int]) -> Any:
         count, (width, height) = len(encoded_images), size_wh
-        pictures = np.zeros((count, height, width, 3), np.uint8)
+        pictures = np.empty((count, height, width, 3), np.uint8)
         sizes_wh = np.zeros((count, 2, 2), np.int32)
         errors = np.full((count, 1), b"", object)
         for i, encoded in enumerate(encoded_images):
             try:
-                original = decode_image(encoded)
+                image, original_wh = self._decode(encoded, size_wh)
             except ImageError as error:
                 if count == 1:
                     raise
                 errors[i, 0] = str(error).encode()
+                pictures[i] = 0
                 continue
-            pictures[i] = resize(original, size_wh, self.interpolation)
-            sizes_wh[i] = original.shape[1::-1], size_wh
+            resize(image, size_wh, self.interpolation, out=pictures[i])
+            sizes_wh[i] = original_wh, size_wh
         tensors = {"picture": pictures, "sizes_wh": sizes_wh, "error": errors}
         return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
+
+    def _decode(self, encoded: bytes, size_wh: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
+        if self.scaled_decoding:
+            return decode_at_least(encoded, size_wh)
+        image = decode_image(encoded)
+        return image, image.shape[1::-1]

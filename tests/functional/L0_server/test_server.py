@@ -123,6 +123,21 @@ def test_a_model_that_does_not_load_shows_the_servers_log(tmp_path: Path) -> Non
         server.__enter__()
 
 
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_copy_of_the_network_for_every_cpu_it_may_use(cpus: int, solvay: Path, tmp_path: Path) -> None:
+    before = os.sched_getaffinity(0)
+    allowed = sorted(before)[:cpus]
+    os.sched_setaffinity(0, allowed)
+    try:
+        with TritonServer(endpoints=Endpoints.free(), log=tmp_path / "log") as server:
+            stubs = [" ".join(child.cmdline()) for child in psutil.Process(server.process.pid).children()]
+            assert len([stub for stub in stubs if "/BlazeFace_detector/" in stub]) == len(allowed)
+            with create_model("BlazeFace", url=server.endpoints.grpc) as model:
+                assert len([result for result in model.predict([solvay] * 4, batch_size=4) if result["boxes"]]) == 4
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 @pytest.mark.parametrize("step", ["preprocess", "detector", "postprocess"])
 def test_a_model_process_that_dies_is_replaced(
     running: tuple[subprocess.Popen[str], Endpoints], solvay: Path, step: str

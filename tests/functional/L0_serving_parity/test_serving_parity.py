@@ -86,7 +86,7 @@ def test_img_size(
 
 
 def test_sizes_do_not_mix_in_a_batch(server: TritonServer, reference: InProcess, solvay: Path) -> None:
-    """Requests of several sizes at once, which the dynamic batchers must keep apart."""
+    """Requests of several sizes at once, which no scheduler may mix."""
     name, sizes = reference.detector.name, [320, 640, 352, 480] * 4
     with ThreadPoolExecutor(len(sizes)) as pool:
 

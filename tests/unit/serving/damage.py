@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from serving.images import ImageError, decode_image
+from serving.images import ImageError, decode_at_least, decode_image
 
 SAVES = [
     ("JPEG", {}),
@@ -58,7 +58,8 @@ def main(seed: int, count: int = 1500) -> None:
     pictures = refusals = 0
     for _ in range(count):
         try:
-            picture = decode_image(damage(bytearray(rng.choice(encoded)), rng))
+            damaged = damage(bytearray(rng.choice(encoded)), rng)
+            picture = decode_at_least(damaged, (40, 40))[0] if rng.random() < 0.3 else decode_image(damaged)
         except ImageError:
             refusals += 1
         else:

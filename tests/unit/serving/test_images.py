@@ -13,7 +13,15 @@ import pytest
 from PIL import Image
 
 from serving import limits
-from serving.images import ImageError, SizeError, check_network_size, decode_image, read_header, resize
+from serving.images import (
+    ImageError,
+    SizeError,
+    check_network_size,
+    decode_at_least,
+    decode_image,
+    read_header,
+    resize,
+)
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
@@ -70,6 +78,46 @@ def test_exif_orientation_is_applied(orientation: int, upright: np.ndarray) -> N
     assert turned.shape == upright.shape
     expected = {1: plain, 3: plain[::-1, ::-1], 6: np.rot90(plain, -1), 8: np.rot90(plain)}[orientation]
     np.testing.assert_array_equal(turned, expected)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size_wh", "reduction"),
+    [
+        (640, 480, (640, 480), 1),
+        (959, 960, (480, 480), 1),  # 480 x 480 would not tell whether it was turned
+        (1279, 1279, (640, 640), 2),  # sides are rounded up
+        (1278, 1300, (640, 640), 1),
+        (1300, 700, (640, 320), 1),  # would not cover the input if it turned out to stand upright
+        (1600, 1500, (300, 320), 4),
+        (2600, 2700, (320, 320), 8),
+    ],
+)
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_scaled_decoding(width: int, height: int, size_wh: tuple[int, int], reduction: int, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    smooth = cv2.resize(PICTURE[:4, :6], (width, height), interpolation=cv2.INTER_CUBIC)
+    encoded = encode("JPEG", smooth, exif=exif, quality=95)
+    full = decode_image(encoded)
+    image, full_wh = decode_at_least(encoded, size_wh)
+    assert full_wh == full.shape[1::-1]
+    assert image.shape[1::-1] == tuple(-(-side // reduction) for side in full_wh)
+    difference = image.astype(int) - cv2.resize(full, image.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(difference).max() < 12
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "BMP", "WEBP"])
+def test_only_jpeg_is_decoded_smaller(image_format: str) -> None:
+    encoded = encode(image_format)
+    image, full_wh = decode_at_least(encoded, (5, 5))
+    assert full_wh == (60, 40) and np.array_equal(image, decode_image(encoded))
+
+
+def test_a_truncated_photo_is_refused_at_any_scale() -> None:
+    encoded = encode("JPEG", cv2.resize(PICTURE, (800, 600)))
+    for size_wh in ((32, 32), (300, 300)):
+        with pytest.raises(ImageError, match="truncated"):
+            decode_at_least(encoded[: len(encoded) // 2], size_wh)
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "BMP", "WEBP"])
@@ -130,6 +178,14 @@ def test_resize_stretches(solvay: Path) -> None:
     assert image.shape == (600, 960, 3)
     assert resize(image, (640, 320), "cubic").shape == (320, 640, 3)
     assert resize(image, (960, 600), "cubic") is image
+
+
+@pytest.mark.parametrize("size_wh", [(640, 320), (960, 600)])
+def test_resizing_into_an_array(size_wh: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (600, 960, 3), np.uint8)
+    pictures = np.full((2, size_wh[1], size_wh[0], 3), 7, np.uint8)
+    resize(image, size_wh, "cubic", out=pictures[1])
+    assert np.array_equal(pictures[1], resize(image, size_wh, "cubic")) and (pictures[0] == 7).all()
 
 
 @pytest.mark.parametrize(("size_wh", "multiple"), [((32, 2048), 1), ((33, 97), 1), ((640, 512), 32)])

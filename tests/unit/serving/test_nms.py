@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from serving.detectors import NmsSettings
-from serving.nms import iou_matrix, nms
+from serving.nms import nms
 from tests.reference import nms_one_by_one
 
 SETTINGS = NmsSettings(score_floor=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750)
@@ -17,7 +17,6 @@ def boxes_at(rng: np.random.Generator, count: int, spread_px: float) -> np.ndarr
 
 def test_no_boxes() -> None:
     assert nms(np.empty((0, 4), np.float32), np.empty(0, np.float32), SETTINGS).tolist() == []
-    assert iou_matrix(np.empty((0, 4), np.float32), np.ones((3, 4), np.float32)).shape == (0, 3)
 
 
 def test_the_score_floor_is_strict() -> None:
@@ -53,14 +52,41 @@ def test_equal_scores_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize("spread_px", [30, 300, 3000])
-@pytest.mark.parametrize("count", [1, 63, 64, 65, 1000])
-@pytest.mark.parametrize(("top_k", "keep_top_k"), [(5000, 750), (50, 10)])
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 255, 256, 257, 1000, 2000])
+@pytest.mark.parametrize(("top_k", "keep_top_k"), [(5000, 750), (5000, 5000), (50, 10)])
 def test_equals_the_definition(count: int, spread_px: float, top_k: int, keep_top_k: int) -> None:
     rng = np.random.default_rng(count)
     boxes = boxes_at(rng, count, spread_px)
     scores = rng.choice(np.linspace(0, 1, 40, dtype=np.float32), count)  # with ties
     settings = NmsSettings(0.01, 0.3, top_k, keep_top_k)
     assert nms(boxes, scores, settings).tolist() == nms_one_by_one(boxes, scores, settings)
+
+
+@pytest.mark.parametrize("iou_threshold", [0.0, 0.3, 0.7])
+@pytest.mark.parametrize("layout", ["identical", "empty", "some empty or upside down", "one point", "whole pixels"])
+def test_equals_the_definition_for_odd_boxes(layout: str, iou_threshold: float) -> None:
+    rng = np.random.default_rng(1)
+    boxes = boxes_at(rng, 900, 200)
+    if layout == "identical":
+        boxes[:] = boxes[0]
+    elif layout == "empty":
+        boxes[:, 2:] = boxes[:, :2]
+    elif layout == "some empty or upside down":
+        boxes[::3, 2] = boxes[::3, 0]
+        boxes[::5] = boxes[::5][:, [2, 3, 0, 1]]
+    elif layout == "one point":
+        boxes[:] = 7
+    else:
+        boxes = boxes.round()  # many an IoU equals the threshold or another box's
+    scores = rng.permutation(np.linspace(0.02, 1, 900, dtype=np.float32))
+    settings = NmsSettings(0.01, iou_threshold, 5000, 750)
+    assert nms(boxes, scores, settings).tolist() == nms_one_by_one(boxes, scores, settings)
+
+
+def test_boxes_that_are_not_numbers_cover_nobody() -> None:
+    boxes = np.tile(np.array([[0, 0, 10, 10]], np.float32), (600, 1))
+    boxes[0] = np.nan  # the best score; the second box is the only other survivor
+    assert nms(boxes, np.linspace(1, 0.5, 600, dtype=np.float32), SETTINGS).tolist() == [0, 1]
 
 
 def test_a_chain_longer_than_a_block() -> None:

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from serving.configs import model_configs
+from serving.configs import CPU_SETTINGS, cpu_config_name, model_configs
 from serving.detectors import DETECTORS, Detector, get_detector
 from serving.repository import MODEL_REPOSITORY, build_entry, bytes_tensor, network_file, shipped_detectors
 
@@ -41,12 +41,10 @@ def test_cpu_and_gpu_settings_stand_side_by_side(facts: Detector) -> None:
     configs = model_configs(facts)
     assert list(configs)[-2:] == [facts.name, f"{facts.name}_hpi"]  # ensembles last
     network, hpi = configs[f"{facts.name}_detector"], configs[f"{facts.name}_hpi_detector"]
-    assert [(name, config.backend) for name, config in network.items()] == [
-        ("cpu", "onnxruntime"),
-        ("gpu", "onnxruntime"),
-        ("gpu_tensorrt", "onnxruntime"),
-    ]
-    assert [(name, config.backend) for name, config in hpi.items()] == [("cpu", "openvino"), ("gpu", "tensorrt")]
+    sizes = [name for name, _ in CPU_SETTINGS.values()]
+    assert [*network] == [*sizes, "gpu", "gpu_tensorrt"] and [*hpi] == [*sizes, "gpu"]
+    assert {config.backend for config in network.values()} == {"onnxruntime"}
+    assert [config.backend for config in hpi.values()] == ["openvino"] * len(sizes) + ["tensorrt"]
     accelerators = network["gpu_tensorrt"].optimization.execution_accelerators.gpu_execution_accelerator
     assert [accelerator.name for accelerator in accelerators] == ["tensorrt"]
     for variants in configs.values():
@@ -54,11 +52,37 @@ def test_cpu_and_gpu_settings_stand_side_by_side(facts: Detector) -> None:
         assert len(interfaces) == 1 or variants is hpi  # an engine is built for one size
 
 
-def test_every_step_batches_and_warms_up() -> None:
-    for variants in model_configs(get_detector("BlazeFace")).values():
-        for config in variants.values():
+def test_every_step_warms_up_and_only_networks_on_gpus_merge_requests() -> None:
+    for model_name, variants in model_configs(get_detector("BlazeFace")).items():
+        for device, config in variants.items():
             if config.platform != "ensemble":
-                assert config.HasField("dynamic_batching") and config.model_warmup and config.instance_group[0].count
+                merges = device.startswith("gpu") and model_name.endswith("detector")
+                assert config.HasField("dynamic_batching") is merges
+                assert config.model_warmup and config.instance_group[0].count
+
+
+@pytest.mark.parametrize(
+    ("cpus", "name", "networks"),
+    [
+        (1, "cpu_1", 1),
+        (2, "cpu", 2),
+        (3, "cpu_4", 4),
+        (4, "cpu_4", 4),
+        (5, "cpu_8", 8),
+        (16, "cpu_16", 16),
+        (96, "cpu_16", 16),
+    ],
+)
+def test_the_copies_of_a_network_follow_the_cpus(cpus: int, name: str, networks: int) -> None:
+    assert cpu_config_name(cpus) == name
+    for network in ("BlazeFace_detector", "BlazeFace_hpi_detector"):
+        assert model_configs(get_detector("BlazeFace"))[network][name].instance_group[0].count == networks
+
+
+def test_a_size_like_the_default_is_not_written() -> None:
+    configs = model_configs(get_detector("BlazeFace"))
+    assert [*configs["BlazeFace_preprocess"]] == ["cpu_1", "cpu", "cpu_8", "cpu_16", "gpu"]
+    assert [*configs["BlazeFace_postprocess"]] == ["cpu", "cpu_16", "gpu"]
 
 
 def test_model_files_only_adapt() -> None:

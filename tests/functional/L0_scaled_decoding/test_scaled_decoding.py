@@ -1,0 +1,52 @@
+"""A server that decodes large JPEGs at a fraction of their size finds the same faces, in pixels of the full photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from tritonface import create_model
+
+from serving.detectors import get_detector
+from serving.repository import build_entry, network_file
+from serving.server import Endpoints, TritonServer
+from tests.reference import iou_with_each
+
+LEAST_IOU = 0.6  # the faces are some 15 px wide in the network's input
+CLEAR_SCORE, SCORE_TOLERANCE = 0.7, 0.15
+
+
+@pytest.fixture(scope="module")
+def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    folder = tmp_path_factory.mktemp("scaled")
+    facts = get_detector("BlazeFace")
+    build_entry(replace(facts, scaled_decoding=True), network_file(facts), folder / "repository")
+    with TritonServer(folder / "repository", Endpoints.free(), log=folder / "log") as running:
+        yield running
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_same_faces(
+    server: TritonServer, scaling: TritonServer, solvay: Path, tmp_path: Path, orientation: int
+) -> None:
+    with Image.open(solvay) as photo:
+        large = ImageOps.scale(photo, 4, Image.Resampling.BICUBIC)  # 3840 x 2400: decoded at 1/2
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (large.rotate(90, expand=True) if orientation == 6 else large).save(tmp_path / "large.jpg", quality=90, exif=exif)
+    rows = []
+    for running in (server, scaling):
+        with create_model("BlazeFace", url=running.endpoints.grpc, threshold=CLEAR_SCORE - SCORE_TOLERANCE) as model:
+            (result,) = model.predict(tmp_path / "large.jpg")
+        rows.append(np.array([[box["score"], *box["coordinate"]] for box in result["boxes"]], np.float32))
+    full, scaled = rows
+    assert (full[:, 0] > CLEAR_SCORE).sum() >= 15 and not np.array_equal(full, scaled)
+    for these, those in ((full, scaled), (scaled, full)):
+        for score, *box in these[these[:, 0] > CLEAR_SCORE]:
+            overlaps = iou_with_each(np.array(box), those[:, 1:])
+            assert overlaps.max() > LEAST_IOU
+            assert abs(those[overlaps.argmax(), 0] - score) < SCORE_TOLERANCE
