@@ -1,0 +1,45 @@
+"""What a server's process tree uses: CPU time and memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from serving.server import cpu_time_s
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def memory_mib(pid: int) -> float:
+    """Proportional set size of a process and its children: shared pages are counted once in all."""
+    parent = psutil.Process(pid)
+    total = 0
+    for process in (parent, *parent.children(recursive=True)):
+        try:
+            total += process.memory_full_info().pss
+        except psutil.NoSuchProcess:  # ended in between
+            continue
+    return total / 2**20
+
+
+def shared_memory_mib() -> float:
+    """What lies in /dev/shm, where the Python backend keeps its tensors."""
+    usage = psutil.disk_usage(str(SHARED_MEMORY))
+    return usage.used / 2**20
+
+
+def during(pid: int, images: int, work: Callable[[], object]) -> dict[str, float]:
+    """CPU that the tree spent on a piece of work of so many images, and its memory afterwards."""
+    cpu_s, started = cpu_time_s(pid), time.perf_counter()
+    work()
+    cpu_s, wall_s = cpu_time_s(pid) - cpu_s, time.perf_counter() - started
+    return {
+        "cpu_ms_per_image": cpu_s * 1e3 / images,
+        "cores_busy": cpu_s / wall_s,
+        "images_per_s": images / wall_s,
+        "memory_mib": memory_mib(pid),
+        "shared_memory_mib": shared_memory_mib(),
+    }
