@@ -17,15 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from perf import functions, gpu, growth, locust_run, resources, rounds, soak, step_times, summary, sweep
+from perf import functions, gpu, growth, locust_run, rounds, soak, step_times, summary, sweep
 from perf.locust_run import LocustError
 from perf.machine import describe_machine
+from perf.peers import paddlex_peer
 from perf.peers.paddlex_peer import PaddleXError
 from perf.perf_analyzer import PerfAnalyzerError
-from perf.photos import TYPICAL_MEGAPIXELS, photo
 from perf.raw import SECTIONS, gather, is_current, load, save
-from perf.served import Served
-from perf.settings import IN_FLIGHT, WATCHED, Settings
+from perf.settings import WATCHED, Settings
 from perf.targets import budgets
 from perf.workers import WorkerError
 from serving.detectors import DETECTORS
@@ -44,10 +43,10 @@ Section = Callable[[TritonServer], Any]
 def sections(settings: Settings, options: argparse.Namespace) -> dict[str, Section]:
     """How each section is measured."""
     return {
-        "peers": lambda server: rounds.compare(server, settings, options.paddlex, say),
+        "peers": lambda server: rounds.compare(server, settings, has_paddlex(options), say),
         "sweep": lambda server: sweep.measure(server, settings, say),
-        "steps": lambda server: steps(server, settings),
-        "functions": lambda server: functions.measure(WATCHED),
+        "steps": lambda server: step_times.measure(server, settings),
+        "functions": lambda server: functions.measure(WATCHED, settings.function_rounds),
         "growth": lambda server: growth.measure(server.endpoints.grpc, WATCHED, settings),
         "locust": lambda server: locust_run.headless(server.endpoints.http, WATCHED, settings.locust_s),
         "gpu": lambda server: gpu.measure(settings, options.gpu_server),
@@ -55,22 +54,16 @@ def sections(settings: Settings, options: argparse.Namespace) -> dict[str, Secti
     }
 
 
-def steps(server: TritonServer, settings: Settings) -> list[dict[str, Any]]:
-    """Times of the steps and use of the machine, one request at a time and saturated."""
-    entries, encoded = [], photo(TYPICAL_MEGAPIXELS)
-    count = 20 if settings.quick else 120
-    for name in settings.detectors:
-        for model in (name, f"{name}_hpi"):
-            for in_flight in (1, IN_FLIGHT):
-                with Served(server.endpoints.grpc, model) as served:
-                    work = lambda: served.detect_many([encoded], count, in_flight)  # noqa: B023, E731
-                    used: dict[str, float] = {}
-                    times = step_times.during(
-                        server.endpoints.grpc,
-                        lambda: used.update(resources.during(server.process.pid, count, work)),  # noqa: B023
-                    )
-                entries.append({"model": model, "in_flight": in_flight, "steps": times, "resources": used})
-    return entries
+def has_paddlex(options: argparse.Namespace) -> bool:
+    """Whether PaddleX can take part; makes its environment the first time."""
+    if options.paddlex:
+        say("PaddleX's environment; making it takes minutes, once")
+        try:
+            paddlex_peer.set_up()
+        except PaddleXError as error:
+            say(f"without PaddleX: {error}")
+            return False
+    return options.paddlex
 
 
 def run(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
@@ -125,7 +118,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m perf.bench", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--quick", action="store_true", help="about 3 minutes instead of 20, figures too noisy to quote"
+        "--quick", action="store_true", help="about 4 minutes instead of 20, figures too noisy to quote"
     )
     parser.add_argument(
         "--resume", action="store_true", help="skip what was measured at this commit with these settings"
@@ -166,13 +159,21 @@ def main() -> int:
     settings = Settings.short(names) if options.quick else Settings.full(names)
     results = run(settings, options)
     print(summary.write(results, options.output))
+    code, lines = verdict(results)
+    print("\n".join(lines))
+    return code
+
+
+def verdict(results: dict[str, Any]) -> tuple[int, list[str]]:
+    """Exit code, and a line for each broken budget and each section that could not be measured."""
     broken = [check for check in budgets(results) if check.met is False]
-    for check in broken:
-        sign = "more" if check.at_most else "less"
-        print(f"error: budget broken: {check.subject}: {check.name} is {check.figure:.2f}, {sign} than {check.limit:g}")
-    for name, why in results["failed"].items():
-        print(f"error: {name} was not measured: {why}")
-    return BROKEN_BUDGET if broken else FAILED_SECTION if results["failed"] else 0
+    lines = [
+        f"error: budget broken: {check.subject}: {check.name} is {check.figure:.2f}, "
+        f"{'more' if check.at_most else 'less'} than {check.limit:g}"
+        for check in broken
+    ]
+    lines += [f"error: {name} was not measured: {why}" for name, why in results["failed"].items()]
+    return BROKEN_BUDGET if broken else FAILED_SECTION if results["failed"] else 0, lines
 
 
 if __name__ == "__main__":

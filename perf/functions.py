@@ -23,10 +23,14 @@ IMAGES = (1, 4, 16, 32)
 REPEAT_S, ROUNDS = 0.3, 5
 
 
-def measure(detector_name: str) -> dict[str, Any]:
+def measure(detector_name: str, rounds: int = ROUNDS) -> dict[str, Any]:
     """Median milliseconds: `{"decode", "preprocess", "nms": {layout: {candidates: ms}}, "batch": {images: ms}}`."""
     detector = get_detector(detector_name)
     cv2.setNumThreads(1)
+
+    def median_ms(call: Callable[[], object]) -> float:
+        return quiet_ms(call, rounds)
+
     encoded = photo(TYPICAL_MEGAPIXELS)
     image = decode_image(encoded)
     nms: dict[str, dict[str, float]] = {}
@@ -48,10 +52,10 @@ def measure(detector_name: str) -> dict[str, Any]:
     }
 
 
-def median_ms(call: Callable[[], object]) -> float:
+def quiet_ms(call: Callable[[], object], rounds: int) -> float:
     """The smallest of the medians of several short series: what it costs when nobody disturbs."""
     call()
-    return min(statistics.median(repeat(call, REPEAT_S)) for _ in range(ROUNDS))
+    return min(statistics.median(repeat(call, REPEAT_S)) for _ in range(rounds))
 
 
 def select(boxes: np.ndarray, scores: np.ndarray, detector: Detector) -> None:

@@ -9,6 +9,7 @@ import argparse
 import csv
 import importlib.util
 import io
+import json
 import os
 import subprocess
 import sys
@@ -16,10 +17,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from serving.repository import ROOT
 from serving.server import Endpoints, TritonServer
 
 LOCUSTFILE = ROOT / "perf" / "locustfile.py"
+HEADER_LENGTH = "Inference-Header-Content-Length"
 USERS, SPAWN_PER_S = 12, 1.0
 WEB_HOST, WEB_PORT = "127.0.0.1", 8089
 COLUMNS = {
@@ -106,6 +110,18 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return 0.0
+
+
+def faces_in(content: bytes, header_length: int) -> int:
+    """`num_detections` of an answer in Triton's HTTP format: JSON, then the tensors' bytes in its order."""
+    offset = header_length
+    for output in json.loads(content[:header_length])["outputs"]:
+        size = output.get("parameters", {}).get("binary_data_size")
+        if output["name"] == "num_detections":
+            data = output.get("data")
+            return int(data[0]) if data else int(np.frombuffer(content, np.int32, 1, offset)[0])
+        offset += size or 0
+    raise ValueError("the answer has no num_detections")
 
 
 def main() -> None:

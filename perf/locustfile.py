@@ -8,18 +8,17 @@ The variable LOCUST_MODEL names another model than BlazeFace.
 
 from __future__ import annotations
 
-import json
 import os
 
 import numpy as np
 from locust import HttpUser, between, events, task
 from tritonclient.http import InferenceServerClient, InferInput
 
+from perf.locust_run import HEADER_LENGTH, faces_in
 from perf.photos import photo
 
 MODEL = os.environ.get("LOCUST_MODEL", "BlazeFace")
 PATH = f"/v2/models/{MODEL}/infer"
-HEADER_LENGTH = "Inference-Header-Content-Length"
 SMALL_MEGAPIXELS, MEDIUM_MEGAPIXELS, LARGE_MEGAPIXELS = 0.3, 1.5, 6.0
 
 
@@ -61,15 +60,3 @@ class Visitor(HttpUser):
                 response.failure(f"{response.status_code}: {response.text[:200]}")
             elif not faces_in(response.content, int(response.headers.get(HEADER_LENGTH, len(response.content)))):
                 response.failure("no faces in the answer")
-
-
-def faces_in(content: bytes, header_length: int) -> int:
-    """`num_detections` of an answer in Triton's HTTP format: JSON, then the tensors' bytes in its order."""
-    offset = header_length
-    for output in json.loads(content[:header_length])["outputs"]:
-        size = output.get("parameters", {}).get("binary_data_size")
-        if output["name"] == "num_detections":
-            data = output.get("data")
-            return int(data[0]) if data else int(np.frombuffer(content, np.int32, 1, offset)[0])
-        offset += size or 0
-    raise ValueError("the answer has no num_detections")

@@ -16,6 +16,7 @@ from serving.repository import ROOT
 
 PACKAGES = ("nvidia-pytriton", "tritonclient", "onnxruntime", "openvino", "numpy", "opencv-python-headless", "locust")
 CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+LOAD = "load before the run"
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -30,7 +31,7 @@ def describe_machine() -> dict[str, str]:
         "cores": f"{cores()} usable of {os.cpu_count()}",
         "clock governor": GOVERNOR.read_text().strip() if GOVERNOR.is_file() else "not visible",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "load before the run": "{:.2f} {:.2f} {:.2f}".format(*os.getloadavg()),
+        LOAD: f"{os.getloadavg()[0]:.2f}",
         "system": f"{platform.system()} {platform.release()}, glibc {platform.libc_ver()[1]}",
         "python": platform.python_version(),
         "GPU": "; ".join(gpus()) or "none",

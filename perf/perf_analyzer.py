@@ -172,10 +172,10 @@ def _run(arguments: list[str]) -> tuple[subprocess.CompletedProcess[str], str]:
 
 def read_measurement(table: str, printed: str) -> Measurement:
     """The one row of its CSV file, with the throughput of the later windows from what it printed with -v."""
-    row = next(csv.DictReader(io.StringIO(table)))
+    row = next(csv.DictReader(io.StringIO(table)), {})
     load = row.get("Concurrency") or row.get("Request Rate")
     if load is None:
-        raise PerfAnalyzerError(f"perf_analyzer wrote a table without a load: {', '.join(row)}")
+        raise PerfAnalyzerError(f"perf_analyzer wrote a table without a load: {table[:200]!r}")
     windows = [float(number) for number in re.findall(r"Pass \[\d+\] throughput: ([\d.]+)", printed)][1:]
     return Measurement(
         load=float(load),

@@ -55,7 +55,7 @@ def compare(server: TritonServer, settings: Settings, paddlex: bool, say: Callab
             results[name] = {}
             with ExitStack() as peers:
                 paddlex_rates = _paddlex(peers, name, encoded, settings.slot_s, folder) if paddlex else {}
-                for variant in VARIANTS:
+                for variant in settings.variants:
                     with ExitStack() as workers:
                         contest = _contest(workers, name, variant, server, rival, settings, encoded, folder)
                         contest.images_per_s.update(paddlex_rates)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from tritonclient import grpc
+
+from perf import resources
+from perf.photos import TYPICAL_MEGAPIXELS, photo
+from perf.served import Served
+from perf.settings import IN_FLIGHT, Settings
+from serving.server import TritonServer
 
 PARTS = ("queue", "compute_input", "compute_infer", "compute_output")
 Counts = dict[str, dict[str, int]]
@@ -42,8 +47,33 @@ def difference_ms(before: Counts, after: Counts) -> dict[str, dict[str, float]]:
     return rows
 
 
-def during(url: str, work: Callable[[], object]) -> dict[str, dict[str, float]]:
-    """`difference_ms` over a piece of work."""
-    before = read_counts(url)
-    work()
-    return difference_ms(before, read_counts(url))
+def measure(server: TritonServer, settings: Settings) -> list[dict[str, Any]]:
+    """Times of the steps and use of the machine, one request at a time and saturated, for everything served."""
+    encoded, url = photo(TYPICAL_MEGAPIXELS), server.endpoints.grpc
+    entries = []
+    for model in (model for name in settings.detectors for model in (name, f"{name}_hpi")):
+        with Served(url, model) as served:
+            for in_flight in (1, IN_FLIGHT):
+                count = settings.step_requests
+                served.detect_many([encoded], in_flight, in_flight)
+                before = read_counts(url)
+                used = resources.during(
+                    server.process.pid,
+                    count,
+                    lambda: served.detect_many([encoded], count, in_flight),  # noqa: B023
+                )
+                times = difference_ms(before, read_counts(url))
+                entries.append({"model": model, "in_flight": in_flight, "steps": times, "resources": used})
+    return entries
+
+
+def breakdown_ms(entry: dict[str, Any]) -> dict[str, float]:
+    """Where the wall time of one request at a time goes, summed over the steps: computing, copies, waiting, the rest.
+
+    The rest is what lies outside the steps: the client, the connection, the ensemble's scheduler.
+    """
+    steps = [times for step, times in entry["steps"].items() if step != entry["model"]]
+    computing, waiting = (sum(times[part] for times in steps) for part in ("compute_infer", "queue"))
+    copies = sum(times["compute_input"] + times["compute_output"] for times in steps)
+    wall = 1e3 / entry["resources"]["images_per_s"]
+    return {"computing": computing, "copies": copies, "waiting": waiting, "rest": wall - computing - copies - waiting}

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from perf import functions, plots
+from perf.machine import LOAD
 from perf.photos import TYPICAL_MEGAPIXELS
-from perf.step_times import PARTS
+from perf.step_times import PARTS, breakdown_ms
 from perf.targets import Check, budgets, evaluate
 
 QUICK = "**Quick settings: a look at the machinery, too short for figures to be quoted.**"
+BUSY_LOAD = 0.5
 
 
 def write(results: dict[str, Any], folder: Path) -> Path:
@@ -21,6 +23,8 @@ def write(results: dict[str, Any], folder: Path) -> Path:
     lines = ["# Benchmark", ""]
     if any(stamp.get("quick") for stamp in results.get("stamps", {}).values()):
         lines += [QUICK, ""]
+    if float(results.get("machine", {}).get(LOAD, 0)) > BUSY_LOAD:
+        lines += [f"**The machine was busy when this began: load {results['machine'][LOAD]}.**", ""]
     lines += _machine(results)
     lines += ["## Targets", "", *check_table(evaluate(results)), ""]
     lines += ["## Budgets", "", "`make bench` fails if one is broken.", "", *check_table(budgets(results)), ""]
@@ -140,7 +144,15 @@ PERCENTILES = ("p50_ms", "p90_ms", "p99_ms")
 def _steps(results: dict[str, Any]) -> list[str]:
     if missing := _missing(results, "steps"):
         return missing
-    lines = ["Triton's statistics, ms per request; CPU and memory of the server's processes.", ""]
+    alone = [(entry["model"], breakdown_ms(entry)) for entry in results["steps"] if entry["in_flight"] == 1]
+    lines = [
+        "One request at a time, ms; the rest is the client, the connection and the ensemble's scheduler.",
+        "",
+        *table(["", *alone[0][1]], ([model, *times.values()] for model, times in alone)),
+        "",
+        "Below: Triton's statistics, ms per request; CPU and memory of the server's processes.",
+        "",
+    ]
     for entry in results["steps"]:
         used = entry["resources"]
         rows = [

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from perf.growth import TOLERANCE
-from perf.settings import VARIANTS
 
 PADDLEX_FACTOR = {"normal": 1.5, "hpi": 3.0}
 HIGH_STABILITY_FACTOR = {"normal": 1.3, "hpi": 3.0}
@@ -76,11 +75,11 @@ def evaluate(results: dict[str, Any]) -> list[Check]:
     """All targets, in the order of the report; what was not measured has no figure."""
     checks = []
     for detector, variants in results.get("peers", {}).items():
-        for variant in VARIANTS:
-            checks += peer_checks(detector, variant, variants[variant])
+        for variant, figures in variants.items():
+            checks += peer_checks(detector, variant, figures)
     for detector, variants in results.get("sweep", {}).items():
-        for variant in VARIANTS:
-            checks += sweep_checks(f"{detector}, {variant}", variants[variant])
+        for variant, figures in variants.items():
+            checks += sweep_checks(f"{detector}, {variant}", figures)
     checks += function_checks(results.get("functions"))
     for cause, figure in results.get("growth", {}).get("steepening", {}).items():
         checks.append(
@@ -156,8 +155,8 @@ def budgets(results: dict[str, Any]) -> list[Check]:
     """The regression guard: the served path against the in-process loop in the same rounds, with room for noise."""
     checks = []
     for detector, variants in results.get("peers", {}).items():
-        for variant in VARIANTS:
-            figures, subject = variants[variant], f"{detector}, {variant}"
+        for variant, figures in variants.items():
+            subject = f"{detector}, {variant}"
             rates = ratios(figures["images_per_s"], "served", "in process")
             times = ratios(figures["latency_ms"], "served", "in process")
             checks.append(of_rounds(subject, "throughput: served / in process", rates, BUDGET_THROUGHPUT))

@@ -1,4 +1,7 @@
-"""The bare loop: decode, resize, network and NMS in one process without a server, which is the machine's limit."""
+"""The bare loop: decode, resize, network and NMS in one process without a server, which is the machine's limit.
+
+The runtimes are imported where they are used: a worker needs one of them at most.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-import onnxruntime
-import openvino
 
 from serving.detections import Detections, select_detections
 from serving.detectors import Detector, get_detector
@@ -22,6 +23,8 @@ def load_network(detector: Detector, variant: str, threads: int) -> Network:
     """From a picture, uint8 [H, W, 3], to boxes [A, 4] and scores [A]; "normal" is ONNX Runtime, "hpi" OpenVINO."""
     if variant == "hpi":
         return _openvino(detector, threads)
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -35,6 +38,8 @@ def load_network(detector: Detector, variant: str, threads: int) -> Network:
 
 
 def _openvino(detector: Detector, threads: int) -> Network:
+    import openvino
+
     core = openvino.Core()
     model = core.read_model(network_file(detector))
     width, height = detector.input_size_wh

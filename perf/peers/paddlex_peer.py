@@ -41,11 +41,6 @@ def set_up() -> Path:
     return PYTHON
 
 
-def is_set_up() -> bool:
-    """Whether the environment is there."""
-    return (FOLDER / ".done").is_file()
-
-
 def export_folder(name: str, folder: Path) -> Path:
     """The detector's shipped weights as a folder that PaddleX loads; needs Paddle (`make setup-training`)."""
     command = [sys.executable, "-m", "training.export", name, "--folder", str(folder)]
