@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tritonclient.utils import InferenceServerException
+
 from perf import functions, gpu, growth, locust_run, rounds, soak, step_times, summary, sweep
 from perf.locust_run import LocustError
 from perf.machine import describe_machine
@@ -28,12 +30,12 @@ from perf.settings import WATCHED, Settings
 from perf.targets import budgets
 from perf.workers import WorkerError
 from serving.detectors import DETECTORS
-from serving.machine import find_triton
+from serving.machine import LaunchError, find_triton
 from serving.repository import MODEL_REPOSITORY
 from serving.server import Endpoints, TritonServer, server_environment
 
 SERVERLESS = ("functions", "gpu")
-FAILURES = (PerfAnalyzerError, PaddleXError, LocustError, WorkerError)
+FAILURES = (PerfAnalyzerError, PaddleXError, LocustError, WorkerError, LaunchError, InferenceServerException)
 """What a section may fail with while the others go on."""
 BROKEN_BUDGET, FAILED_SECTION = 1, 2
 

@@ -57,6 +57,6 @@ class Visitor(HttpUser):
         name = f"{megapixels:g} megapixels"
         with self.client.post(PATH, data=body, headers=headers, name=name, catch_response=True) as response:
             if response.status_code != 200:
-                response.failure(f"{response.status_code}: {response.text[:200]}")
+                response.failure(str(response.error or f"{response.status_code}: {response.text[:200]}"))
             elif not faces_in(response.content, int(response.headers.get(HEADER_LENGTH, len(response.content)))):
                 response.failure("no faces in the answer")

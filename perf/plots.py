@@ -34,7 +34,7 @@ def draw(results: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
         function(figures, axes)
         axes.set_title(caption)
         axes.grid(alpha=0.3)
-        if axes.get_legend_handles_labels()[0]:
+        if axes.get_legend() is None and axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8)
         figure.savefig(folder / name, dpi=120)
         plt.close(figure)
@@ -55,6 +55,8 @@ def _peers(peers: dict[str, Any], axes: Axes) -> None:
         axes.bar([place + i * width for place in range(len(groups))], heights, width, label=name)
     axes.set_xticks([place + 0.4 for place in range(len(groups))], [f"{a}\n{b}" for a, b in groups], fontsize=8)
     axes.set_ylabel("images per second")
+    axes.set_ylim(top=axes.get_ylim()[1] * 1.4)  # room for the legend
+    axes.legend(fontsize=7, ncols=3, loc="upper center")
 
 
 def _curves(sweep: dict[str, Any], axes: Axes, key: str) -> None:
@@ -66,6 +68,7 @@ def _curves(sweep: dict[str, Any], axes: Axes, key: str) -> None:
                     label = f"{detector}, {variant}, {protocol}"
                     axes.plot([row["load"] for row in rows], [row[key] for row in rows], marker="o", label=label)
     axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("requests under way")
 
 
@@ -102,6 +105,7 @@ def _batches(growth: dict[str, Any], axes: Axes) -> None:
     points = growth["batches"]
     axes.plot([point["images"] for point in points], [point["ms_per_image"] for point in points], marker="o")
     axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("images per request")
     axes.set_ylabel("ms per image")
     axes.set_ylim(bottom=0)
