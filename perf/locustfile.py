@@ -22,8 +22,8 @@ PATH = f"/v2/models/{MODEL}/infer"
 SMALL_MEGAPIXELS, MEDIUM_MEGAPIXELS, LARGE_MEGAPIXELS = 0.3, 1.5, 6.0
 
 
-@events.test_start.add_listener
-def _make_photos(environment: object, **_: object) -> None:
+@events.init.add_listener
+def _make_photos(**_: object) -> None:
     for megapixels in (SMALL_MEGAPIXELS, MEDIUM_MEGAPIXELS, LARGE_MEGAPIXELS):
         photo(megapixels)
 
