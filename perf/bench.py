@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -156,6 +157,7 @@ def use_the_servers_allocator() -> None:
 def main() -> int:
     """Measure, report, and say whether the budgets hold."""
     options = parse()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends what it has started
     use_the_servers_allocator()
     names = tuple(options.detector or ())
     settings = Settings.short(names) if options.quick else Settings.full(names)

@@ -34,6 +34,7 @@ WINDOWS = 3
 """perf_analyzer takes no fewer."""
 TIMEOUT_S = 600
 ATTEMPTS = 3
+MOST_WINDOW_S = 15.0
 TOO_SHORT = "No valid requests recorded within time interval"
 
 
@@ -152,7 +153,7 @@ def measure(
             return read_measurement(table, outcome.stdout)
         if TOO_SHORT not in printed:
             break
-        window_s *= 4
+        window_s = min(4 * window_s, MOST_WINDOW_S)
     last = " | ".join(printed.strip().splitlines()[-4:])
     raise PerfAnalyzerError(f"perf_analyzer failed with {model}, {load[0]}, {protocol}: {last}")
 

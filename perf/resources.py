@@ -11,13 +11,19 @@ import psutil
 from serving.server import cpu_time_s
 
 SHARED_MEMORY = Path("/dev/shm")
+BLOCK_BYTES = 512
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """A process and all its children."""
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
 
 
 def memory_mib(pid: int) -> float:
     """Proportional set size of a process and its children: shared pages are counted once in all."""
-    parent = psutil.Process(pid)
     total = 0
-    for process in (parent, *parent.children(recursive=True)):
+    for process in tree(pid):
         try:
             total += process.memory_full_info().pss
         except psutil.NoSuchProcess:  # ended in between
@@ -25,10 +31,16 @@ def memory_mib(pid: int) -> float:
     return total / 2**20
 
 
-def shared_memory_mib() -> float:
-    """What lies in /dev/shm, where the Python backend keeps its tensors."""
-    usage = psutil.disk_usage(str(SHARED_MEMORY))
-    return usage.used / 2**20
+def shared_memory_mib(pid: int) -> float:
+    """What the tree has in /dev/shm, where the Python backend keeps its tensors; it is part of `memory_mib`."""
+    files = set()
+    for process in tree(pid):
+        try:
+            files |= {Path(mapping.path) for mapping in process.memory_maps()}
+        except psutil.NoSuchProcess:
+            continue
+    blocks = [file.stat().st_blocks for file in files if file.is_relative_to(SHARED_MEMORY) and file.is_file()]
+    return sum(blocks) * BLOCK_BYTES / 2**20
 
 
 def during(pid: int, images: int, work: Callable[[], object]) -> dict[str, float]:
@@ -41,5 +53,5 @@ def during(pid: int, images: int, work: Callable[[], object]) -> dict[str, float
         "cores_busy": cpu_s / wall_s,
         "images_per_s": images / wall_s,
         "memory_mib": memory_mib(pid),
-        "shared_memory_mib": shared_memory_mib(),
+        "shared_memory_mib": shared_memory_mib(pid),
     }

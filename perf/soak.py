@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from serving.server import TritonServer
 
 MEGAPIXELS = (0.3, 1.0, 2.0)
 LEGS = 20
+SPAN = 5
 MODELS = (WATCHED, f"{WATCHED}_hpi")
 
 
@@ -35,7 +37,7 @@ def run(server: TritonServer, requests: int, note: Callable[[dict[str, Any]], No
                 "requests": number * per_leg,
                 "seconds": time.monotonic() - started,
                 "memory_mib": resources.memory_mib(server.process.pid),
-                "shared_memory_mib": resources.shared_memory_mib(),
+                "shared_memory_mib": resources.shared_memory_mib(server.process.pid),
             }
         )
         result["growth"] = growth(legs)
@@ -44,5 +46,10 @@ def run(server: TritonServer, requests: int, note: Callable[[dict[str, Any]], No
 
 
 def growth(legs: list[dict[str, float]]) -> float:
-    """Memory at the end over memory after the first two legs, by when both variants have worked; 1 is flat."""
-    return legs[-1]["memory_mib"] / legs[min(1, len(legs) - 1)]["memory_mib"]
+    """Memory at the end over memory at the beginning, 1 is flat: medians of the last five legs and of the first five.
+
+    The first leg does not count: both variants have worked only after the second. What other processes share with
+    the server changes its share of common pages, hence medians.
+    """
+    later = [leg["memory_mib"] for leg in legs[1:]] or [legs[0]["memory_mib"]]
+    return statistics.median(later[-SPAN:]) / statistics.median(later[:SPAN])

@@ -45,7 +45,7 @@ def _one(
 
     def closed(concurrency: int, protocol: str = "grpc", file: Path = typical) -> dict[str, float]:
         expected_s = concurrency / saturation if saturation else 0.0
-        window_s = max(settings.window_s, expected_s * WINDOWS_PER_LATENCY)
+        window_s = min(max(settings.window_s, expected_s * WINDOWS_PER_LATENCY), perf_analyzer.MOST_WINDOW_S)
         found = perf_analyzer.measure(
             model, urls[protocol], file, protocol=protocol, concurrency=concurrency, window_s=window_s
         )

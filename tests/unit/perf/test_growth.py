@@ -27,7 +27,13 @@ def test_steepening(costs: list[tuple[float, float]], expected: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("memory_mib", "expected"), [([100.0], 1.0), ([100.0, 200.0], 1.0), ([100.0, 200.0, 150.0, 210.0], 1.05)]
+    ("memory_mib", "expected"),
+    [
+        ([100.0], 1.0),
+        ([100.0, 200.0], 1.0),
+        ([100.0, *[200.0] * 10, *[210.0] * 9], 1.05),
+        ([100.0, *[200.0] * 18, 999.0], 1.0),
+    ],
 )
-def test_memory_counts_from_the_second_leg_on(memory_mib: list[float], expected: float) -> None:
+def test_memory_at_the_end_over_the_beginning_without_the_first_leg(memory_mib: list[float], expected: float) -> None:
     assert growth([{"memory_mib": memory} for memory in memory_mib]) == expected
