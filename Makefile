@@ -16,7 +16,7 @@ MODEL_REPOSITORY ?= model_repository
 DETECTOR ?= BlazeFace
 WEIGHTS ?= weights/$(DETECTOR).safetensors
 
-.PHONY: help setup setup-training setup-dev demo serve test lint format bench report export official-weights demo-dataset repository tensorrt lock clean
+.PHONY: help setup setup-training setup-dev demo serve test lint format bench bench-quick bench-soak bench-locust report export official-weights demo-dataset repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,8 +41,17 @@ lint: setup-dev ## Check style and types
 format: setup-dev ## Apply the style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: setup ## Compare the served path with the same work in one process
-	@$(BIN)/python -m perf.overhead
+bench: setup-dev ## One report on speed, peers, growth and memory: output/bench/report.md, 20 minutes (RESUME=1 continues)
+	@$(BIN)/python -m perf.bench $(if $(RESUME),--resume)
+
+bench-quick: setup-dev ## The same in some minutes, for a look
+	@$(BIN)/python -m perf.bench --quick
+
+bench-soak: setup-dev ## Add a long run to the report: 20,000 requests
+	@$(BIN)/python -m perf.bench --only soak --soak 20000
+
+bench-locust: setup-dev ## A server, and locust's web interface on http://127.0.0.1:8089
+	@$(BIN)/python -m perf.locust_run
 
 report: setup-dev ## Every detector against everything it must satisfy, normal against high-performance speed
 	@$(BIN)/python -m perf.report

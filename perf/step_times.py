@@ -1,0 +1,79 @@
+"""Where a request's time goes, waiting and computing in each step: what Triton's statistics gained during some work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tritonclient import grpc
+
+from perf import resources
+from perf.photos import TYPICAL_MEGAPIXELS, photo
+from perf.served import Served
+from perf.settings import IN_FLIGHT, Settings
+from serving.server import TritonServer
+
+PARTS = ("queue", "compute_input", "compute_infer", "compute_output")
+Counts = dict[str, dict[str, int]]
+
+
+def read_counts(url: str) -> Counts:
+    """Triton's cumulative counts: `{model: {"inferences", "executions", and nanoseconds for each of PARTS}}`."""
+    with grpc.InferenceServerClient(url) as client:
+        return flatten(client.get_inference_statistics(as_json=True))
+
+
+def flatten(statistics: dict[str, Any]) -> Counts:
+    """The part of Triton's answer that is needed; what is zero is missing in it."""
+    counts = {}
+    for model in statistics.get("model_stats", []):
+        times = model.get("inference_stats", {})
+        counts[model["name"]] = {
+            "inferences": int(model.get("inference_count", 0)),
+            "executions": int(model.get("execution_count", 0)),
+            **{part: int(times.get(part, {}).get("ns", 0)) for part in PARTS},
+        }
+    return counts
+
+
+def difference_ms(before: Counts, after: Counts) -> dict[str, dict[str, float]]:
+    """Mean milliseconds per request and part, and requests per execution, for the models that were used between."""
+    rows = {}
+    for model, end in after.items():
+        start = before.get(model, dict.fromkeys(end, 0))
+        used = {key: end[key] - start[key] for key in end}
+        if used["inferences"] > 0:
+            rows[model] = {part: used[part] / used["inferences"] / 1e6 for part in PARTS}
+            rows[model]["per_execution"] = used["inferences"] / max(used["executions"], 1)
+    return rows
+
+
+def measure(server: TritonServer, settings: Settings) -> list[dict[str, Any]]:
+    """Times of the steps and use of the machine, one request at a time and saturated, for everything served."""
+    encoded, url = photo(TYPICAL_MEGAPIXELS), server.endpoints.grpc
+    entries = []
+    for model in (model for name in settings.detectors for model in (name, f"{name}_hpi")):
+        with Served(url, model) as served:
+            for in_flight in (1, IN_FLIGHT):
+                count = settings.step_requests
+                served.detect_many([encoded], in_flight, in_flight)
+                before = read_counts(url)
+                used = resources.during(
+                    server.process.pid,
+                    count,
+                    lambda: served.detect_many([encoded], count, in_flight),  # noqa: B023
+                )
+                times = difference_ms(before, read_counts(url))
+                entries.append({"model": model, "in_flight": in_flight, "steps": times, "resources": used})
+    return entries
+
+
+def breakdown_ms(entry: dict[str, Any]) -> dict[str, float]:
+    """Where the wall time of one request at a time goes, summed over the steps: computing, copies, waiting, the rest.
+
+    The rest is what lies outside the steps: the client, the connection, the ensemble's scheduler.
+    """
+    steps = [times for step, times in entry["steps"].items() if step != entry["model"]]
+    computing, waiting = (sum(times[part] for times in steps) for part in ("compute_infer", "queue"))
+    copies = sum(times["compute_input"] + times["compute_output"] for times in steps)
+    wall = 1e3 / entry["resources"]["images_per_s"]
+    return {"computing": computing, "copies": copies, "waiting": waiting, "rest": wall - computing - copies - waiting}

@@ -1,0 +1,85 @@
+"""perf_analyzer's part: throughput and latency against concurrency, and against request rates that do not wait."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from perf import perf_analyzer
+from perf.photos import TYPICAL_MEGAPIXELS, photo
+from perf.settings import WATCHED, Settings
+from serving.server import TritonServer
+
+HTTP_CONCURRENCIES = (1, 8, 32)
+MIXED_MEGAPIXELS = (0.3, 1.0, 2.0)
+SHARES = (0.5, 0.7, 0.9)
+TARGET_SHARE = 0.7
+PAIRS = 3
+WINDOWS_PER_LATENCY = 1.0
+"""A window lasts so many times the latency that is to be expected; shorter ones would catch few whole requests."""
+
+
+def measure(server: TritonServer, settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
+    """`{detector: {variant: {"grpc", "http", "mixed", "constant", "poisson": [measurement], "at_64": [ratio]}}}`."""
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="tritonface-bench-") as folder:
+        typical = perf_analyzer.write_input("image", [photo(TYPICAL_MEGAPIXELS)], Path(folder, "typical.json"))
+        mixed = perf_analyzer.write_input("image", [photo(mp) for mp in MIXED_MEGAPIXELS], Path(folder, "mixed.json"))
+        for name in settings.detectors:
+            results[name] = {}
+            for variant in settings.variants:
+                say(f"{name} {variant}")
+                model = name if variant == "normal" else f"{name}_hpi"
+                results[name][variant] = _one(server, model, name == WATCHED, settings, typical, mixed)
+    return results
+
+
+def _one(
+    server: TritonServer, model: str, thorough: bool, settings: Settings, typical: Path, mixed: Path
+) -> dict[str, list[Any]]:
+    urls = {"grpc": server.endpoints.grpc, "http": server.endpoints.http}
+    saturation = 0.0
+
+    def closed(concurrency: int, protocol: str = "grpc", file: Path = typical) -> dict[str, float]:
+        expected_s = concurrency / saturation if saturation else 0.0
+        window_s = min(max(settings.window_s, expected_s * WINDOWS_PER_LATENCY), perf_analyzer.MOST_WINDOW_S)
+        found = perf_analyzer.measure(
+            model, urls[protocol], file, protocol=protocol, concurrency=concurrency, window_s=window_s
+        )
+        return asdict(found)
+
+    def open_loop(share: float, distribution: str) -> dict[str, float]:
+        found = perf_analyzer.measure(
+            model,
+            urls["grpc"],
+            typical,
+            rate=share * saturation,
+            distribution=distribution,
+            window_s=settings.latency_window_s,
+        )
+        return {"share": share, **asdict(found)}
+
+    figures: dict[str, list[Any]] = {"grpc": []}
+    for concurrency in settings.concurrencies if thorough else settings.few_concurrencies:
+        figures["grpc"].append(closed(concurrency))
+        saturation = max(row["images_per_s"] for row in figures["grpc"])
+    figures["at_64"] = [
+        ratio_of_many(closed, figures["grpc"], settings.many) for _ in range(1 if settings.quick else PAIRS)
+    ]
+    shares = SHARES if thorough and not settings.quick else (TARGET_SHARE,)
+    figures["constant"] = [open_loop(share, "constant") for share in shares]
+    figures["poisson"] = [open_loop(TARGET_SHARE, "poisson")]
+    if thorough:
+        figures["http"] = [closed(count, "http") for count in HTTP_CONCURRENCIES if count in settings.concurrencies]
+        figures["mixed"] = [closed(8, file=mixed)]
+    return figures
+
+
+def ratio_of_many(closed: Callable[[int], dict[str, float]], rows: list[dict[str, float]], many: int) -> float:
+    """Throughput at concurrency `many` over that at the best concurrency of a sweep, measured one after the other."""
+    best = max(rows, key=lambda row: row["images_per_s"])["load"]
+    reference = closed(int(best))["images_per_s"]
+    return closed(many)["images_per_s"] / reference

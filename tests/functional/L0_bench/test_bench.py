@@ -1,0 +1,90 @@
+"""The benchmark from end to end against a real server, with settings too small to mean anything."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perf import bench, perf_analyzer, summary
+from perf.settings import Settings
+
+TINY = replace(
+    Settings.short(),
+    variants=("hpi",),
+    rounds=1,
+    slot_s=0.2,
+    window_s=0.4,
+    latency_window_s=0.5,
+    concurrencies=(2,),
+    few_concurrencies=(2,),
+    many=4,
+    megapixels=(0.1, 0.3, 1.0),
+    faces=(0, 4, 16),
+    batches=(1, 2, 3),
+    growth_slot_s=0.05,
+    locust_s=6,
+    step_requests=4,
+)
+
+
+@pytest.fixture(scope="module")
+def analyzer() -> Iterator[Path]:
+    """The binary; a machine that cannot have it skips what needs it, and says why."""
+    try:
+        yield perf_analyzer.set_up()
+    except perf_analyzer.PerfAnalyzerError as error:
+        pytest.skip(str(error))
+
+
+def measure(sections: str, output: Path, *arguments: str) -> dict[str, Any]:
+    """Run these sections and write the report."""
+    options = bench.parse(["--no-paddlex", "--only", sections, "--output", str(output), *arguments])
+    results = bench.run(TINY, options)
+    assert results["failed"] == {}
+    summary.write(results, output)
+    return results
+
+
+def test_steps_growth_and_a_long_run(tmp_path: Path) -> None:
+    results = measure("steps,growth,soak", tmp_path, "--soak", "40")
+    alone = results["steps"][0]
+    assert alone["model"] == "BlazeFace"
+    assert {step.removeprefix("BlazeFace") for step in alone["steps"]} == {
+        "",
+        "_preprocess",
+        "_detector",
+        "_postprocess",
+    }
+    assert alone["resources"]["cpu_ms_per_image"] > 1
+    assert [point["faces"] for point in results["growth"]["faces"]] == [0, 4, 16]
+    assert all(point["served_ms"] > point["decode_ms"] for point in results["growth"]["image_sizes"])
+    assert len(results["soak"]["legs"]) == 20
+    assert json.loads((tmp_path / "soak.part.json").read_text())["legs"] == results["soak"]["legs"]
+    report = (tmp_path / "report.md").read_text()
+    for plot in ("image_size", "faces", "batch", "soak"):
+        assert f"({plot}.png)" in report
+        assert (tmp_path / f"{plot}.png").stat().st_size > 5000
+
+
+@pytest.mark.usefixtures("analyzer")
+def test_peers_and_perf_analyzer(tmp_path: Path) -> None:
+    results = measure("peers,sweep", tmp_path)
+    figures = results["peers"]["BlazeFace"]["hpi"]
+    assert {"served", "client side", "high stability", "high stability (normal)"} < set(figures["images_per_s"])
+    assert all(values[0] > 0 for part in figures.values() for values in part.values())
+    assert results["sweep"]["BlazeFace"]["hpi"]["constant"][0]["p99_ms"] > 1
+    assert "concurrency.png" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("locust") is None, reason="locust is not installed")
+def test_locust(tmp_path: Path) -> None:
+    results = measure("locust", tmp_path)
+    total = results["locust"]["rows"][-1]
+    assert total["requests"] > 0
+    assert results["locust"]["errors"] == []
