@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -138,6 +138,7 @@ class TritonServer:
                 self.process.kill()
                 return self.process.wait()
         finally:
+            self._end_stubs()
             self._resources.close()
 
     def has_lost_a_model(self) -> bool:
@@ -147,6 +148,12 @@ class TritonServer:
             return any(child.status() == psutil.STATUS_ZOMBIE for child in children)
         except psutil.NoSuchProcess:
             return False
+
+    def _end_stubs(self) -> None:
+        """End the processes of Python models that a killed or crashed server has left behind in its group."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def __enter__(self) -> TritonServer:
         try:

@@ -152,3 +152,15 @@ def test_a_model_process_that_dies_is_replaced(
             break
     with create_model("BlazeFace", url=ends.grpc) as model:
         assert next(model.predict(solvay))["boxes"]
+
+
+def test_a_killed_server_leaves_no_model_process(tmp_path: Path) -> None:
+    with TritonServer(endpoints=Endpoints.free(), log=tmp_path / "server.log") as server:
+        group = server.process.pid
+        stubs = psutil.Process(group).children(recursive=True)
+        assert stubs
+        for stub in stubs[:3]:
+            stub.suspend()  # as one that is stuck and does not notice
+        os.kill(group, signal.SIGKILL)
+    gone, alive = psutil.wait_procs(stubs, timeout=10)
+    assert not alive
