@@ -1,0 +1,80 @@
+"""Where the time of a training step goes, in seconds per picture, for every detector.
+
+python -m perf.training_step [--side PX] [--batch N] [--steps N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+import paddle
+
+from serving.detectors import DETECTORS, get_detector
+from serving.repository import ROOT
+from training.config import load_config
+from training.detectors import build_detector
+from training.engine.average import WeightAverage
+from training.engine.optimiser import build_optimiser
+from training.engine.step import TrainingStep, loss_of_epoch
+from training.losses import Targets
+
+PARTS = ("forward", "loss", "backward", "optimiser", "averaging")
+FACES = 5  # per picture
+
+
+def measure(name: str, side_px: int, batch: int, steps: int) -> dict[str, float]:
+    """Median seconds per picture of each part, on random pictures; the first step does not count."""
+    train = load_config(ROOT / "training" / "configs" / f"{name}.yaml").Train
+    network = build_detector(name)
+    step = TrainingStep(network, get_detector(name), loss_of_epoch(name, train, train.epochs_iters))
+    optimiser, average = build_optimiser(network, train), WeightAverage(network, 0.9998)
+    step.train()
+    pictures, targets = _random_batch(side_px, batch)
+    times_s: dict[str, list[float]] = {part: [] for part in PARTS}
+    for _ in range(steps + 1):
+        marks_s = [time.perf_counter()]
+        outputs = network.outputs(step.pictures.normalised(pictures))
+        marks_s.append(time.perf_counter())
+        loss = step.loss(outputs, targets)["loss"]
+        marks_s.append(time.perf_counter())
+        loss.backward()
+        marks_s.append(time.perf_counter())
+        optimiser.set_lr(1e-5)
+        optimiser.step()
+        optimiser.clear_grad()
+        marks_s.append(time.perf_counter())
+        average.update(network)
+        marks_s.append(time.perf_counter())
+        for part, start_s, end_s in zip(PARTS, marks_s, marks_s[1:]):
+            times_s[part].append((end_s - start_s) / batch)
+    return {part: statistics.median(values[1:]) for part, values in times_s.items()}
+
+
+def _random_batch(side_px: int, batch: int) -> tuple[paddle.Tensor, Targets]:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (batch, side_px, side_px, 3), np.uint8)
+    corners = rng.uniform(0, 0.75 * side_px, (batch, FACES, 2))
+    sizes = rng.uniform(0.05 * side_px, 0.25 * side_px, (batch, FACES, 2))
+    boxes = np.concatenate([corners, corners + sizes], axis=-1).astype(np.float32)
+    return paddle.to_tensor(pictures), Targets.of_faces(list(boxes), (side_px, side_px))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m perf.training_step", description=__doc__.splitlines()[0])
+    parser.add_argument("--side", type=int, default=320, metavar="PX")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=5)
+    options = parser.parse_args()
+    print(f"| | {' | '.join(PARTS)} | sum |\n|{'---|' * (len(PARTS) + 2)}")
+    for name in DETECTORS:
+        seconds = measure(name, options.side, options.batch, options.steps)
+        shown = " | ".join(f"{value:.3f}" for value in seconds.values())
+        print(f"| {name} | {shown} | {sum(seconds.values()):.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
