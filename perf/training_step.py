@@ -17,6 +17,7 @@ from serving.repository import ROOT
 from training.config import load_config
 from training.detectors import build_detector
 from training.engine.average import WeightAverage
+from training.engine.devices import use_device
 from training.engine.optimiser import build_optimiser
 from training.engine.step import TrainingStep, loss_of_epoch
 from training.losses import Targets
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--steps", type=int, default=5)
     options = parser.parse_args()
+    use_device("cpu")
     print(f"| | {' | '.join(PARTS)} | sum |\n|{'---|' * (len(PARTS) + 2)}")
     for name in DETECTORS:
         seconds = measure(name, options.side, options.batch, options.steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import paddle
 
+from serving.cpus import usable_cpus
 from training.config import ConfigError
 
 
@@ -28,3 +29,10 @@ def devices_of(setting: str) -> list[str]:
             f"Global.device is {setting}; this machine has {there} GPUs, numbered from 0, each to be given once"
         )
     return [f"gpu:{number}" for number in numbers]
+
+
+def use_device(device: str) -> None:
+    """Compute on a device from now on; the CPU gets as many threads as this process may use, not Paddle's one."""
+    paddle.set_device(device)
+    if device == "cpu":
+        paddle.base.core.set_num_threads(usable_cpus())

@@ -16,7 +16,7 @@ from training.dataset_problems import DatasetError
 from training.detectors import build_detector
 from training.engine import stop
 from training.engine.checkpoint import BEST, CheckpointError, checkpoints, read_progress, replace_folder
-from training.engine.devices import devices_of
+from training.engine.devices import devices_of, use_device
 from training.engine.journal import LOG_FILE
 from training.engine.loop import Training
 from training.export_mode import FILES, export_folder
@@ -50,7 +50,7 @@ def run_train(config: Config) -> dict[str, Any]:
     stop.listen()
     (output / CONFIG_FILE).write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
     if len(devices) == 1:
-        paddle.set_device(devices[0])
+        use_device(devices[0])
         Training(config, split).run()
     else:
         numbers = ",".join(device.partition(":")[2] for device in devices)
