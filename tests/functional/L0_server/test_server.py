@@ -162,5 +162,5 @@ def test_a_killed_server_leaves_no_model_process(tmp_path: Path) -> None:
         for stub in stubs[:3]:
             stub.suspend()  # as one that is stuck and does not notice
         os.kill(group, signal.SIGKILL)
-    gone, alive = psutil.wait_procs(stubs, timeout=10)
+    _, alive = psutil.wait_procs(stubs, timeout=10)
     assert not alive
