@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 from tritonclient import grpc
+from tritonface import create_model
 
-from perf import perf_analyzer
+from perf import perf_analyzer, sdk_caller
 from perf.machine import cores
 from perf.peers import client_side, high_stability, in_process, paddlex_peer
 from perf.photos import TYPICAL_MEGAPIXELS, photo
@@ -109,11 +110,15 @@ def _contest(
     arguments = (name, variant, url, encoded)
     clients = stack.enter_context(Workers(client_side.make_call, arguments, count, CLIENTS_PER_CORE))
     _send_one(rival.endpoints.grpc, high_stability.model_name(detector, variant), high_stability.request_body(encoded))
+    sdk = stack.enter_context(create_model(name, use_hpip=variant == "hpi", url=url))
+    photo_file = folder / "photo.jpg"
+    photo_file.write_bytes(encoded)
     rival_name, rival_url = high_stability.model_name(detector, variant), rival.endpoints.grpc
     throughputs: dict[str, Measure] = {
         f"in process: {count} x 1 thread": lambda: many.calls_per_s(slot_s),
         f"in process: 1 x {count} threads": lambda: one.calls_per_s(slot_s),
         "served": analyzer(served, url, image_file, IN_FLIGHT, "images_per_s"),
+        "SDK": lambda: sdk_caller.images_per_s(sdk, photo_file, slot_s),
         "client side": lambda: clients.calls_per_s(slot_s),
         "high stability": analyzer(rival_name, rival_url, body_file, IN_FLIGHT, "images_per_s"),
     }

@@ -11,6 +11,7 @@ from perf.growth import TOLERANCE
 PADDLEX_FACTOR = {"normal": 1.5, "hpi": 3.0}
 HIGH_STABILITY_FACTOR = {"normal": 1.3, "hpi": 3.0}
 LEAST_SHARE_OF_IN_PROCESS = 0.92
+LEAST_SHARE_OF_SDK = 0.9
 MOST_OVERHEAD_MS = 2.5
 MOST_TAIL = 2.5
 LEAST_AT_64 = 0.95
@@ -104,6 +105,7 @@ def peer_checks(detector: str, variant: str, figures: dict[str, dict[str, list[f
         ("throughput: served / in process", ratios(rates, "served", "in process"), LEAST_SHARE_OF_IN_PROCESS),
         ("throughput: served / PaddleX's predict", ratios(rates, "served", "PaddleX"), PADDLEX_FACTOR[variant]),
         ("throughput: served / high-stability service", ratios(rates, "served", rival), HIGH_STABILITY_FACTOR[variant]),
+        ("throughput: one caller of the SDK / perf_analyzer", ratios(rates, "SDK", "served"), LEAST_SHARE_OF_SDK),
         ("throughput: served / client-side steps", ratios(rates, "served", "client side"), 1.0),
     ]
     checks = [of_rounds(subject, name, values, limit) for name, values, limit in wanted]

@@ -14,6 +14,7 @@ from serving.repository import ROOT, network_file, shipped_detectors
 from serving.server import TritonServer
 from tests.conftest import PHOTOS
 from tests.reference import InProcess
+from training.config import Evaluate
 from training.evaluation.coco import METRICS
 from training.evaluation.detect import Served, open_detect
 from training.evaluation.evaluate import evaluate, run_evaluate
@@ -70,9 +71,7 @@ def test_served_and_in_process_get_equal_figures(
 
 
 def test_from_the_settings_of_the_command_line(server: TritonServer, data_set: Path, tmp_path: Path) -> None:
-    chosen = SimpleNamespace(
-        weight_path="unused.pdparams", served_url=server.endpoints.grpc, served_model="BlazeFace_hpi", log_interval=10
-    )
+    chosen = Evaluate(served_url=server.endpoints.grpc, served_model="BlazeFace_hpi")
     shared = SimpleNamespace(model="BlazeFace", dataset_dir=str(data_set), output=str(tmp_path))
     result = run_evaluate(SimpleNamespace(Global=shared, Evaluate=chosen))
     assert (result["source"], result["images"], result["done_flag"]) == ("served", 2, True)

@@ -143,7 +143,13 @@ def test_a_closed_pipe(environment: dict[str, str], solvay: Path) -> None:
 
 def test_ctrl_c(environment: dict[str, str], solvay: Path) -> None:
     command = [*COMMAND, "predict", *[str(solvay)] * 1000]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    ) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)

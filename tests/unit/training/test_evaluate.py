@@ -17,6 +17,7 @@ from PIL import Image
 from serving.detectors import get_detector
 from serving.images import SizeError
 from serving.repository import ROOT, network_file
+from training.config import Evaluate
 from training.detectors import build_detector
 from training.evaluation.coco import METRICS, evaluate_coco
 from training.evaluation.curves import measure_curves
@@ -184,7 +185,7 @@ def test_a_photo_without_detections_gives_empty_arrays() -> None:
 
 @pytest.mark.parametrize("weight_path", [None, str(network_file(get_detector("BlazeFace")))])
 def test_from_the_settings_of_the_command_line(tmp_path: Path, weight_path: str | None) -> None:
-    chosen = SimpleNamespace(weight_path=weight_path, served_url=None, served_model=None, log_interval=1)
+    chosen = Evaluate(weight_path, log_interval=1)
     data_set = write_data_set(tmp_path / "data", [BOXES])
     shared = SimpleNamespace(model="BlazeFace", dataset_dir=str(data_set), output=str(tmp_path / "output"))
     result = run_evaluate(SimpleNamespace(Global=shared, Evaluate=chosen))

@@ -39,7 +39,7 @@ def test_no_face_at_all() -> None:
 
 
 def test_one_face() -> None:
-    losses = PicoDetLoss()(outputs(0.0, images=2), Targets.of_faces([NO_FACE, FACE], (24, 24)))
+    losses = PicoDetLoss("float32")(outputs(0.0, images=2), Targets.of_faces([NO_FACE, FACE], (24, 24)))
     # IoUs: 1 in the middle cell, four of 1/3, four of 1/7; their sum of 2.9 makes two cells positive. Only the middle
     # one is inside the face, so the other is the first candidate, cell 0 with IoU 1/7. Their scores weigh 0.5 each.
     background = 16 * 0.75 * 0.5**2

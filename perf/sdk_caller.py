@@ -1,0 +1,27 @@
+"""One caller of the SDK who keeps the server filled, to be compared with perf_analyzer at the same concurrency."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tritonface import FaceDetector
+
+from perf.settings import IN_FLIGHT
+
+MANY = 100_000
+
+
+def images_per_s(model: FaceDetector, image: Path, slot_s: float) -> float:
+    """Results per second of one endless `predict`, after as many as are under way at once have come back."""
+    results = model.predict([image] * MANY, batch_size=IN_FLIGHT)
+    try:
+        for _ in range(IN_FLIGHT):
+            next(results)
+        start_s, count = time.perf_counter(), 0
+        while time.perf_counter() - start_s < slot_s:
+            next(results)
+            count += 1
+        return count / (time.perf_counter() - start_s)
+    finally:
+        results.close()
