@@ -50,6 +50,7 @@ def _openvino(detector: Detector, threads: int) -> Network:
         "INFERENCE_PRECISION_HINT": "bf16" if has_bf16 else "f32",
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # several processes would share the first core
     }
     request = core.compile_model(model, "CPU", properties).create_infer_request()
 

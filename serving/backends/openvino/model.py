@@ -29,7 +29,11 @@ class TritonPythonModel(NetworkBackend):
     def load(self, model_file: Path, parameters: dict[str, str]) -> Run:
         """A network compiled for the CPU, bfloat16 where asked for and available."""
         core = openvino.Core()
-        properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision(core, parameters)}
+        properties = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": precision(core, parameters),
+            "ENABLE_CPU_PINNING": False,  # each process would pin itself to the same first cores and leave others idle
+        }
         for name in ("INFERENCE_NUM_THREADS", "NUM_STREAMS"):
             if name in parameters:
                 properties[name] = int(parameters[name])
