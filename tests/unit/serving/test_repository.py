@@ -52,7 +52,7 @@ def test_cpu_and_gpu_settings_stand_side_by_side(facts: Detector) -> None:
         assert len(interfaces) == 1 or variants is hpi  # an engine is built for one size
 
 
-def test_every_step_warms_up_and_only_networks_on_gpus_merge_requests() -> None:
+def test_every_step_warms_up_and_only_networks_on_gpus_aim_at_batches() -> None:
     for model_name, variants in model_configs(get_detector("BlazeFace")).items():
         for device, config in variants.items():
             if config.platform != "ensemble":
