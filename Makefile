@@ -41,7 +41,7 @@ lint: setup-dev ## Check style and types
 format: setup-dev ## Apply the style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: setup-dev ## One report on speed, peers, growth and memory: output/bench/report.md, 20 minutes (RESUME=1 continues)
+bench: setup-dev ## One report on speed, peers, growth and memory: output/bench/report.md, 25 minutes (RESUME=1 continues)
 	@$(BIN)/python -m perf.bench $(if $(RESUME),--resume)
 
 bench-quick: setup-dev ## The same in some minutes, for a look

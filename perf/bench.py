@@ -121,7 +121,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m perf.bench", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--quick", action="store_true", help="about 4 minutes instead of 20, figures too noisy to quote"
+        "--quick", action="store_true", help="about 4 minutes instead of 25, figures too noisy to quote"
     )
     parser.add_argument(
         "--resume", action="store_true", help="skip what was measured at this commit with these settings"

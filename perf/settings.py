@@ -47,7 +47,7 @@ class Settings:
 
     @classmethod
     def full(cls, detectors: tuple[str, ...] = ()) -> Settings:
-        """The report: about 20 minutes on two cores."""
+        """The report: about 25 minutes on two cores."""
         names = detectors or tuple(detector.name for detector in shipped_detectors())
         return cls(names, rounds=4 if len(names) <= 2 else 3)
 
