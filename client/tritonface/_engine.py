@@ -75,6 +75,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
+        loop.run_until_complete(asyncio.sleep(0))  # what was submitted last becomes a task, to be cancelled too
         rest = asyncio.all_tasks(loop)
         for task in rest:
             task.cancel()
