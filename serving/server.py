@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ import psutil
 from serving.configs import cpu_config_name
 from serving.cpus import usable_cpus
 from serving.machine import LaunchError, Triton, check_port, check_repository, find_triton
+from serving.parent import end_with_parent
 from serving.repository import MODEL_REPOSITORY, ROOT
 
 DRAIN_TIMEOUT_S = 15
@@ -37,7 +37,6 @@ LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
 IDLE_INTERVAL_S = 0.3
 IDLE_CPU_SHARE = 0.1  # of one core; an idle server uses less than 0.01
 LOG_TAIL_LINES = 15
-PR_SET_PDEATHSIG = 1
 # glibc would return the memory of every picture to the system and fault it in again for the next: a third of the
 # time that preprocessing takes.
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(64 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
@@ -111,7 +110,7 @@ class TritonServer:
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,  # Ctrl-C reaches this process alone, which then lets the server drain
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
 
     def wait_until_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
@@ -246,10 +245,6 @@ def server_environment(triton: Triton) -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)]),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _answers(url: str) -> bool:

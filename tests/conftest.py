@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tritonface import FaceDetector, create_model
@@ -45,3 +46,16 @@ def model(address: dict[str, str]) -> Iterator[FaceDetector]:
     """BlazeFace over each protocol."""
     with create_model("BlazeFace", **address) as detector:
         yield detector
+
+
+class WatchedList(list):
+    """A list that notes what was taken out of it."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        super().__init__(items)
+        self.taken: list[Any] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in super().__iter__():
+            self.taken.append(item)
+            yield item

@@ -25,6 +25,7 @@ from training.coco_dataset import (
     CocoImage,
     CocoSplit,
     annotation_file,
+    check_class_count,
     check_not_empty,
     parse_split,
     read_annotations,
@@ -60,11 +61,7 @@ def run_check_dataset(config: Config) -> dict[str, Any]:
             LOG.info("kept the annotations before the split as %s", kept)
     splits = check_dataset(dataset)
     classes = splits["train"].class_names
-    if len(classes) != config.Train.num_classes:
-        raise DatasetError(
-            f"the data set has {len(classes)} categories ({', '.join(classes[:5])}), "
-            f"Train.num_classes is {config.Train.num_classes}"
-        )
+    check_class_count(splits["train"], config.Train.num_classes)
     _warn(splits)
     attributes: dict[str, Any] = {"num_classes": len(classes)}
     for name, split in splits.items():

@@ -131,6 +131,15 @@ def check_not_empty(split: CocoSplit, problems: Problems) -> None:
         problems.add("no image has a box to learn from or to be judged by")
 
 
+def check_class_count(split: CocoSplit, num_classes: int) -> None:
+    """DatasetError unless the annotations are of so many categories."""
+    names = split.class_names
+    if len(names) != num_classes:
+        raise DatasetError(
+            f"the data set has {len(names)} categories ({', '.join(names[:5])}), Train.num_classes is {num_classes}"
+        )
+
+
 def _categories(entries: list[Any], problems: Problems) -> dict[int, str]:
     names: dict[int, str] = {}
     for index, entry in enumerate(entries):

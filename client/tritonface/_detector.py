@@ -127,8 +127,7 @@ class FaceDetector:
         Args:
             input: uint8 BGR array [H, W, 3] (or grey [H, W]), path of an image or a directory, http(s) URL, or a list
                 of these. An array must not change before its result is there.
-            batch_size: how many images are under way at once; the server merges them into batches. That of
-                `create_model` (1) if None.
+            batch_size: how many images are under way at once; that of `create_model` (1) if None.
             threshold: overrides that of `create_model`.
             on_error: what an image that cannot be read does: "raise" ends the run there with an ImageError,
                 "yield" gives a result whose `error` is that ImageError, and goes on.

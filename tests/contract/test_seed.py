@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from tritonface import DetectionResult, FaceDetector
 from serving.detectors import get_detector
 from serving.repository import ROOT
 from serving.server import TritonServer
+from tests.conftest import WatchedList
 from tests.reference import InProcess
 
 
@@ -270,16 +271,9 @@ def test_arrays_have_a_file_name_of_their_own(model: FaceDetector, tmp_path: Pat
 
 
 def test_results_come_lazily(model: FaceDetector, solvay: Path) -> None:
-    taken = []
-
-    class Watched(list):
-        def __iter__(self) -> Iterator[Path]:
-            for item in super().__iter__():
-                taken.append(item)
-                yield item
-
-    next(model.predict(Watched([solvay] * 10), batch_size=2))
-    assert len(taken) == 2
+    photos = WatchedList([solvay] * 10)
+    next(model.predict(photos, batch_size=2))
+    assert len(photos.taken) == 2
 
 
 def np_bgr(image: Image.Image) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import paddle
@@ -18,6 +19,7 @@ from training.engine.average import WeightAverage
 from training.engine.checkpoint import (
     BEST,
     Checkpoint,
+    CheckpointError,
     Progress,
     epoch_folder,
     find_checkpoint,
@@ -158,11 +160,10 @@ class Training:
         updates = self.average.updates if self.average is not None else 0
         steps = epochs * len(self.batches)
         self.progress = Progress(self.detector.name, epochs, steps, ap, best_ap, best_epoch, updates)
-        checkpoint = self._checkpoint()
         if best_epoch == epochs:
-            save_checkpoint(self.output / BEST, checkpoint)
+            save_checkpoint(self.output / BEST, self._checkpoint())
         if last or epochs % train.save_interval == 0:
-            save_checkpoint(epoch_folder(self.output, epochs), checkpoint)
+            save_checkpoint(epoch_folder(self.output, epochs), self._checkpoint())
             prune(self.output)
 
     def _evaluate(self) -> dict[str, float]:
@@ -187,6 +188,13 @@ class Training:
         set_weights(self.network, checkpoint.weights if checkpoint.moving is None else checkpoint.moving)
         set_optimiser_arrays(self.optimiser, self.network, checkpoint.optimiser)
         self.progress = checkpoint.progress
+        if not (self.output / BEST).is_dir():  # going on in another folder, whose best is still to come
+            self.progress = replace(self.progress, best_ap=None, best_epoch=None)
+            if self.progress.epochs >= self.config.Train.epochs_iters:
+                raise CheckpointError(
+                    f"{resume_path} has done {self.progress.epochs} epochs and Train.epochs_iters is "
+                    f"{self.config.Train.epochs_iters}: nothing is left to train; set more epochs"
+                )
         return checkpoint
 
     def _diverged(self, epoch: int, step: int, loss: float, learning_rate: float) -> DivergedError:

@@ -6,7 +6,6 @@ training that goes on from a checkpoint sees what an uninterrupted one sees, wha
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -20,15 +19,15 @@ from paddle.io import BatchSampler, DataLoader, Dataset
 
 from serving.detectors import Detector
 from serving.images import ImageError, decode_image, limit_threads
+from serving.parent import end_with_parent
 from training.augment import Sample, build_augmentation, resize_sample
 from training.coco_dataset import CocoImage
 from training.config import Train
 from training.dataset_problems import DatasetError
+from training.losses.targets import pad_faces
 
 MULTI_SCALE_INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
-PADDING = -1
-PR_SET_PDEATHSIG = 1
 SHUFFLE, SCALE, AUGMENT = range(3)  # kinds of random numbers of an epoch
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray, str]
@@ -88,12 +87,7 @@ class TrainingPictures(Dataset):
         if len(samples) < len(read):
             problem = next(str(error) for error in read if isinstance(error, DatasetError))
             return np.zeros(1, np.uint8), np.zeros(1, np.float32), np.zeros(1, np.int64), problem
-        most = max(1, *(min(len(sample.labels), self.train.max_faces or len(sample.labels)) for sample in samples))
-        boxes = np.zeros((len(samples), most, 4), np.float32)
-        labels = np.full((len(samples), most), PADDING, np.int64)
-        for i, sample in enumerate(samples):
-            count = min(len(sample.labels), most)
-            boxes[i, :count], labels[i, :count] = sample.boxes_xyxy_px[:count], sample.labels[:count]
+        boxes, labels = pad_faces([sample.boxes_xyxy_px[: self.train.max_faces] for sample in samples])
         return np.stack([sample.picture for sample in samples]), boxes, labels, ""
 
     def _read(self, image: CocoImage) -> Sample:
@@ -180,7 +174,6 @@ def _batches(pictures: TrainingPictures, batches: EpochBatches) -> Iterable[tupl
 
 
 def _start_worker(_: int) -> None:
-    if sys.platform == "linux":  # not to wait forever for a training that was killed
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    end_with_parent()  # not to wait forever for a training that was killed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the training ends its workers
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the way out on which shared memory is given back

@@ -10,9 +10,8 @@ import paddle
 import yaml
 
 from serving.detectors import get_detector
-from training.coco_dataset import SPLITS, CocoSplit, annotation_file, load_split
+from training.coco_dataset import SPLITS, CocoSplit, annotation_file, check_class_count, load_split
 from training.config import Config, ConfigError
-from training.dataset_problems import DatasetError
 from training.detectors import build_detector
 from training.engine import stop
 from training.engine.checkpoint import BEST, CheckpointError, checkpoints, read_progress, replace_folder
@@ -73,12 +72,8 @@ def _training_split(config: Config) -> CocoSplit:
     """The training pictures; those to evaluate on are looked at too, before the work begins."""
     dataset = Path(config.Global.dataset_dir)
     splits = {name: load_split(annotation_file(dataset, name)) for name in SPLITS}
-    for name, split in splits.items():
-        if len(split.class_names) != config.Train.num_classes:
-            raise DatasetError(
-                f"the {name} pictures have {len(split.class_names)} categories ({', '.join(split.class_names[:5])}), "
-                f"Train.num_classes is {config.Train.num_classes}"
-            )
+    for split in splits.values():
+        check_class_count(split, config.Train.num_classes)
     return splits["train"]
 
 

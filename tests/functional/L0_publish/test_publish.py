@@ -15,28 +15,17 @@ from tritonface import ModelNotFoundError, create_model
 from serving.detectors import get_detector
 from serving.images import decode_image, resize
 from serving.publish import PublishError, publish, published, undo
-from serving.repository import MODEL_REPOSITORY, network_file
+from serving.repository import MODEL_REPOSITORY
 from serving.server import WATCH, Endpoints, TritonServer
 from tests.conftest import PHOTOS
+from tests.exported import SETTINGS, make_export, write_settings
 from tests.reference import InProcess
 from training.quantise import quantise
-
-SETTINGS = {
-    "Global": {"model_name": "BlazeFace"},
-    "Preprocess": [{"type": "Resize", "target_size": [320, 640], "interp": 2, "keep_ratio": False}],
-    "label_list": ["person"],
-    "draw_threshold": 0.7,
-}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An exported folder: BlazeFace, 640 wide and 320 high, a label and a threshold of its own."""
-    exported = tmp_path / "exported"
-    exported.mkdir()
-    shutil.copy(network_file(get_detector("BlazeFace")), exported / "model.onnx")
-    (exported / "inference.yml").write_text(yaml.safe_dump(SETTINGS))
-    return exported
+    return make_export(tmp_path / "exported")
 
 
 @pytest.fixture
@@ -100,7 +89,7 @@ def test_a_quantised_network_serves_the_high_performance_variant(
 def test_undo_brings_back_what_was_there(repository: Path, folder: Path) -> None:
     publish(folder, "mine", repository)
     first = (repository / "mine_preprocess" / "config.pbtxt").read_text()
-    (folder / "inference.yml").write_text(yaml.safe_dump({**SETTINGS, "label_list": ["face", "mask"]}))
+    write_settings(folder, label_list=["face", "mask"])
     publish(folder, "mine", repository)
     assert "mask" in (repository / "mine" / "config.pbtxt").read_text()
     assert undo("mine", repository)
@@ -146,7 +135,7 @@ def test_a_shipped_model_is_not_replaced(folder: Path, tmp_path: Path) -> None:
 def test_settings_that_cannot_be_served(
     repository: Path, folder: Path, change: dict[str, object], message: str
 ) -> None:
-    (folder / "inference.yml").write_text(yaml.safe_dump({**SETTINGS, **change}))
+    (folder / "inference.yml").write_text(yaml.safe_dump({**SETTINGS, **change}))  # null included
     with pytest.raises(PublishError, match=message):
         publish(folder, "mine", repository)
 

@@ -36,6 +36,7 @@ from tritonface import (
 
 from serving.repository import MODEL_REPOSITORY
 from serving.server import Endpoints, TritonServer
+from tests.conftest import WatchedList
 
 
 @pytest.fixture(scope="module")
@@ -236,19 +237,12 @@ def test_urls(address: dict[str, str], site: str, solvay: Path, tmp_path: Path) 
 
 
 def test_batch_size_of_the_model(address: dict[str, str], solvay: Path) -> None:
-    taken = []
-
-    class Watched(list):
-        def __iter__(self) -> Iterator[Path]:
-            for item in super().__iter__():
-                taken.append(item)
-                yield item
-
+    photos = WatchedList([solvay] * 10)
     with create_model("BlazeFace", batch_size=3, **address) as model:
-        next(model.predict(Watched([solvay] * 10)))
-        assert len(taken) == 3
-        next(model.predict(Watched([solvay] * 10), batch_size=1))
-        assert len(taken) == 4
+        next(model.predict(photos))
+        assert len(photos.taken) == 3
+        next(model.predict(photos, batch_size=1))
+        assert len(photos.taken) == 4
 
 
 def test_threads_share_a_model(model: FaceDetector, solvay: Path, astronaut: Path) -> None:

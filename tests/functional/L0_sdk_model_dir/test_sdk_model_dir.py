@@ -7,35 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from tritonface import InvalidArgumentError, ServerError, create_model
 
 from serving.detectors import get_detector
-from serving.repository import MODEL_REPOSITORY, network_file
+from serving.repository import MODEL_REPOSITORY
 from serving.server import EXPLICIT, Endpoints, TritonServer
+from tests.exported import make_export, write_settings
 from tests.reference import InProcess
-
-SETTINGS = {
-    "Global": {"model_name": "BlazeFace"},
-    "Preprocess": [{"type": "Resize", "target_size": [320, 640], "interp": 2, "keep_ratio": False}],
-    "label_list": ["person"],
-    "draw_threshold": 0.7,
-}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An export: BlazeFace, 640 wide and 320 high, a label and a threshold of its own."""
-    exported = tmp_path / "exported"
-    exported.mkdir()
-    shutil.copy(network_file(get_detector("BlazeFace")), exported / "model.onnx")
-    write_settings(exported)
-    return exported
-
-
-def write_settings(folder: Path, **changes: object) -> None:
-    settings = {key: value for key, value in {**SETTINGS, **changes}.items() if value is not None}
-    (folder / "inference.yml").write_text(yaml.safe_dump(settings))
+    return make_export(tmp_path / "exported")
 
 
 @pytest.fixture(scope="module")

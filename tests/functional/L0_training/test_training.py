@@ -127,6 +127,19 @@ def test_killed_and_resumed(tmp_path: Path, faces: Path, model: str) -> None:
     assert result_of(tmp_path / "whole") == result_of(tmp_path / "killed")
 
 
+def test_going_on_in_another_folder(tmp_path: Path, faces: Path) -> None:
+    """It gets a best model of its own; where nothing is left to train, that is said."""
+    first, other = tmp_path / "first", tmp_path / "other"
+    assert run("BlazeFace", first, faces, *SMALL, "Train.epochs_iters=1").returncode == 0
+    resume = f"Train.resume_path={first}"
+    refused = run("BlazeFace", other, faces, *SMALL, "Train.epochs_iters=1", resume)
+    assert refused.returncode == 1 and "has done 1 epochs and Train.epochs_iters is 1" in refused.stderr
+    done = run("BlazeFace", other, faces, *SMALL, "Train.epochs_iters=2", resume)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert result_of(other)["models"]["best"]["epoch"] == 2
+    assert (other / "best_model" / "inference" / "model.onnx").is_file()
+
+
 @pytest.mark.parametrize(
     ("number", "code", "error"), [(signal.SIGTERM, 1, "SystemExit"), (signal.SIGINT, 130, "KeyboardInterrupt")]
 )
