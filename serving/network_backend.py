@@ -40,10 +40,30 @@ class NetworkBackend:
         self.outputs = [item["name"] for item in config["output"]]
         parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
         self.run = self.load(model_file, parameters)
+        for sample in config.get("model_warmup", []):
+            self._try_out(sample["inputs"], config["output"])
 
     def load(self, model_file: Path, parameters: dict[str, str]) -> Run:
         """A function from one image's inputs by name to its outputs in the order of `self.outputs`."""
         raise NotImplementedError
+
+    def _try_out(self, inputs: dict[str, dict], outputs: list[dict]) -> None:
+        """Run an image of the warm-up: a network that fails here is refused, one that fails there can crash Triton.
+
+        Raises:
+            TritonModelException: an output is not what the configuration promises.
+        """
+        feeds = {
+            name: np.zeros([1, *map(int, tensor["dims"])], numpy_type(tensor["data_type"]))
+            for name, tensor in inputs.items()
+        }
+        for array, output in zip(self.run(feeds), outputs):
+            promised = (1 + len(output["dims"]), numpy_type(output["data_type"]))
+            if (array.ndim, array.dtype) != promised:
+                raise pb_utils.TritonModelException(
+                    f"output {output['name']!r} of the network has {array.ndim} dimensions of {array.dtype},"
+                    f" where the configuration promises {promised[0]} of {promised[1]}"
+                )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Triton calls this for every batch of requests."""
@@ -58,3 +78,8 @@ class NetworkBackend:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error).splitlines()[0]))
         columns = rows[0] if count == 1 else [np.concatenate(column) for column in zip(*rows)]
         return pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(self.outputs, columns)])
+
+
+def numpy_type(triton_type: str) -> np.dtype:
+    """The numpy type of a configuration's data type, "TYPE_FP32" for example."""
+    return np.dtype(pb_utils.triton_string_to_numpy(triton_type))

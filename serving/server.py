@@ -118,7 +118,8 @@ class TritonServer:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self.process is None or self.process.poll() is not None:
-                raise LaunchError(f"tritonserver stopped while starting{self._log_tail()}")
+                code = self.process and self.process.returncode
+                raise LaunchError(f"tritonserver stopped while starting, exit code {code}{self._log_tail()}")
             if _answers(f"http://{self.endpoints.http}/v2/health/ready"):
                 return
             time.sleep(POLL_INTERVAL_S)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import yaml
+from onnx.helper import make_node
 
 from serving.detectors import get_detector
 from serving.repository import network_file
@@ -29,3 +33,32 @@ def write_settings(folder: Path, **changes: object) -> None:
     """The settings with some changed; None leaves one out."""
     settings = {key: value for key, value in {**SETTINGS, **changes}.items() if value is not None}
     (folder / "inference.yml").write_text(yaml.safe_dump(settings))
+
+
+def no_network(file: Path) -> None:
+    file.write_bytes(b"no network")
+
+
+def fails_when_it_runs(file: Path) -> None:
+    """Its boxes are reshaped to a shape they do not fit."""
+    _append(file, lambda boxes: make_node("Reshape", ["raw", "shape"], [boxes]), shape=np.array([1, 13, -1]))
+
+
+def one_output_too_flat(file: Path) -> None:
+    """Its boxes lack the last axis."""
+    _append(file, lambda boxes: make_node("Gather", ["raw", "first"], [boxes], axis=2), first=np.array(0))
+
+
+UNUSABLE = [no_network, fails_when_it_runs, one_output_too_flat]
+
+
+def _append(file: Path, node: Callable[[str], onnx.NodeProto], **constants: np.ndarray) -> None:
+    """Put a node behind the network's boxes, which it reads as "raw"."""
+    network = onnx.load(file)
+    boxes = network.graph.output[0].name
+    for existing in network.graph.node:
+        existing.output[:] = ["raw" if name == boxes else name for name in existing.output]
+        existing.input[:] = ["raw" if name == boxes else name for name in existing.input]
+    network.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
+    network.graph.node.append(node(boxes))
+    onnx.save(network, file)

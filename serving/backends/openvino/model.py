@@ -29,6 +29,7 @@ class TritonPythonModel(NetworkBackend):
     def load(self, model_file: Path, parameters: dict[str, str]) -> Run:
         """A network compiled for the CPU, bfloat16 where asked for and available."""
         core = openvino.Core()
+        core.read_model(model_file)  # an unusable file is refused here: failing in the warm-up can crash Triton
         properties = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": precision(core, parameters),

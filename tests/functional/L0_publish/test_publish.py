@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import openvino
@@ -18,7 +18,7 @@ from serving.publish import PublishError, publish, published, undo
 from serving.repository import MODEL_REPOSITORY
 from serving.server import WATCH, Endpoints, TritonServer
 from tests.conftest import PHOTOS
-from tests.exported import SETTINGS, make_export, write_settings
+from tests.exported import SETTINGS, UNUSABLE, make_export, write_settings
 from tests.reference import InProcess
 from training.quantise import quantise
 
@@ -99,10 +99,13 @@ def test_undo_brings_back_what_was_there(repository: Path, folder: Path) -> None
     assert everything_in(repository) == []
 
 
-def test_a_network_that_does_not_run_stays_invisible(repository: Path, folder: Path) -> None:
+@pytest.mark.parametrize("spoil", UNUSABLE)
+def test_a_network_that_does_not_run_stays_invisible(
+    repository: Path, folder: Path, spoil: Callable[[Path], None]
+) -> None:
     publish(folder, "mine", repository)
     before = everything_in(repository.parent)
-    (folder / "model.onnx").write_bytes(b"no network")
+    spoil(folder / "model.onnx")
     with pytest.raises(PublishError, match=r"cannot be served: .*failed to load 'mine_"):
         publish(folder, "mine", repository)
     assert everything_in(repository.parent) == before

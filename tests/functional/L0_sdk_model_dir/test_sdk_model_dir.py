@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from tritonface import InvalidArgumentError, ServerError, create_model
 from serving.detectors import get_detector
 from serving.repository import MODEL_REPOSITORY
 from serving.server import EXPLICIT, Endpoints, TritonServer
-from tests.exported import make_export, write_settings
+from tests.exported import UNUSABLE, make_export, write_settings
 from tests.reference import InProcess
 
 
@@ -61,11 +61,18 @@ def test_a_server_that_does_not_allow_it(address: dict[str, str], folder: Path) 
         create_model("BlazeFace", model_dir=folder, **address)
 
 
-def test_a_network_that_does_not_run(trusting: TritonServer, folder: Path) -> None:
-    (folder / "model.onnx").write_bytes(b"no network")
-    with pytest.raises(ServerError, match=r"model\.onnx cannot be served: .*InvalidProtobuf") as caught:
-        create_model("BlazeFace", folder, url=trusting.endpoints.grpc)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("use_hpip", [False, True])
+@pytest.mark.parametrize("spoil", UNUSABLE)
+def test_a_network_that_does_not_run(
+    trusting: TritonServer, folder: Path, solvay: Path, spoil: Callable[[Path], None], use_hpip: bool
+) -> None:
+    url = trusting.endpoints.grpc
+    with create_model("BlazeFace", url=url) as model:
+        spoil(folder / "model.onnx")
+        with pytest.raises(ServerError, match=r"model\.onnx cannot be served: ") as caught:
+            create_model("BlazeFace", folder, url=url, use_hpip=use_hpip)
+        assert "\n" not in str(caught.value)
+        assert next(model.predict(solvay))["boxes"]
 
 
 @pytest.mark.parametrize(
