@@ -6,17 +6,17 @@ import numpy as np
 
 from serving.detectors import NmsSettings
 
-BLOCK = 64  # bits of the integers in _settle
-FIRST_CHUNK = 256
+FIRST_CHUNK, NEXT_CHUNKS = 256, 512
+GROUP = 64  # boxes compared with a chunk at once, few enough for the caches
 
 
 def nms(boxes_xyxy: np.ndarray, scores: np.ndarray, settings: NmsSettings) -> np.ndarray:
     """Indices of the boxes that survive, best score first.
 
     Keep score > floor, sort stably, take `top_k`, suppress what overlaps a better survivor by more than
-    `iou_threshold`, stop at `keep_top_k`. Boxes are taken in chunks of descending score, each twice as long as the
-    one before: many survivors fill `keep_top_k` before the later chunks are looked at, few cost little. A chunk
-    first loses what earlier survivors cover, then is settled block by block.
+    `iou_threshold`, stop at `keep_top_k`. Boxes are taken in chunks of descending score: many survivors fill
+    `keep_top_k` before the later chunks are looked at, few cost little. A chunk first loses what earlier survivors
+    cover, then is settled by itself.
 
     Args:
         boxes_xyxy: float32 [A, 4].
@@ -32,19 +32,12 @@ def nms(boxes_xyxy: np.ndarray, scores: np.ndarray, settings: NmsSettings) -> np
     kept = np.empty(0, np.int64)
     start, size = 0, FIRST_CHUNK
     with np.errstate(divide="ignore", invalid="ignore"):  # two empty boxes: 0 / 0, which is > nothing
-        while start < order.size:
+        while start < order.size and kept.size < settings.keep_top_k:
             chunk = np.arange(start, min(start + size, order.size))
-            start, size = start + size, size * 2
+            start, size = start + size, NEXT_CHUNKS
             chunk = _free_of(kept, chunk, columns, settings.iou_threshold)
-            while chunk.size:
-                block, chunk = chunk[:BLOCK], chunk[BLOCK:]
-                survivors = block[_settle(columns[:, block], settings.iou_threshold)]
-                kept = np.concatenate([kept, survivors])
-                if kept.size >= settings.keep_top_k:
-                    return order[kept[: settings.keep_top_k]]
-                covered = _covered(columns[:, survivors], columns[:, chunk], settings.iou_threshold)
-                chunk = chunk[~covered.any(axis=0)]
-    return order[kept]
+            kept = np.concatenate([kept, chunk[_settle(columns[:, chunk], settings.iou_threshold)]])
+    return order[kept[: settings.keep_top_k]]
 
 
 def box_areas(boxes_xyxy: np.ndarray) -> np.ndarray:
@@ -56,38 +49,56 @@ def box_areas(boxes_xyxy: np.ndarray) -> np.ndarray:
 def _free_of(kept: np.ndarray, chunk: np.ndarray, columns: np.ndarray, iou_threshold: float) -> np.ndarray:
     """What of `chunk` no box of `kept` covers; only boxes that meet in x are compared."""
     by_x = kept[np.argsort(columns[0, kept])]
-    for i in range(0, by_x.size, BLOCK):
-        group, boxes = columns[:, by_x[i : i + BLOCK]], columns[:, chunk]
+    for i in range(0, by_x.size, GROUP):
+        group, boxes = columns[:, by_x[i : i + GROUP]], columns[:, chunk]
         near = np.flatnonzero((boxes[0] < np.fmax.reduce(group[2])) & (boxes[2] > group[0, 0]))
-        covered = _covered(group, boxes[:, near], iou_threshold).any(axis=0)
+        covered = _covered(group[:, :, None], boxes[:, near], iou_threshold).any(axis=0)
         chunk = np.delete(chunk, near[covered])
     return chunk
 
 
-def _settle(columns: np.ndarray, iou_threshold: float) -> list[int]:
-    """Positions of the survivors among at most `BLOCK` boxes in descending score order."""
-    bits = np.packbits(_covered(columns, columns, iou_threshold), axis=1, bitorder="little")
-    rows = np.zeros((len(bits), BLOCK // 8), np.uint8)
-    rows[:, : bits.shape[1]] = bits
-    covered, survivors = 0, []
-    for i, row in enumerate(rows.view("<u8")[:, 0].tolist()):
-        if not covered >> i & 1:
-            survivors.append(i)
-            covered |= row
-    return survivors
+def _settle(columns: np.ndarray, iou_threshold: float) -> np.ndarray:
+    """Positions of the survivors among boxes in descending score order; only those that overlap are gone through."""
+    count = columns.shape[1]
+    a, b = _pairs_meeting_in_x(columns)
+    covered = _covered(columns[:, a], columns[:, b], iou_threshold)
+    covers = np.zeros((count, count), bool)
+    covers[a[covered], b[covered]] = covers[b[covered], a[covered]] = True
+    survives = ~covers.any(axis=1)
+    bits = np.packbits(covers, axis=1, bitorder="little")
+    gone = 0
+    for i in np.flatnonzero(~survives).tolist():
+        if not gone >> i & 1:
+            survives[i] = True
+            gone |= int.from_bytes(bits[i].tobytes(), "little")
+    return np.flatnonzero(survives)
+
+
+def _pairs_meeting_in_x(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices, int64 [P] each, of the pairs of boxes whose intervals on the x axis overlap, each pair once."""
+    by_x = np.argsort(columns[0])
+    x1, x2 = columns[0, by_x], columns[2, by_x]
+    places = np.arange(by_x.size)
+    counts = np.maximum(np.searchsorted(x1, x2) - places - 1, 0)  # boxes that begin inside this one, right of it
+    first = np.repeat(places, counts)
+    second = first + 1 + np.arange(first.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    return by_x[first], by_x[second]
 
 
 def _covered(a: np.ndarray, b: np.ndarray, iou_threshold: float) -> np.ndarray:
-    """Whether boxes of `a`, float32 [5, A], and of `b`, [5, B], overlap by more than the threshold: bool [A, B].
+    """Whether boxes overlap by more than the threshold: bool, of the shape that the rows of `a` and `b` broadcast to.
 
     In place where possible: what this costs is memory traffic. One clamp of a negative side is enough, as a
     negative intersection exceeds no threshold.
+
+    Args:
+        a, b: float32 [5, ...]: x1, y1, x2, y2 and area.
     """
-    width = np.minimum(a[2][:, None], b[2])
-    width -= np.maximum(a[0][:, None], b[0])
-    intersection = np.minimum(a[3][:, None], b[3])
-    intersection -= np.maximum(a[1][:, None], b[1])
+    width = np.minimum(a[2], b[2])
+    width -= np.maximum(a[0], b[0])
+    intersection = np.minimum(a[3], b[3])
+    intersection -= np.maximum(a[1], b[1])
     intersection *= np.maximum(width, 0, out=width)
-    union = np.add(a[4][:, None], b[4], out=width)
+    union = np.add(a[4], b[4], out=width)
     union -= intersection
     return np.divide(intersection, union, out=intersection) > iou_threshold
