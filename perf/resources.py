@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from serving.server import cpu_time_s
-
 SHARED_MEMORY = Path("/dev/shm")
 BLOCK_BYTES = 512
+SERVER = "tritonserver"
+MODEL_INSTANCE = re.compile(r"(.+)_\d+_\d+")
+"""The argument that names a Python model's process: model, device, number."""
 
 
 def tree(pid: int) -> list[psutil.Process]:
@@ -43,14 +47,28 @@ def shared_memory_mib(pid: int) -> float:
     return sum(blocks) * BLOCK_BYTES / 2**20
 
 
-def during(pid: int, images: int, work: Callable[[], object]) -> dict[str, float]:
+def cpu_s_by_model(pid: int) -> Counter[str]:
+    """CPU seconds that the processes of each Python model have used so far, and all others, as `SERVER`."""
+    used: Counter[str] = Counter()
+    for process in tree(pid):
+        try:
+            names = filter(None, map(MODEL_INSTANCE.fullmatch, process.cmdline()))
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        used[next((name[1] for name in names), SERVER)] += times.user + times.system
+    return used
+
+
+def during(pid: int, images: int, work: Callable[[], object]) -> dict[str, Any]:
     """CPU that the tree spent on a piece of work of so many images, and its memory afterwards."""
-    cpu_s, started = cpu_time_s(pid), time.perf_counter()
+    before, started = cpu_s_by_model(pid), time.perf_counter()
     work()
-    cpu_s, wall_s = cpu_time_s(pid) - cpu_s, time.perf_counter() - started
+    wall_s, used = time.perf_counter() - started, cpu_s_by_model(pid) - before
     return {
-        "cpu_ms_per_image": cpu_s * 1e3 / images,
-        "cores_busy": cpu_s / wall_s,
+        "cpu_ms_per_image": used.total() * 1e3 / images,
+        "cpu_ms_by_model": {name: seconds * 1e3 / images for name, seconds in used.items()},
+        "cores_busy": used.total() / wall_s,
         "images_per_s": images / wall_s,
         "memory_mib": memory_mib(pid),
         "shared_memory_mib": shared_memory_mib(pid),

@@ -7,11 +7,14 @@ from typing import Any
 from tritonclient import grpc
 
 from perf import resources
+from perf.machine import cores
 from perf.photos import TYPICAL_MEGAPIXELS, photo
+from perf.resources import SERVER
 from perf.served import Served
 from perf.settings import IN_FLIGHT, Settings
 from serving.server import TritonServer
 
+STEPS = ("preprocess", "detector", "postprocess")
 PARTS = ("queue", "compute_input", "compute_infer", "compute_output")
 Counts = dict[str, dict[str, int]]
 
@@ -63,7 +66,8 @@ def measure(server: TritonServer, settings: Settings) -> list[dict[str, Any]]:
                     lambda: served.detect_many([encoded], count, in_flight),  # noqa: B023
                 )
                 times = difference_ms(before, read_counts(url))
-                entries.append({"model": model, "in_flight": in_flight, "steps": times, "resources": used})
+                facts = {"model": model, "in_flight": in_flight, "cores": cores()}
+                entries.append({**facts, "steps": times, "resources": used})
     return entries
 
 
@@ -77,3 +81,14 @@ def breakdown_ms(entry: dict[str, Any]) -> dict[str, float]:
     copies = sum(times["compute_input"] + times["compute_output"] for times in steps)
     wall = 1e3 / entry["resources"]["images_per_s"]
     return {"computing": computing, "copies": copies, "waiting": waiting, "rest": wall - computing - copies - waiting}
+
+
+def cpu_breakdown_ms(entry: dict[str, Any]) -> dict[str, float]:
+    """What the cores do with their time when saturated, ms per image: each step, the server itself, and the rest.
+
+    The rest is the client, the kernel's work on behalf of nobody, and idling.
+    """
+    by_model = entry["resources"]["cpu_ms_by_model"]
+    steps = {step: sum(ms for name, ms in by_model.items() if name.endswith(f"_{step}")) for step in STEPS}
+    rest = entry["cores"] * 1e3 / entry["resources"]["images_per_s"] - sum(by_model.values())
+    return {**steps, SERVER: by_model.get(SERVER, 0.0), "client and rest": rest}

@@ -10,10 +10,15 @@ from typing import Any
 from perf import functions, plots
 from perf.machine import LOAD
 from perf.photos import TYPICAL_MEGAPIXELS
-from perf.step_times import PARTS, breakdown_ms
-from perf.targets import Check, budgets, evaluate
+from perf.settings import VARIANTS
+from perf.step_times import PARTS, breakdown_ms, cpu_breakdown_ms
+from perf.targets import Check, best, budgets, evaluate
 
 QUICK = "**Quick settings: a look at the machinery, too short for figures to be quoted.**"
+BOUND = (
+    '"Bound" is what a server that costs nothing would have: for a throughput the bare loop in its place, for a p99 '
+    'at random arrivals an ideal queue. What bounds the rest is under "Where the time goes".'
+)
 BUSY_LOAD = 0.5
 
 
@@ -26,7 +31,7 @@ def write(results: dict[str, Any], folder: Path) -> Path:
     if float(results.get("machine", {}).get(LOAD, 0)) > BUSY_LOAD:
         lines += [f"**The machine was busy when this began: load {results['machine'][LOAD]}.**", ""]
     lines += _machine(results)
-    lines += ["## Targets", "", *check_table(evaluate(results)), ""]
+    lines += ["## Targets", "", BOUND, "", *check_table(evaluate(results)), ""]
     lines += ["## Budgets", "", "`make bench` fails if one is broken.", "", *check_table(budgets(results)), ""]
     for title, part in (
         ("Peers", _peers),
@@ -71,11 +76,12 @@ def check_table(checks: list[Check]) -> list[str]:
             f"{'<=' if check.at_most else '>='} {check.limit:g} {check.unit}",
             check.figure,
             f"{check.spread[0]:.2f} to {check.spread[1]:.2f}" if check.spread else "",
+            check.bound,
             words[check.met],
         )
         for check in checks
     ]
-    return table(["", "", "target", "figure", "rounds", "met"], rows)
+    return table(["", "", "target", "figure", "rounds", "bound", "met"], rows)
 
 
 def _machine(results: dict[str, Any]) -> list[str]:
@@ -150,6 +156,7 @@ def _steps(results: dict[str, Any]) -> list[str]:
         "",
         *table(["", *alone[0][1]], ([model, *times.values()] for model, times in alone)),
         "",
+        *_cpu(results),
         "Below: Triton's statistics, ms per request; CPU and memory of the server's processes.",
         "",
     ]
@@ -169,6 +176,19 @@ def _steps(results: dict[str, Any]) -> list[str]:
             "",
         ]
     return lines
+
+
+def _cpu(results: dict[str, Any]) -> list[str]:
+    """What a saturated machine does, against what the bare loop needs."""
+    rows = []
+    for entry in (entry for entry in results["steps"] if entry["in_flight"] > 1):
+        detector, variant = entry["model"].removesuffix("_hpi"), VARIANTS[entry["model"].endswith("_hpi")]
+        rates = results.get("peers", {}).get(detector, {}).get(variant, {}).get("images_per_s", {})
+        bare = _median(rates.get(best(rates, "in process") or ""))
+        in_process = bare and entry["cores"] * 1e3 / bare
+        rows.append({"": entry["model"], "in process": in_process, **cpu_breakdown_ms(entry)})
+    words = "Saturated, core milliseconds per image: of the bare loop, and of what is served, process by process."
+    return [words, "", *table(rows[0], (row.values() for row in rows)), ""] if rows else []
 
 
 def _functions(results: dict[str, Any]) -> list[str]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from perf import perf_analyzer
+from perf.machine import cores
 from perf.photos import TYPICAL_MEGAPIXELS, photo
+from perf.queueing import ideal_tail
 from perf.settings import WATCHED, Settings
 from serving.server import TritonServer
 
@@ -71,7 +73,7 @@ def _one(
     ]
     shares = SHARES if thorough and not settings.quick else (TARGET_SHARE,)
     figures["constant"] = [open_loop(share, "constant") for share in shares]
-    figures["poisson"] = [open_loop(TARGET_SHARE, "poisson")]
+    figures["poisson"] = [{**open_loop(TARGET_SHARE, "poisson"), "ideal_tail": ideal_tail(TARGET_SHARE, cores())}]
     if thorough:
         figures["http"] = [closed(count, "http") for count in HTTP_CONCURRENCIES if count in settings.concurrencies]
         figures["mixed"] = [closed(8, file=mixed)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from perf.growth import TOLERANCE
@@ -35,6 +35,8 @@ class Check:
         figure: None if it was not measured.
         limit: the least or, with `at_most`, the largest figure allowed.
         spread: smallest and largest figure of the rounds.
+        bound: what a server that costs nothing would have: for a throughput the in-process loop in its place, for a
+            tail of latencies an ideal queue.
     """
 
     subject: str
@@ -44,6 +46,7 @@ class Check:
     at_most: bool = False
     unit: str = "x"
     spread: tuple[float, float] | None = None
+    bound: float | None = None
 
     @property
     def met(self) -> bool | None:
@@ -102,13 +105,17 @@ def peer_checks(detector: str, variant: str, figures: dict[str, dict[str, list[f
     rival = "high stability" if variant == "normal" else "high stability (normal)"
     overheads_ms = [a - b for a, b in zip(times["served"], times["in process"])]
     wanted = [
-        ("throughput: served / in process", ratios(rates, "served", "in process"), LEAST_SHARE_OF_IN_PROCESS),
-        ("throughput: served / PaddleX's predict", ratios(rates, "served", "PaddleX"), PADDLEX_FACTOR[variant]),
-        ("throughput: served / high-stability service", ratios(rates, "served", rival), HIGH_STABILITY_FACTOR[variant]),
-        ("throughput: one caller of the SDK / perf_analyzer", ratios(rates, "SDK", "served"), LEAST_SHARE_OF_SDK),
-        ("throughput: served / client-side steps", ratios(rates, "served", "client side"), 1.0),
+        ("throughput: served / in process", "served", "in process", LEAST_SHARE_OF_IN_PROCESS),
+        ("throughput: served / PaddleX's predict", "served", "PaddleX", PADDLEX_FACTOR[variant]),
+        ("throughput: served / high-stability service", "served", rival, HIGH_STABILITY_FACTOR[variant]),
+        ("throughput: one caller of the SDK / perf_analyzer", "SDK", "served", LEAST_SHARE_OF_SDK),
+        ("throughput: served / client-side steps", "served", "client side", 1.0),
     ]
-    checks = [of_rounds(subject, name, values, limit) for name, values, limit in wanted]
+    checks = []
+    for name, over, under, limit in wanted:
+        check = of_rounds(subject, name, ratios(rates, over, under), limit)
+        bare = ratios(rates, "in process", under) if over == "served" and under != "in process" else []
+        checks.append(replace(check, bound=statistics.median(bare)) if bare else check)
     overhead = of_rounds(
         subject, "latency: served - in process", overheads_ms, MOST_OVERHEAD_MS, at_most=True, unit="ms"
     )
@@ -121,7 +128,9 @@ def sweep_checks(subject: str, figures: dict[str, Any]) -> list[Check]:
     for distribution, words in (("constant", "evenly spaced"), ("poisson", "Poisson")):
         rows = [row for row in figures.get(distribution, []) if row["share"] == 0.7]
         tail = rows[0]["p99_ms"] / rows[0]["p50_ms"] if rows else None
-        checks.append(Check(subject, f"p99 / p50 at 70 % of saturation, {words}", tail, MOST_TAIL, at_most=True))
+        bound = rows[0].get("ideal_tail") if rows else None
+        name = f"p99 / p50 at 70 % of saturation, {words}"
+        checks.append(Check(subject, name, tail, MOST_TAIL, at_most=True, bound=bound))
     at_64 = of_rounds(subject, "throughput: concurrency 64 / best concurrency", figures.get("at_64", []), LEAST_AT_64)
     return [*checks, at_64]
 

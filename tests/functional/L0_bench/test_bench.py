@@ -61,12 +61,15 @@ def test_steps_growth_and_a_long_run(tmp_path: Path) -> None:
         "_detector",
         "_postprocess",
     }
-    assert alone["resources"]["cpu_ms_per_image"] > 1
+    cpu_ms = alone["resources"]["cpu_ms_by_model"]
+    assert cpu_ms["BlazeFace_detector"] > 1 and cpu_ms["tritonserver"] > 0
+    assert alone["resources"]["cpu_ms_per_image"] == pytest.approx(sum(cpu_ms.values()))
     assert [point["faces"] for point in results["growth"]["faces"]] == [0, 4, 16]
     assert all(point["served_ms"] > point["decode_ms"] for point in results["growth"]["image_sizes"])
     assert len(results["soak"]["legs"]) == 20
     assert json.loads((tmp_path / "soak.part.json").read_text())["legs"] == results["soak"]["legs"]
     report = (tmp_path / "report.md").read_text()
+    assert "| BlazeFace | - |" in report
     for plot in ("image_size", "faces", "batch", "soak"):
         assert f"({plot}.png)" in report
         assert (tmp_path / f"{plot}.png").stat().st_size > 5000

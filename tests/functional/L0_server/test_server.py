@@ -138,6 +138,20 @@ def test_a_copy_of_the_network_for_every_cpu_it_may_use(cpus: int, solvay: Path,
         os.sched_setaffinity(0, before)
 
 
+@pytest.mark.parametrize(
+    ("step", "niceness"), [("preprocess", 0), ("detector", 5), ("hpi_detector", 5), ("postprocess", 0)]
+)
+def test_networks_give_way_to_the_other_steps(server: TritonServer, step: str, niceness: int) -> None:
+    stubs = [
+        stub for stub in psutil.Process(server.process.pid).children() if f"/BlazeFace_{step}/" in str(stub.cmdline())
+    ]
+    threads = [thread.id for stub in stubs for thread in stub.threads()]
+    assert threads
+    assert {os.getpriority(os.PRIO_PROCESS, thread) - os.getpriority(os.PRIO_PROCESS, 0) for thread in threads} == {
+        niceness
+    }
+
+
 @pytest.mark.parametrize("step", ["preprocess", "detector", "postprocess"])
 def test_a_model_process_that_dies_is_replaced(
     running: tuple[subprocess.Popen[str], Endpoints], solvay: Path, step: str

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perf.step_times import breakdown_ms, difference_ms, flatten
+from perf.step_times import breakdown_ms, cpu_breakdown_ms, difference_ms, flatten
 
 
 def statistics(inferences: int, executions: int, queue_ns: int, infer_ns: int) -> dict[str, Any]:
@@ -56,3 +56,21 @@ def test_where_a_request_spends_its_time() -> None:
     step = {"queue": 1.0, "compute_input": 0.2, "compute_infer": 10.0, "compute_output": 0.3, "per_execution": 1.0}
     entry = {"model": "face", "steps": {"face": step, "a": step, "b": step}, "resources": {"images_per_s": 40.0}}
     assert breakdown_ms(entry) == pytest.approx({"computing": 20.0, "copies": 1.0, "waiting": 2.0, "rest": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("by_model", "expected"),
+    [
+        ({}, [0.0, 0.0, 0.0, 0.0, 50.0]),
+        (
+            {"face_detector": 30.0, "face_preprocess": 8.0, "face_postprocess": 1.0, "tritonserver": 2.0},
+            [8, 30, 1, 2, 9],
+        ),
+        ({"face_hpi_detector": 20.0, "other_detector": 1.0}, [0, 21, 0, 0, 29]),
+    ],
+)
+def test_what_the_cores_do_when_saturated(by_model: dict[str, float], expected: list[float]) -> None:
+    entry = {"cores": 2, "resources": {"images_per_s": 40.0, "cpu_ms_by_model": by_model}}
+    parts = cpu_breakdown_ms(entry)
+    assert list(parts.values()) == pytest.approx(expected)
+    assert sum(parts.values()) == pytest.approx(50.0)

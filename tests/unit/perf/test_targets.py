@@ -86,6 +86,8 @@ def test_peers_are_compared_round_by_round() -> None:
         assert (check.figure, check.limit) == (pytest.approx(figure), limit)
         assert check.met
     assert checks[normal, "throughput: served / in process"].spread == pytest.approx((0.96, 0.96))
+    assert checks[normal, "throughput: served / in process"].bound is None
+    assert checks[hpi, "throughput: served / high-stability service"].bound == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +100,11 @@ def test_budgets(served: float, latency_ms: float, broken: set[str]) -> None:
 
 
 def test_open_load_and_concurrency_64() -> None:
-    rows = [{"share": 0.5, "p50_ms": 1, "p99_ms": 9}, {"share": 0.7, "p50_ms": 10, "p99_ms": 24}]
+    rows = [{"share": 0.5, "p50_ms": 1, "p99_ms": 9}, {"share": 0.7, "p50_ms": 10, "p99_ms": 24, "ideal_tail": 3.4}]
     figures = {"constant": rows, "poisson": [], "at_64": [0.9, 1.1, 0.97]}
     checks = evaluate({"sweep": {"BlazeFace": {"normal": figures, "hpi": {}}}})
     found = {(check.subject, check.name): check.figure for check in checks}
+    assert [check.bound for check in checks[:3]] == [3.4, None, None]
     assert found["BlazeFace, normal", "p99 / p50 at 70 % of saturation, evenly spaced"] == 2.4
     assert found["BlazeFace, normal", "p99 / p50 at 70 % of saturation, Poisson"] is None
     assert found["BlazeFace, normal", "throughput: concurrency 64 / best concurrency"] == 0.97
