@@ -29,7 +29,7 @@ demo: setup ## Start a server, find the faces of demo/photos, write output/, sto
 	@$(BIN)/python demo/demo.py
 
 serve: setup ## Run the server in the foreground (HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT, MODEL_REPOSITORY, CPUS, WATCH=1)
-	@exec $(BIN)/python -m serving.serve --host $(HOST) --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) \
+	@exec $(BIN)/python -m tritonface_server.serve --host $(HOST) --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) \
 		--metrics-port $(METRICS_PORT) --model-repository $(MODEL_REPOSITORY) $(if $(CPUS),--cpus $(CPUS)) $(if $(WATCH),--watch)
 
 test: setup-dev ## Run all tests against a real server
@@ -58,7 +58,7 @@ report: setup-dev ## Every detector against everything it must satisfy, normal a
 
 export: setup-training ## Export WEIGHTS (weights/DETECTOR.safetensors) to the model repository (DETECTOR=BlazeFace)
 	@$(BIN)/python -m training.export $(DETECTOR) --weights $(WEIGHTS)
-	@$(BIN)/python -m serving.repository $(DETECTOR)
+	@$(BIN)/python -m tritonface_server.repository $(DETECTOR)
 
 official-weights: setup-training ## Download PaddleX's official weights into weights/official/ (needs the internet)
 	@$(BIN)/python -m training.official_weights
@@ -67,10 +67,10 @@ demo-dataset: setup-training ## Download PaddleX's demo data set into dataset/ (
 	@$(BIN)/python -m training.demo_dataset $(if $(ARCHIVE),--archive $(ARCHIVE))
 
 repository: setup ## Write model_repository/ from the table of detector facts (SCALED_DECODING=1)
-	@$(BIN)/python -m serving.repository $(if $(SCALED_DECODING),--scaled-decoding)
+	@$(BIN)/python -m tritonface_server.repository $(if $(SCALED_DECODING),--scaled-decoding)
 
 tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)
-	@$(PYTHON) -m serving.tensorrt build --model-repository $(MODEL_REPOSITORY)
+	@$(PYTHON) -m tritonface_server.tensorrt build --model-repository $(MODEL_REPOSITORY)
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
 	@for name in serving training dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
@@ -78,7 +78,7 @@ lock: setup-dev ## Pin requirements/*.in to versions and hashes
 		requirements/$$name.in --output-file requirements/$$name.txt; done
 
 clean: ## Remove .venv, caches and output
-	rm -rf $(VENV) output build .mypy_cache .pytest_cache .ruff_cache *.egg-info client/*.egg-info client/build
+	rm -rf $(VENV) output build .mypy_cache .pytest_cache .ruff_cache *.egg-info {client,server}/*.egg-info {client,server}/build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -87,10 +87,10 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "error: cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-$(VENV)/.serving: requirements/serving.txt pyproject.toml client/pyproject.toml | $(VENV)/bin/python
+$(VENV)/.serving: requirements/serving.txt server/pyproject.toml client/pyproject.toml | $(VENV)/bin/python
 	@echo "setting up $(VENV): requirements/serving.txt ..."
 	@$(PIP) install --require-hashes -r requirements/serving.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable . --editable ./client
+	@$(PIP) install --no-deps --no-build-isolation --editable ./server --editable ./client
 	@touch $@
 
 $(VENV)/.training: requirements/training.txt $(VENV)/.serving

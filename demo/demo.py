@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 from tritonface import create_model
-
-from serving.machine import LaunchError
-from serving.server import Endpoints, TritonServer
+from tritonface_server.machine import LaunchError
+from tritonface_server.server import Endpoints, TritonServer
 
 PHOTOS = Path(__file__).parent / "photos"
 OUTPUT = Path("output")

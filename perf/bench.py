@@ -30,10 +30,10 @@ from perf.raw import SECTIONS, gather, is_current, load, save
 from perf.settings import WATCHED, Settings
 from perf.targets import budgets
 from perf.workers import WorkerError
-from serving.detectors import DETECTORS
-from serving.machine import LaunchError, find_triton
-from serving.repository import MODEL_REPOSITORY
-from serving.server import Endpoints, TritonServer, server_environment
+from tritonface_server.detectors import DETECTORS
+from tritonface_server.machine import LaunchError, find_triton
+from tritonface_server.repository import MODEL_REPOSITORY
+from tritonface_server.server import Endpoints, TritonServer, server_environment
 
 SERVERLESS = ("functions", "gpu")
 FAILURES = (PerfAnalyzerError, PaddleXError, LocustError, WorkerError, LaunchError, InferenceServerException)

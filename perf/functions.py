@@ -14,9 +14,9 @@ from perf.peers.in_process import load_network
 from perf.photos import TYPICAL_MEGAPIXELS, crowd, photo
 from perf.settings import VARIANTS
 from perf.workers import repeat
-from serving.detections import select_detections
-from serving.detectors import Detector, get_detector
-from serving.images import decode_image, resize
+from tritonface_server.detections import select_detections
+from tritonface_server.detectors import Detector, get_detector
+from tritonface_server.images import decode_image, resize
 
 CANDIDATES = (1000, 5000)
 LAYOUTS = ("dense", "spread", "real")

@@ -20,9 +20,9 @@ from perf.machine import gpus
 from perf.photos import TYPICAL_MEGAPIXELS, photo
 from perf.settings import WATCHED, Settings
 from perf.workers import repeat
-from serving.detectors import get_detector
-from serving.repository import MODEL_REPOSITORY, network_file
-from serving.tensorrt import TRTEXEC
+from tritonface_server.detectors import get_detector
+from tritonface_server.repository import MODEL_REPOSITORY, network_file
+from tritonface_server.tensorrt import TRTEXEC
 
 BATCH = 8
 CONCURRENCIES = (16, 64)

@@ -13,8 +13,8 @@ from perf.photos import crowd, photo
 from perf.served import Served
 from perf.settings import Settings
 from perf.workers import repeat
-from serving.detectors import get_detector
-from serving.images import decode_image
+from tritonface_server.detectors import get_detector
+from tritonface_server.images import decode_image
 
 CROWD_THRESHOLD = 0.2
 """Low enough that small copies of one face are found among hundreds."""

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from serving.repository import ROOT
-from serving.server import Endpoints, TritonServer
+from tritonface_server.repository import ROOT
+from tritonface_server.server import Endpoints, TritonServer
 
 LOCUSTFILE = ROOT / "perf" / "locustfile.py"
 HEADER_LENGTH = "Inference-Header-Content-Length"

@@ -23,8 +23,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.machine import LaunchError, find_triton
-from serving.repository import ROOT, bytes_tensor
+from tritonface_server.machine import LaunchError, find_triton
+from tritonface_server.repository import ROOT, bytes_tensor
 
 FOLDER = ROOT / "build" / "perf_analyzer"
 BINARY = FOLDER / "bin" / "perf_analyzer"

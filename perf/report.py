@@ -15,15 +15,14 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tritonface import create_model
-
-from serving.detectors import DETECTORS
-from serving.repository import ROOT, build_entry, network_file, shipped_detectors
-from serving.server import Endpoints, TritonServer
 from tests.parity.golden import rule
 from training.detectors import build_detector
 from training.export import export_onnx
 from training.weights import set_weights
+from tritonface import create_model
+from tritonface_server.detectors import DETECTORS
+from tritonface_server.repository import ROOT, build_entry, network_file, shipped_detectors
+from tritonface_server.server import Endpoints, TritonServer
 
 COLUMNS = {
     "golden eval": ["tests/parity/test_golden.py"],

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from tritonclient import grpc
-from tritonface import create_model
 
 from perf import perf_analyzer, sdk_caller
 from perf.machine import cores
@@ -25,8 +24,9 @@ from perf.peers import client_side, high_stability, in_process, paddlex_peer
 from perf.photos import TYPICAL_MEGAPIXELS, photo
 from perf.settings import IN_FLIGHT, VARIANTS, Settings
 from perf.workers import Workers
-from serving.detectors import get_detector
-from serving.server import Endpoints, TritonServer
+from tritonface import create_model
+from tritonface_server.detectors import get_detector
+from tritonface_server.server import Endpoints, TritonServer
 
 THREAD_PARAMETERS = ("intra_op_thread_count", "INFERENCE_NUM_THREADS")
 CLIENTS_PER_CORE = 2

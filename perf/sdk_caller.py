@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tritonface import FaceDetector
-
 from perf.settings import IN_FLIGHT
+from tritonface import FaceDetector
 
 MANY = 100_000
 

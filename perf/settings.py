@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from serving.repository import shipped_detectors
+from tritonface_server.repository import shipped_detectors
 
 VARIANTS = ("normal", "hpi")
 IN_FLIGHT = 8

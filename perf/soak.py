@@ -11,7 +11,7 @@ from perf import resources
 from perf.photos import photo
 from perf.served import Served
 from perf.settings import IN_FLIGHT, WATCHED
-from serving.server import TritonServer
+from tritonface_server.server import TritonServer
 
 MEGAPIXELS = (0.3, 1.0, 2.0)
 LEGS = 20

@@ -12,7 +12,7 @@ from perf.photos import TYPICAL_MEGAPIXELS, photo
 from perf.resources import SERVER
 from perf.served import Served
 from perf.settings import IN_FLIGHT, Settings
-from serving.server import TritonServer
+from tritonface_server.server import TritonServer
 
 STEPS = ("preprocess", "detector", "postprocess")
 PARTS = ("queue", "compute_input", "compute_infer", "compute_output")

@@ -13,7 +13,7 @@ from perf.machine import cores
 from perf.photos import TYPICAL_MEGAPIXELS, photo
 from perf.queueing import ideal_tail
 from perf.settings import WATCHED, Settings
-from serving.server import TritonServer
+from tritonface_server.server import TritonServer
 
 HTTP_CONCURRENCIES = (1, 8, 32)
 MIXED_MEGAPIXELS = (0.3, 1.0, 2.0)

@@ -12,8 +12,6 @@ import time
 import numpy as np
 import paddle
 
-from serving.detectors import DETECTORS, get_detector
-from serving.repository import ROOT
 from training.config import load_config
 from training.detectors import build_detector
 from training.engine.average import WeightAverage
@@ -21,6 +19,8 @@ from training.engine.devices import use_device
 from training.engine.optimiser import build_optimiser
 from training.engine.step import TrainingStep, loss_of_epoch
 from training.losses import Targets
+from tritonface_server.detectors import DETECTORS, get_detector
+from tritonface_server.repository import ROOT
 
 PARTS = ("forward", "loss", "backward", "optimiser", "averaging")
 FACES = 5  # per picture

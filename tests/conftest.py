@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tritonface import FaceDetector, create_model
 
-from serving.repository import ROOT
-from serving.server import Endpoints, TritonServer
+from tritonface import FaceDetector, create_model
+from tritonface_server.repository import ROOT
+from tritonface_server.server import Endpoints, TritonServer
 
 PHOTOS = ROOT / "demo" / "photos"
 

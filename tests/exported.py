@@ -11,8 +11,8 @@ import onnx
 import yaml
 from onnx.helper import make_node
 
-from serving.detectors import get_detector
-from serving.repository import network_file
+from tritonface_server.detectors import get_detector
+from tritonface_server.repository import network_file
 
 SETTINGS = {
     "Global": {"model_name": "BlazeFace"},

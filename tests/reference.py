@@ -1,4 +1,4 @@
-"""The served pipeline once more, in the plainest way and sharing only facts with `serving`: the tests' yardstick."""
+"""The tests' yardstick: the served pipeline once more, in the plainest way, sharing only facts with the server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from serving.detectors import Detector, NmsSettings
-from serving.repository import network_file
+from tritonface_server.detectors import Detector, NmsSettings
+from tritonface_server.repository import network_file
 
 
 class InProcess:

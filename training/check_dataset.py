@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from serving.images import FORMAT_NAMES, FORMATS
-from serving.limits import MAX_PIXELS, MAX_SIDE_PX
 from training.coco_dataset import (
     IMAGES,
     SPLITS,
@@ -34,6 +32,8 @@ from training.config import Config, ConfigError
 from training.dataset_problems import SHOWN, DatasetError, Problems
 from training.drawing import draw_boxes, draw_histogram
 from training.resplit import resplit
+from tritonface_server.images import FORMAT_NAMES, FORMATS
+from tritonface_server.limits import MAX_PIXELS, MAX_SIDE_PX
 
 LOG = logging.getLogger(__name__)
 FOLDER = "check_dataset"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from serving.detectors import DETECTORS, get_detector
 from training.config_values import Bounds, ConfigError, build, parse_override, parse_yaml, set_override
+from tritonface_server.detectors import DETECTORS, get_detector
 
 ModelName = Literal[tuple(DETECTORS)]
 Mode = Literal["check_dataset", "train", "evaluate", "export", "predict"]

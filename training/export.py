@@ -14,14 +14,14 @@ import onnx
 import paddle
 from paddle import nn
 
-from serving.detectors import DETECTORS, Detector, get_detector
-from serving.repository import ROOT, network_file
-from serving.tensorrt import DECODING
 from training.detectors import build_detector
 from training.onnx_check import FLOATS
 from training.paddle_to_onnx import ExportError, convert
 from training.paddlex_folder import export_paddlex
 from training.weights import WeightsError, load_weights
+from tritonface_server.detectors import DETECTORS, Detector, get_detector
+from tritonface_server.repository import ROOT, network_file
+from tritonface_server.tensorrt import DECODING
 
 INPUT_NAME, OUTPUT_NAMES = "picture", ("boxes", "scores")
 DYNAMIC_AXES = {"picture": "NHW", "boxes": "NA", "scores": "NA"}

@@ -7,12 +7,12 @@ from typing import Any
 
 from paddle import nn
 
-from serving.detectors import Detector, get_detector
 from training.config import Config
 from training.detectors import build_detector
 from training.export import export_onnx
 from training.paddlex_folder import export_paddlex
 from training.weight_files import load_weights_of
+from tritonface_server.detectors import Detector, get_detector
 
 FILES = ("inference.json", "inference.pdiparams", "inference.yml", "model.onnx")
 

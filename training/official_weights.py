@@ -16,12 +16,12 @@ import ssl
 import sys
 from pathlib import Path
 
-from serving.detectors import DETECTORS
-from serving.repository import ROOT
 from training.convert import convert
 from training.detectors import build_detector
 from training.download import DownloadError, download
 from training.weights import WeightsError
+from tritonface_server.detectors import DETECTORS
+from tritonface_server.repository import ROOT
 
 BASE_URL = "https://paddle-model-ecology.bj.bcebos.com/paddlex/official_pretrained_model"
 TIMEOUT_S = 600.0

@@ -11,7 +11,7 @@ from pathlib import Path
 import paddle
 from paddle import _C_ops, nn
 
-from serving.detectors import Detector
+from tritonface_server.detectors import Detector
 
 INTERPOLATION_NUMBERS = {"linear": 1, "cubic": 2}
 ARCHITECTURES = {

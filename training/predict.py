@@ -17,13 +17,13 @@ import yaml
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from PIL import Image, ImageOps
 
-from serving.detections import Detections, select_detections
-from serving.detectors import Detector
-from serving.images import ImageError, decode_image, resize
-from serving.limits import MAX_ENCODED_BYTES
-from serving.publish import NETWORK, SETTINGS, PublishError, read_folder
 from training.config import Config, ConfigError
 from training.drawing import draw_boxes
+from tritonface_server.detections import Detections, select_detections
+from tritonface_server.detectors import Detector
+from tritonface_server.images import ImageError, decode_image, resize
+from tritonface_server.limits import MAX_ENCODED_BYTES
+from tritonface_server.publish import NETWORK, SETTINGS, PublishError, read_folder
 
 LOG = logging.getLogger(__name__)
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")

@@ -26,11 +26,11 @@ os.environ.update(CI="true", NNCF_CI="1")
 import nncf
 import openvino
 
-from serving.detections import Detections, select_detections
-from serving.detectors import DETECTORS, Detector, get_detector
-from serving.images import ImageError, decode_image, resize
-from serving.repository import ROOT, network_file
 from training.evaluation.coco import evaluate_coco
+from tritonface_server.detections import Detections, select_detections
+from tritonface_server.detectors import DETECTORS, Detector, get_detector
+from tritonface_server.images import ImageError, decode_image, resize
+from tritonface_server.repository import ROOT, network_file
 
 MAX_AP_LOSS = 0.005  # half a point against float32
 CALIBRATION_PICTURES = 100

@@ -9,8 +9,8 @@ import numpy as np
 from tritonclient import grpc
 
 from perf.peers.in_process import detect
-from serving.detections import Detections
-from serving.detectors import get_detector
+from tritonface_server.detections import Detections
+from tritonface_server.detectors import get_detector
 
 
 def make_call(name: str, variant: str, url: str, encoded: bytes) -> Callable[[], Detections]:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from serving.detections import Detections, select_detections
-from serving.detectors import Detector, get_detector
-from serving.images import decode_image, resize
-from serving.repository import network_file
+from tritonface_server.detections import Detections, select_detections
+from tritonface_server.detectors import Detector, get_detector
+from tritonface_server.images import decode_image, resize
+from tritonface_server.repository import network_file
 
 THRESHOLD = 0.5
 Network = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]

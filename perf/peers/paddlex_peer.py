@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 from types import TracebackType
 
-from serving.repository import ROOT
+from tritonface_server.repository import ROOT
 
 FOLDER = ROOT / "build" / "paddlex"
 PYTHON = FOLDER / "bin" / "python"

@@ -17,8 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from serving.repository import ROOT
-from serving.server import Endpoints, TritonServer
+from tritonface_server.repository import ROOT
+from tritonface_server.server import Endpoints, TritonServer
 
 PHOTO = ROOT / "demo" / "photos" / "solvay_1927.jpg"
 OLDEST = ["tritonclient==2.50.0", "numpy<2"]
@@ -29,7 +29,7 @@ import sys, time
 started = time.perf_counter()
 import tritonface
 seconds = time.perf_counter() - started
-wrong = {"cv2", "paddle", "serving", "training", "onnxruntime", "grpc", "gevent"} & set(sys.modules)
+wrong = {"cv2", "paddle", "tritonface_server", "training", "onnxruntime", "grpc", "gevent"} & set(sys.modules)
 assert not wrong, wrong
 print(seconds)
 """

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from serving.detectors import DETECTORS, Detector
-from serving.repository import ROOT
+from tritonface_server.detectors import DETECTORS, Detector
+from tritonface_server.repository import ROOT
 
 README = (ROOT / "README.md").read_text().split("## The detectors")[1].split("`make report`")[0]
 
 MAY_IMPORT = {
     "client/tritonface": {"tritonface"},
-    "serving": {"serving"},
-    "model_repository": {"serving"},
-    "training": {"training", "serving"},
+    "server/tritonface_server": {"tritonface_server"},
+    "model_repository": {"tritonface_server"},
+    "training": {"training", "tritonface_server"},
 }
-OURS = {"tritonface", "serving", "training", "perf", "tests", "demo"}
+OURS = {"tritonface", "tritonface_server", "training", "perf", "tests", "demo"}
 
 
 def imported_roots(path: Path) -> set[str]:

@@ -28,5 +28,5 @@ def test_the_sdk_imports_neither_paddle_nor_opencv_nor_the_server() -> None:
     code = "import sys, tritonface; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "tritonface._detector" in modules
-    assert not {"paddle", "cv2", "onnxruntime", "serving", "training", "pytriton"} & set(modules)
+    assert not {"paddle", "cv2", "onnxruntime", "tritonface_server", "training", "pytriton"} & set(modules)
     assert not {"grpc", "gevent", "aiohttp", "yaml", "supervision"} & set(modules)  # only when they are needed

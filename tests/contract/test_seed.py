@@ -17,15 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tritonface
 from PIL import Image
-from tritonface import DetectionResult, FaceDetector
 
-from serving.detectors import get_detector
-from serving.repository import ROOT
-from serving.server import TritonServer
+import tritonface
 from tests.conftest import WatchedList
 from tests.reference import InProcess
+from tritonface import DetectionResult, FaceDetector
+from tritonface_server.detectors import get_detector
+from tritonface_server.repository import ROOT
+from tritonface_server.server import TritonServer
 
 
 def python_blocks(path: Path) -> list[str]:

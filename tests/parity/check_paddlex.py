@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.detectors import DETECTORS, get_detector
-from serving.repository import ROOT
 from tests.reference import InProcess
 from training.detectors import BUILDERS, build_detector
 from training.paddlex_folder import export_paddlex
 from training.weights import load_weights
+from tritonface_server.detectors import DETECTORS, get_detector
+from tritonface_server.repository import ROOT
 
 PHOTOS = [ROOT / "demo" / "photos" / name for name in ("solvay_1927.jpg", "astronaut.jpg")]
 THRESHOLDS = (0.5, 0.1)

@@ -8,12 +8,12 @@ from pathlib import Path
 import paddle
 import pytest
 
-from serving.detectors import DETECTORS, Detector
-from serving.repository import ROOT, network_file, shipped_detectors
 from tests.parity.golden import rule
 from training.detectors import build_detector
 from training.export import export_onnx
 from training.weights import load_weights, set_weights
+from tritonface_server.detectors import DETECTORS, Detector
+from tritonface_server.repository import ROOT, network_file, shipped_detectors
 
 
 @dataclass

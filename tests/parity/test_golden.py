@@ -8,11 +8,11 @@ import numpy as np
 import paddle
 import pytest
 
-from serving.detectors import DETECTORS, get_detector
-from serving.nms import nms
 from tests.parity.golden import rule
 from training.detectors import build_detector
 from training.weights import set_weights
+from tritonface_server.detectors import DETECTORS, get_detector
+from tritonface_server.nms import nms
 
 GOLDEN = Path(__file__).parent / "golden"
 RELATIVE = 1e-3

@@ -9,13 +9,13 @@ import numpy as np
 import paddle
 import pytest
 
-from serving.detectors import Detector, get_detector
-from serving.repository import ROOT
 from tests.parity.golden import rule
 from tests.reference import InProcess, nms_one_by_one
 from training.detectors import BUILDERS, build_detector
 from training.paddlex_folder import TAKES_NETWORK_SIZE, export_paddlex
 from training.weights import load_weights, set_weights
+from tritonface_server.detectors import Detector, get_detector
+from tritonface_server.repository import ROOT
 
 SHIPPED = [name for name in BUILDERS if (ROOT / "weights" / f"{name}.safetensors").is_file()]
 

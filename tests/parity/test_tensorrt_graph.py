@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from serving.tensorrt import DECODING
 from tests.parity.conftest import Exported
 from training.export import decoding_nodes
 from training.onnx_check import tensorrt_problems
+from tritonface_server.tensorrt import DECODING
 
 FLOAT, INT64, UINT8, DOUBLE = TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8, TensorProto.DOUBLE
 SHAPE = ["N", 3, "H", "W"]

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
-from serving.images import cv2
 from training.augment.geometry import crop_to, keep_inside
 from training.augment.sample import Sample
+from tritonface_server.images import cv2
 
 ANCHORS_PX = np.array([16.0, 32.0, 64.0, 128.0])
 SMALLEST_FACE_PX = 8.0

@@ -11,12 +11,12 @@ from functools import partial
 
 import numpy as np
 
-from serving.detectors import get_detector
 from training.augment.anchor_sampling import crop_around_face
 from training.augment.colour import FACE_RANGES, distort
 from training.augment.crop import random_crop
 from training.augment.geometry import expand, flip
 from training.augment.sample import Augmentation, Sample
+from tritonface_server.detectors import get_detector
 
 
 def blaze_face_steps(image_size_px: int) -> tuple[Augmentation, ...]:

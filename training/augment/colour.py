@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from serving.images import cv2
 from training.augment.sample import Sample
+from tritonface_server.images import cv2
 
 GREY_OF_BGR = np.array([0.114, 0.587, 0.299])
 """ITU-R BT.601, as OpenCV and Pillow have it."""

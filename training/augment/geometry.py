@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from serving.images import cv2, resize
 from training.augment.sample import Sample
+from tritonface_server.images import cv2, resize
 
 FILL_RGB = (123.675, 116.28, 103.53)
 MAX_CANVAS_PIXELS = 2**24
@@ -70,7 +70,7 @@ def resize_sample(sample: Sample, size_px: int, interpolation: str | int) -> Sam
     """Stretch picture and boxes to a square of `size_px`; aspect ratio not kept.
 
     Args:
-        interpolation: a name of `serving.images.INTERPOLATIONS`, or one of OpenCV's `cv2.INTER_...`.
+        interpolation: a name of `tritonface_server.images.INTERPOLATIONS`, or one of OpenCV's `cv2.INTER_...`.
     """
     return stretch(sample, (size_px, size_px), interpolation)
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from paddle import nn
 
-from serving.detectors import get_detector
 from training.detectors.blazeface import BlazeFace
 from training.detectors.picodet import PicoDet
 from training.detectors.ppyoloe import PPYOLOE
+from tritonface_server.detectors import get_detector
 
 BUILDERS: dict[str, Callable[[], nn.Layer]] = {
     "BlazeFace": BlazeFace,

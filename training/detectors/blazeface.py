@@ -8,10 +8,10 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from serving.detectors import get_detector
 from training.detectors.blazeneck import NECK_CHANNELS, BlazeNeck
 from training.detectors.blazenet import OUTPUT_CHANNELS, BlazeNet
 from training.detectors.layers import hard_swish
+from tritonface_server.detectors import get_detector
 
 PRIOR_SIZES_PX = ((16, 24), (32, 48, 64, 80, 96, 128))
 VARIANCES = (0.1, 0.2)  # of the centre and of the logarithm of the size

@@ -14,11 +14,11 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from serving.detectors import get_detector
 from training.box_ops import expected_distance, ltrb_to_xyxy
 from training.detectors.csp_pan import CHANNELS, CSPPAN
 from training.detectors.layers import same_conv, undecayed_batch_norm
 from training.detectors.lcnet import OUTPUT_CHANNELS, LCNet
+from tritonface_server.detectors import get_detector
 
 LONGEST_SIDE_CELLS = 7  # the furthest a box can reach from its cell's centre
 BINS = LONGEST_SIDE_CELLS + 1

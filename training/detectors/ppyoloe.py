@@ -14,9 +14,9 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from serving.detectors import get_detector
 from training.box_ops import expected_distance, ltrb_to_xyxy
 from training.detectors import csp_resnet, custom_csp_pan
+from tritonface_server.detectors import get_detector
 
 BINS = 17  # a side lies 0..16 cells from its anchor point
 FACE_PRIOR = 0.01  # score of every anchor before training

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import paddle
 
-from serving.cpus import usable_cpus
 from training.config import ConfigError
+from tritonface_server.cpus import usable_cpus
 
 
 def devices_of(setting: str) -> list[str]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import paddle
 
-from serving.detectors import get_detector
 from training.coco_dataset import CocoSplit
 from training.config import Config
 from training.detectors import build_detector
@@ -39,6 +38,7 @@ from training.evaluation.evaluate import ANNOTATIONS, detect_all
 from training.evaluation.networks import Faces, layer_network
 from training.weight_files import load_weights_of
 from training.weights import set_weights
+from tritonface_server.detectors import get_detector
 
 
 class Interruptible:

@@ -17,14 +17,14 @@ import numpy as np
 from paddle import Tensor, to_tensor
 from paddle.io import BatchSampler, DataLoader, Dataset
 
-from serving.detectors import Detector
-from serving.images import ImageError, decode_image, limit_threads
-from serving.parent import end_with_parent
 from training.augment import Sample, build_augmentation, resize_sample
 from training.coco_dataset import CocoImage
 from training.config import Train
 from training.dataset_problems import DatasetError
 from training.losses.targets import pad_faces
+from tritonface_server.detectors import Detector
+from tritonface_server.images import ImageError, decode_image, limit_threads
+from tritonface_server.parent import end_with_parent
 
 MULTI_SCALE_INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import paddle
 from paddle import nn
 
-from serving.detectors import Detector
 from training.config import Train
 from training.export import PictureDetector
 from training.losses import Loss, build_loss
 from training.losses.targets import Targets
+from tritonface_server.detectors import Detector
 
 
 class TrainingStep(nn.Layer):

@@ -9,7 +9,6 @@ from typing import Any
 import paddle
 import yaml
 
-from serving.detectors import get_detector
 from training.coco_dataset import SPLITS, CocoSplit, annotation_file, check_class_count, load_split
 from training.config import Config, ConfigError
 from training.detectors import build_detector
@@ -21,6 +20,7 @@ from training.engine.loop import Training
 from training.export_mode import FILES, export_folder
 from training.logs import log_to_stdout
 from training.weight_files import load_weights_of
+from tritonface_server.detectors import get_detector
 
 CONFIG_FILE = "config.yaml"
 SUFFIXES = (".pdparams", ".pdema", ".pdopt", ".pdstates")

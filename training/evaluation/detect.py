@@ -10,10 +10,10 @@ import numpy as np
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from serving.detections import select_detections
-from serving.detectors import Detector, get_detector
-from serving.images import check_network_size, decode_image, resize
 from training.evaluation.networks import DetectError, Faces, Network, onnx_network, paddle_network
+from tritonface_server.detections import select_detections
+from tritonface_server.detectors import Detector, get_detector
+from tritonface_server.images import check_network_size, decode_image, resize
 
 LOW_THRESHOLD = 0.0  # below it the detector's own `score_floor` decides; curves need the doubtful faces too
 TIMEOUT_S = 60.0
@@ -36,7 +36,7 @@ class Detect(Protocol):
         """The faces in one encoded photo.
 
         Raises:
-            serving.images.ImageError, DetectError: it cannot be decoded, or the server does not answer.
+            tritonface_server.images.ImageError, DetectError: it cannot be decoded, or the server does not answer.
         """
         ...
 

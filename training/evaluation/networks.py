@@ -10,10 +10,10 @@ import onnxruntime
 import paddle
 from paddle import nn
 
-from serving.detectors import Detector
 from training.detectors import build_detector
 from training.export import INPUT_NAME, OUTPUT_NAMES, PictureDetector
 from training.weight_files import load_weights_of
+from tritonface_server.detectors import Detector
 
 Faces = tuple[np.ndarray, np.ndarray]
 """Boxes float32 [K, 4] xmin, ymin, xmax, ymax in pixels of the upright photo, and scores float32 [K], best first."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from serving.detectors import DETECTORS
-from serving.repository import ROOT
 from training.evaluation.detect import InProcess, Served, open_detect
+from tritonface_server.detectors import DETECTORS
+from tritonface_server.repository import ROOT
 
 
 def add_detect_options(parser: argparse.ArgumentParser) -> None:

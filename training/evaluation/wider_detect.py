@@ -14,11 +14,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.images import ImageError
 from training.evaluation.detect import Detect
 from training.evaluation.networks import DetectError
 from training.evaluation.options import add_detect_options, open_from_options
 from training.evaluation.wider_files import WiderError, WiderImage, read_ground_truth, write_predictions
+from tritonface_server.images import ImageError
 
 LOG_INTERVAL = 100  # photos
 

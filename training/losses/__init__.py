@@ -7,11 +7,11 @@ from typing import Any
 
 import paddle
 
-from serving.detectors import get_detector
 from training.losses.picodet import PicoDetLoss
 from training.losses.ppyoloe import PPYOLOELoss
 from training.losses.ssd import SSDLoss
 from training.losses.targets import Targets
+from tritonface_server.detectors import get_detector
 
 Loss = Callable[[Any, Targets], dict[str, paddle.Tensor]]
 

@@ -1,5 +1,5 @@
-"""Adapts Triton tensors to pure functions; see serving/steps/preprocess.py."""
+"""Adapts Triton tensors to pure functions; see server/tritonface_server/steps/preprocess.py."""
 
-from serving.steps.preprocess import TritonPythonModel
+from tritonface_server.steps.preprocess import TritonPythonModel
 
 __all__ = ["TritonPythonModel"]

@@ -1,5 +1,5 @@
-"""Adapts Triton tensors to pure functions; see serving/steps/postprocess.py."""
+"""Adapts Triton tensors to pure functions; see server/tritonface_server/steps/postprocess.py."""
 
-from serving.steps.postprocess import TritonPythonModel
+from tritonface_server.steps.postprocess import TritonPythonModel
 
 __all__ = ["TritonPythonModel"]

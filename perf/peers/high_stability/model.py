@@ -22,7 +22,7 @@ class TritonPythonModel:
         }
         sys.path.insert(0, parameters["project"])
         from perf.peers.in_process import detect, load_network
-        from serving.detectors import get_detector
+        from tritonface_server.detectors import get_detector
 
         self.detect = detect
         self.detector = get_detector(parameters["detector"])

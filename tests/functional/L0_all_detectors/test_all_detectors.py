@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tritonface import DetectionResult, InvalidArgumentError, create_model
 
-from serving.detectors import DETECTORS, Detector
-from serving.repository import build_entry, shipped_detectors
-from serving.server import Endpoints, TritonServer
 from tests.conftest import PHOTOS
 from tests.parity.golden import rule
 from tests.reference import InProcess, iou_with_each
 from training.detectors import build_detector
 from training.export import export_onnx
 from training.weights import set_weights
+from tritonface import DetectionResult, InvalidArgumentError, create_model
+from tritonface_server.detectors import DETECTORS, Detector
+from tritonface_server.repository import build_entry, shipped_detectors
+from tritonface_server.server import Endpoints, TritonServer
 
 NOT_SHIPPED = [detector for detector in DETECTORS.values() if detector not in shipped_detectors()]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
+
 from tritonface import (
     DeadlineExceededError,
     FaceDetector,
@@ -18,9 +19,8 @@ from tritonface import (
     ServerUnavailableError,
     create_model,
 )
-
-from serving.limits import MAX_BATCH_SIZE
-from serving.server import Endpoints, TritonServer
+from tritonface_server.limits import MAX_BATCH_SIZE
+from tritonface_server.server import Endpoints, TritonServer
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tritonface import create_model
 
-from serving.repository import ROOT
-from serving.server import TritonServer
+from tritonface import create_model
+from tritonface_server.repository import ROOT
+from tritonface_server.server import TritonServer
 
 # Centres of the 29 faces of solvay_1927.jpg in pixels, read off the photo: back, middle and front row.
 SOLVAY_FACES = [

@@ -10,8 +10,6 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from serving.repository import ROOT, network_file, shipped_detectors
-from serving.server import TritonServer
 from tests.conftest import PHOTOS
 from tests.reference import InProcess
 from training.config import Evaluate
@@ -19,6 +17,8 @@ from training.evaluation.coco import METRICS
 from training.evaluation.detect import Served, open_detect
 from training.evaluation.evaluate import evaluate, run_evaluate
 from training.evaluation.networks import DetectError
+from tritonface_server.repository import ROOT, network_file, shipped_detectors
+from tritonface_server.server import TritonServer
 
 FACE_SCORE = 0.7  # what BlazeFace is that sure of is taken for a face; the figures then depend on its doubtful boxes
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tritonface import create_model
 
-from serving.detectors import Detector
-from serving.repository import shipped_detectors
-from serving.server import TritonServer
 from tests.conftest import PHOTOS
 from tests.reference import iou_with_each
+from tritonface import create_model
+from tritonface_server.detectors import Detector
+from tritonface_server.repository import shipped_detectors
+from tritonface_server.server import TritonServer
 
 LEAST_IOU = 0.85
 SCORE_TOLERANCE = 0.06

@@ -10,17 +10,17 @@ from pathlib import Path
 import openvino
 import pytest
 import yaml
-from tritonface import ModelNotFoundError, create_model
 
-from serving.detectors import get_detector
-from serving.images import decode_image, resize
-from serving.publish import PublishError, publish, published, undo
-from serving.repository import MODEL_REPOSITORY
-from serving.server import WATCH, Endpoints, TritonServer
 from tests.conftest import PHOTOS
 from tests.exported import SETTINGS, UNUSABLE, make_export, write_settings
 from tests.reference import InProcess
 from training.quantise import quantise
+from tritonface import ModelNotFoundError, create_model
+from tritonface_server.detectors import get_detector
+from tritonface_server.images import decode_image, resize
+from tritonface_server.publish import PublishError, publish, published, undo
+from tritonface_server.repository import MODEL_REPOSITORY
+from tritonface_server.server import WATCH, Endpoints, TritonServer
 
 
 @pytest.fixture

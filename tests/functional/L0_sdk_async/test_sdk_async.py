@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import tritonface
 from tritonface import (
     ImageError,

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.repository import ROOT
-from serving.server import Endpoints, TritonServer
+from tritonface_server.repository import ROOT
+from tritonface_server.server import Endpoints, TritonServer
 
 COMMAND = [sys.executable, "-m", "tritonface"]
 

@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.conftest import WatchedList
 from tritonface import (
     TLS,
     DetectionResult,
@@ -33,10 +35,8 @@ from tritonface import (
     UrlPolicy,
     create_model,
 )
-
-from serving.repository import MODEL_REPOSITORY
-from serving.server import Endpoints, TritonServer
-from tests.conftest import WatchedList
+from tritonface_server.repository import MODEL_REPOSITORY
+from tritonface_server.server import Endpoints, TritonServer
 
 
 @pytest.fixture(scope="module")

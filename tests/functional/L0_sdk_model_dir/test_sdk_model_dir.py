@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tritonface import InvalidArgumentError, ServerError, create_model
 
-from serving.detectors import get_detector
-from serving.repository import MODEL_REPOSITORY
-from serving.server import EXPLICIT, Endpoints, TritonServer
 from tests.exported import fails_when_it_runs, make_export, no_network, one_output_too_flat, write_settings
 from tests.reference import InProcess
+from tritonface import InvalidArgumentError, ServerError, create_model
+from tritonface_server.detectors import get_detector
+from tritonface_server.repository import MODEL_REPOSITORY
+from tritonface_server.server import EXPLICIT, Endpoints, TritonServer
 
 
 @pytest.fixture
@@ -57,7 +57,9 @@ def test_an_export_is_served(trusting: TritonServer, folder: Path, solvay: Path,
 
 
 def test_a_server_that_does_not_allow_it(address: dict[str, str], folder: Path) -> None:
-    with pytest.raises(ServerError, match=r"serving\.publish add .*exported NAME.*WATCH=1.*--model-control explicit"):
+    with pytest.raises(
+        ServerError, match=r"tritonface_server\.publish add .*exported NAME.*WATCH=1.*--model-control explicit"
+    ):
         create_model("BlazeFace", model_dir=folder, **address)
 
 

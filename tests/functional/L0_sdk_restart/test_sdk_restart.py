@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tritonface import ServerUnavailableError, create_model
 
-from serving.repository import MODEL_REPOSITORY
-from serving.server import Endpoints, TritonServer
+from tritonface import ServerUnavailableError, create_model
+from tritonface_server.repository import MODEL_REPOSITORY
+from tritonface_server.server import Endpoints, TritonServer
 
 IMAGES = 500
 RESTART_AFTER = 100

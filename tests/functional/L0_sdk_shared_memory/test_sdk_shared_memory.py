@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from PIL import Image
-from tritonface import create_model
 
-from serving.repository import MODEL_REPOSITORY
-from serving.server import Endpoints, TritonServer
+from tritonface import create_model
+from tritonface_server.repository import MODEL_REPOSITORY
+from tritonface_server.server import Endpoints, TritonServer
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tritonface import create_model
 
-from serving.machine import LaunchError
-from serving.repository import MODEL_REPOSITORY, ROOT
-from serving.server import Endpoints, TritonServer
+from tritonface import create_model
+from tritonface_server.machine import LaunchError
+from tritonface_server.repository import MODEL_REPOSITORY, ROOT
+from tritonface_server.server import Endpoints, TritonServer
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]
     arguments = [f"--{purpose}-port={port}" for purpose, port in ports.items()]
     with (tmp_path / "server.log").open("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "serving.serve", *arguments],
+            [sys.executable, "-m", "tritonface_server.serve", *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -93,7 +93,7 @@ def test_only_loopback_by_default(running: tuple[subprocess.Popen[str], Endpoint
 
 
 def run_server(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "serving.serve", *arguments]
+    command = [sys.executable, "-m", "tritonface_server.serve", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from PIL import Image
-from tritonface import DetectionResult, FaceDetector, create_model
 
-from serving.repository import shipped_detectors
-from serving.server import TritonServer
 from tests.reference import InProcess
+from tritonface import DetectionResult, FaceDetector, create_model
+from tritonface_server.repository import shipped_detectors
+from tritonface_server.server import TritonServer
 
 
 @pytest.fixture(params=shipped_detectors(), ids=lambda detector: detector.name, scope="module")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from serving.detectors import DETECTORS
-from serving.repository import ROOT
 from tests.dataset import draw_dataset, file_of, read, write
 from tests.reference import InProcess
 from training.detectors import build_detector
 from training.weights import save_weights
+from tritonface_server.detectors import DETECTORS
+from tritonface_server.repository import ROOT
 
 MAIN = ROOT / "training" / "main.py"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tritonface import TLS, InvalidArgumentError
 from tritonface._address import resolve
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import tritonface
 from tritonclient.utils import InferenceServerException
+
+import tritonface
 from tritonface import (
     DeadlineExceededError,
     ImageError,

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
 import pytest
+
 from tritonface import ImageError, InvalidArgumentError, UrlPolicy
 from tritonface._fetch import fetch, is_public, is_url
 from tritonface._limits import MAX_ENCODED_BYTES

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from tritonface import ImageError, _limits
 from tritonface._images import encode_array, open_upright, read_file, sendable, shrink, upright_size_wh
-
-from serving import limits
-from serving.images import decode_image, read_header
+from tritonface_server import limits
+from tritonface_server.images import decode_image, read_header
 
 
 def encoded(size: tuple[int, int], name: str, orientation: int | None = None, mode: str = "RGB") -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tritonface import InvalidArgumentError
 from tritonface._inputs import Source, iterate_sources
 

@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+
 from tritonface import Box, DetectionResult, ImageError, InvalidArgumentError
 from tritonface.integrations import crop_faces, to_supervision
 

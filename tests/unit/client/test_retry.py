@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from tritonface import DeadlineExceededError, ImageError, ServerError, ServerUnavailableError
 from tritonface._retry import with_retries
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from tritonface import InvalidArgumentError
 from tritonface._served import Served, _devices, check_device, check_img_size
 

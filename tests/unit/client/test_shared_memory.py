@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+
 from tritonface import ServerError, _shared_memory
 from tritonface._shared_memory import FROM_BYTES, Region, SharedMemory, is_possible
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from perf.functions import LAYOUTS, candidates
-from serving.detectors import get_detector
-from serving.nms import nms
+from tritonface_server.detectors import get_detector
+from tritonface_server.nms import nms
 
 DETECTOR = get_detector("BlazeFace")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from perf.photos import GROUP, crowd, photo, size_wh
-from serving.images import decode_image
+from tritonface_server.images import decode_image
 
 
 def test_a_crowd_of_none() -> None:

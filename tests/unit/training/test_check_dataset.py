@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.repository import ROOT
 from tests.dataset import draw_dataset, draw_picture, file_of, read, write
 from training.check_dataset import check_dataset, run_check_dataset
 from training.coco_dataset import load_split
@@ -20,6 +19,7 @@ from training.config import load_config
 from training.config_values import ConfigError
 from training.dataset_problems import DatasetError, safe_name
 from training.drawing import draw_boxes, draw_histogram
+from tritonface_server.repository import ROOT
 
 
 @pytest.fixture

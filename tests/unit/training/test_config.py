@@ -6,10 +6,10 @@ from typing import Any, get_args, get_origin
 import pytest
 import yaml
 
-from serving.detectors import DETECTORS
-from serving.repository import ROOT
 from training.config import Config, load_config
 from training.config_values import ConfigError, leaves, options_of
+from tritonface_server.detectors import DETECTORS
+from tritonface_server.repository import ROOT
 
 CONFIGS = ROOT / "training" / "configs"
 BLAZE_FACE = CONFIGS / "BlazeFace.yaml"

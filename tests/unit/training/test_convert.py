@@ -10,10 +10,10 @@ import numpy as np
 import paddle
 import pytest
 
-from serving.repository import ROOT
 from training.convert import convert
 from training.detectors import build_detector
 from training.weights import WeightsError, load_weights
+from tritonface_server.repository import ROOT
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

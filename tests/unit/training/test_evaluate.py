@@ -14,9 +14,6 @@ import paddle
 import pytest
 from PIL import Image
 
-from serving.detectors import get_detector
-from serving.images import SizeError
-from serving.repository import ROOT, network_file
 from training.config import Evaluate
 from training.detectors import build_detector
 from training.evaluation.coco import METRICS, evaluate_coco
@@ -33,6 +30,9 @@ from training.evaluation.evaluate import (
 from training.evaluation.networks import DetectError, Faces
 from training.evaluation.options import shipped_weights
 from training.weights import WeightsError, load_weights
+from tritonface_server.detectors import get_detector
+from tritonface_server.images import SizeError
+from tritonface_server.repository import ROOT, network_file
 
 NOTHING = np.empty((0, 4), np.float32), np.empty(0, np.float32)
 BOXES = [[10, 10, 15, 15], [60, 20, 20, 20], [100, 100, 120, 110]]  # x, y, width, height: sides 15, 20 and 115

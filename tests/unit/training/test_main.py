@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 
 import training.main
-from serving.repository import ROOT
 from training.config import Config, Mode, load_config
 from training.main import message, mode_function, run
+from tritonface_server.repository import ROOT
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.detectors import get_detector
-from serving.repository import ROOT, network_file
 from tests.dataset import draw_picture
 from tests.reference import InProcess
 from training.config import load_config
 from training.config_values import ConfigError
 from training.paddlex_folder import inference_yml
 from training.predict import PredictError, run_predict
+from tritonface_server.detectors import get_detector
+from tritonface_server.repository import ROOT, network_file
 
 BLAZE_FACE = get_detector("BlazeFace")
 

@@ -8,9 +8,9 @@ import numpy as np
 import openvino
 import pytest
 
-from serving.detectors import get_detector
-from serving.repository import ROOT, network_file
 from training import quantise
+from tritonface_server.detectors import get_detector
+from tritonface_server.repository import ROOT, network_file
 
 DETECTOR = get_detector("BlazeFace")
 PHOTOS = ROOT / "demo" / "photos"

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.repository import ROOT
 from training.detectors import build_detector
 from training.weight_files import find_weights, load_weights_of
 from training.weights import WeightsError
+from tritonface_server.repository import ROOT
 
 SHIPPED = ROOT / "weights" / "BlazeFace.safetensors"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.detectors import DETECTORS
-from serving.repository import ROOT
 from training.detectors import BUILDERS, build_detector
 from training.weights import WeightsError, load_weights, save_weights, set_weights
+from tritonface_server.detectors import DETECTORS
+from tritonface_server.repository import ROOT
 
 
 def test_no_tensors() -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import scipy.io
 
-from serving.repository import ROOT
 from training.evaluation.wider import average_precision, evaluate_wider, iou_plus_one, match
 from training.evaluation.wider_detect import detect_all
 from training.evaluation.wider_files import (
@@ -23,6 +22,7 @@ from training.evaluation.wider_files import (
     read_predictions,
     write_predictions,
 )
+from tritonface_server.repository import ROOT
 
 NOTHING = np.empty((0, 5))
 

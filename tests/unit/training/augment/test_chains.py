@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from serving.detectors import DETECTORS
 from tests.augment_samples import assert_same, assert_sound, colour, coloured_sample, crowd, empty_sample
 from training.augment import Augmentation, Sample, build_augmentation, resize_sample
 from training.augment.chains import CHAINS, apply_steps
 from training.augment.colour import distort
+from tritonface_server.detectors import DETECTORS
 
 SIZE_PX = 320
 SEEDS = range(60)

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving.detectors import get_detector
 from tests.dataset import draw_faces_dataset
 from training.augment import Sample
 from training.coco_dataset import CocoImage, annotation_file, load_split
 from training.config import Train, load_config
 from training.dataset_problems import DatasetError
 from training.engine.reader import EpochBatches, TrainingPictures, read_epoch
+from tritonface_server.detectors import get_detector
 
 DETECTOR = get_detector("BlazeFace")
 TRAIN = replace(

@@ -1,0 +1,227 @@
+"""Triton model configurations of a detector's ensembles and their steps, for servers on CPU and on GPU."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from tritonface_server.detectors import Detector
+from tritonface_server.limits import MAX_BATCH_SIZE, MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
+from tritonface_server.tensorrt import NOT_BUILT, PROFILE
+
+Tensor = tuple[str, int, list[int]]
+
+IMAGE: Tensor = ("image", pb.TYPE_STRING, [1])
+THRESHOLD: Tensor = ("threshold", pb.TYPE_FP32, [1])
+IMG_SIZE: Tensor = ("img_size", pb.TYPE_INT32, [2])
+PICTURE: Tensor = ("picture", pb.TYPE_UINT8, [-1, -1, 3])
+SIZES_WH: Tensor = ("sizes_wh", pb.TYPE_INT32, [2, 2])
+ERROR: Tensor = ("error", pb.TYPE_STRING, [1])
+BOXES: Tensor = ("boxes", pb.TYPE_FP32, [-1, 4])
+SCORES: Tensor = ("scores", pb.TYPE_FP32, [-1])
+DETECTIONS: list[Tensor] = [
+    ("num_detections", pb.TYPE_INT32, [1]),
+    ("detection_boxes", pb.TYPE_FP32, [-1, 4]),
+    ("detection_scores", pb.TYPE_FP32, [-1]),
+    ("detection_classes", pb.TYPE_INT32, [-1]),
+]
+
+
+@dataclass(frozen=True)
+class Device:
+    """How a server on one kind of hardware runs the steps.
+
+    Attributes:
+        preprocess_instances, postprocess_instances: processes of the Python steps.
+        detector_instances: copies of the network.
+        detector_batches: batch sizes the scheduler aims at for the network.
+        kind: where the network runs.
+    """
+
+    preprocess_instances: int
+    detector_instances: int
+    postprocess_instances: int
+    detector_batches: tuple[int, ...]
+    kind: int
+
+
+# On a CPU merging requests gains nothing and leaves the other instance idle, hence batches of one. The scheduler that
+# could merge them stays: Triton's plain one was slower in five of six paired runs.
+CPU = Device(2, 2, 1, (1,), pb.ModelInstanceGroup.KIND_CPU)
+GPU = Device(4, 1, 2, PROFILE[1:], pb.ModelInstanceGroup.KIND_GPU)
+CPU_SETTINGS = {
+    1: ("cpu_1", replace(CPU, preprocess_instances=1, detector_instances=1)),
+    2: ("cpu", CPU),
+    4: ("cpu_4", replace(CPU, detector_instances=4)),
+    8: ("cpu_8", replace(CPU, preprocess_instances=4, detector_instances=8)),
+    16: ("cpu_16", replace(CPU, preprocess_instances=8, detector_instances=16, postprocess_instances=2)),
+}
+"""`{CPUs: (configuration name, settings)}`: one single-threaded copy of the network for each CPU, as copies share them
+better than the threads of one copy do, and half as many processes to decode for it."""
+CPU_THREADS = "1"
+"""Threads of one copy of the network on a CPU."""
+
+
+def cpu_config_name(cpus: int) -> str:
+    """The configuration for a server that may use so many CPUs: the next larger one, or the largest."""
+    return CPU_SETTINGS[min((size for size in CPU_SETTINGS if size >= cpus), default=max(CPU_SETTINGS))][0]
+
+
+def model_configs(detector: Detector, openvino_file: str = "model.onnx") -> dict[str, dict[str, pb.ModelConfig]]:
+    """All configurations of a detector: `{model name: {configuration name: configuration}}`.
+
+    The configuration names are those of `--model-config-name`: those of `CPU_SETTINGS`, "gpu" and, where ONNX Runtime
+    shall hand the network to TensorRT, "gpu_tensorrt". A size that has the settings of "cpu" is left out: Triton then
+    takes config.pbtxt, which is "cpu". Ensembles come last; they are the same everywhere and have one, named "".
+    """
+    python_devices = [*CPU_SETTINGS.values(), ("gpu", GPU)]
+    configs = [
+        {name: preprocess_config(detector, device) for name, device in python_devices},
+        {name: postprocess_config(detector, device) for name, device in python_devices},
+        {
+            **{name: onnxruntime_config(detector, device) for name, device in python_devices},
+            "gpu_tensorrt": onnxruntime_config(detector, GPU, tensorrt=True),
+        },
+        {
+            **{name: openvino_config(detector, device, openvino_file) for name, device in CPU_SETTINGS.values()},
+            "gpu": tensorrt_config(detector),
+        },
+        {"": ensemble_config(detector, detector.name, "detector")},
+        {"": ensemble_config(detector, f"{detector.name}_hpi", "hpi_detector")},
+    ]
+    return {next(iter(variants.values())).name: _distinct(variants) for variants in configs}
+
+
+def ensemble_config(detector: Detector, name: str, network: str) -> pb.ModelConfig:
+    """What clients call: images in, detections out."""
+    sizes = {"multiple": detector.size_multiple, "min_px": MIN_NETWORK_SIDE_PX, "max_px": MAX_NETWORK_SIDE_PX}
+    parameters = _as_json(labels=detector.labels, img_size=sizes)
+    config = _config(name, [IMAGE], [*DETECTIONS, ERROR], parameters, optional=[THRESHOLD, IMG_SIZE])
+    config.platform = "ensemble"
+    steps = [
+        ("preprocess", [IMAGE, IMG_SIZE], [PICTURE, SIZES_WH, ERROR]),
+        (network, [PICTURE], [BOXES, SCORES]),
+        ("postprocess", [BOXES, SCORES, SIZES_WH, THRESHOLD], DETECTIONS),
+    ]
+    for step, inputs, outputs in steps:
+        config.ensemble_scheduling.step.add(
+            model_name=f"{detector.name}_{step}",
+            model_version=-1,
+            input_map={tensor[0]: tensor[0] for tensor in inputs},
+            output_map={tensor[0]: tensor[0] for tensor in outputs},
+        )
+    return config
+
+
+def preprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
+    """Decode and resize, warmed up with a real photo."""
+    parameters = _as_json(
+        input_size_wh=detector.input_size_wh,
+        size_multiple=detector.size_multiple,
+        interpolation=detector.interpolation,
+        scaled_decoding=detector.scaled_decoding,
+    )
+    outputs = [PICTURE, SIZES_WH, ERROR]
+    config = _config(f"{detector.name}_preprocess", [IMAGE], outputs, parameters, optional=[IMG_SIZE])
+    _run_by(config, "python", device.preprocess_instances)
+    photo = pb.ModelWarmup.Input(data_type=pb.TYPE_STRING, dims=[1], input_data_file="image")
+    _warm_up(config, {"image": photo})
+    return config
+
+
+def postprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
+    """Threshold, NMS, scale back, clip."""
+    parameters = _as_json(nms=vars(detector.nms), score_threshold=detector.score_threshold)
+    inputs = [BOXES, SCORES, SIZES_WH]
+    config = _config(f"{detector.name}_postprocess", inputs, DETECTIONS, parameters, optional=[THRESHOLD])
+    _run_by(config, "python", device.postprocess_instances)
+    warmup = {"boxes": _zeros(pb.TYPE_FP32, [1, 4]), "scores": _zeros(pb.TYPE_FP32, [1])}
+    _warm_up(config, {**warmup, "sizes_wh": _zeros(pb.TYPE_INT32, [2, 2])})
+    return config
+
+
+def onnxruntime_config(detector: Detector, device: Device, tensorrt: bool = False) -> pb.ModelConfig:
+    """The network in normal mode: ONNX Runtime, FP32."""
+    threads = {"intra_op_thread_count": CPU_THREADS, "inter_op_thread_count": "1"} if device.kind == CPU.kind else {}
+    config = _network_config(detector, f"{detector.name}_detector", "onnxruntime", device, threads)
+    if tensorrt:
+        accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
+        accelerator.parameters["precision_mode"] = "FP16"
+        accelerator.parameters["trt_engine_cache_enable"] = "true"
+        accelerator.parameters["trt_engine_cache_path"] = "/tmp/tensorrt"
+    return config
+
+
+def openvino_config(detector: Detector, device: Device, file_name: str) -> pb.ModelConfig:
+    """The network in high-performance mode on a CPU: OpenVINO, bfloat16 where the CPU has it."""
+    threads = {"INFERENCE_NUM_THREADS": CPU_THREADS, "NUM_STREAMS": "1", "HINT_BF16": "YES"}
+    config = _network_config(detector, f"{detector.name}_hpi_detector", "openvino", device, threads)
+    config.default_model_filename = file_name
+    return config
+
+
+def tensorrt_config(detector: Detector) -> pb.ModelConfig:
+    """The network in high-performance mode on a GPU: a TensorRT engine, FP16, of one input size."""
+    config = _network_config(detector, f"{detector.name}_hpi_detector", "tensorrt", GPU, {})
+    width, height = detector.input_size_wh
+    config.input[0].dims[:] = [height, width, 3]
+    config.default_model_filename = NOT_BUILT
+    return config
+
+
+def _network_config(
+    detector: Detector, name: str, backend: str, device: Device, parameters: dict[str, str]
+) -> pb.ModelConfig:
+    config = _config(name, [PICTURE], [BOXES, SCORES], parameters)
+    _run_by(config, backend, device.detector_instances, device.kind)
+    config.dynamic_batching.preferred_batch_size.extend(device.detector_batches)
+    width, height = detector.input_size_wh
+    _warm_up(config, {"picture": _zeros(pb.TYPE_UINT8, [height, width, 3])})
+    return config
+
+
+def _config(
+    name: str,
+    inputs: Iterable[Tensor],
+    outputs: Iterable[Tensor],
+    parameters: dict[str, str],
+    optional: Iterable[Tensor] = (),
+) -> pb.ModelConfig:
+    config = pb.ModelConfig(name=name, max_batch_size=MAX_BATCH_SIZE)
+    for tensor_name, data_type, dims in inputs:
+        config.input.add(name=tensor_name, data_type=data_type, dims=dims)
+    for tensor_name, data_type, dims in optional:
+        config.input.add(name=tensor_name, data_type=data_type, dims=dims, optional=True)
+    for tensor_name, data_type, dims in outputs:
+        config.output.add(name=tensor_name, data_type=data_type, dims=dims)
+    for key, value in parameters.items():
+        config.parameters[key].string_value = value
+    return config
+
+
+def _distinct(variants: dict[str, pb.ModelConfig]) -> dict[str, pb.ModelConfig]:
+    return {
+        name: config for name, config in variants.items() if not name.startswith("cpu_") or config != variants["cpu"]
+    }
+
+
+def _as_json(**parameters: Any) -> dict[str, str]:
+    return {key: json.dumps(value) for key, value in parameters.items()}
+
+
+def _run_by(config: pb.ModelConfig, backend: str, instances: int, kind: int = CPU.kind) -> None:
+    config.backend = backend
+    config.dynamic_batching.SetInParent()
+    config.instance_group.add(kind=kind, count=instances)
+
+
+def _warm_up(config: pb.ModelConfig, inputs: dict[str, pb.ModelWarmup.Input]) -> None:
+    config.model_warmup.add(name="one image", batch_size=1, inputs=inputs)
+
+
+def _zeros(data_type: int, dims: list[int]) -> pb.ModelWarmup.Input:
+    return pb.ModelWarmup.Input(data_type=data_type, dims=dims, zero_data=True)

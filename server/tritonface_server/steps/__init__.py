@@ -1,0 +1,1 @@
+"""The Python-backend steps of an ensemble: they adapt Triton tensors to the pure functions of `tritonface_server`."""

@@ -1,0 +1,83 @@
+"""First step: encoded images in, stretched uint8 BGR pictures and their sizes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from tritonface_server.images import (
+    ImageError,
+    SizeError,
+    check_network_size,
+    decode_at_least,
+    decode_image,
+    limit_threads,
+    resize,
+)
+from tritonface_server.steps.parameters import read_parameters
+
+
+class TritonPythonModel:
+    """Triton's interface; one request holds one or several images, all for one network input size.
+
+    A bad image alone in its request is refused with INVALID_ARGUMENT. Among others it leaves them intact:
+    its row of `error` says what is wrong, and its sizes are zero, so that no face comes out of it.
+    """
+
+    def initialize(self, args: dict[str, str]) -> None:
+        parameters = read_parameters(args["model_config"])
+        self.input_size_wh = tuple(parameters["input_size_wh"])
+        self.size_multiple = parameters["size_multiple"]
+        self.interpolation = parameters["interpolation"]
+        self.scaled_decoding = parameters.get("scaled_decoding", False)
+        limit_threads(1)  # Triton runs several instances; their threads must not fight for the cores
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        return [self._respond(request) for request in requests]
+
+    def _respond(self, request: Any) -> Any:
+        try:
+            size_wh = self._network_size_wh(request)
+            return self._prepare(pb_utils.get_input_tensor_by_name(request, "image").as_numpy()[:, 0], size_wh)
+        except (ImageError, SizeError) as error:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
+
+    def _network_size_wh(self, request: Any) -> tuple[int, int]:
+        tensor = pb_utils.get_input_tensor_by_name(request, "img_size")
+        if tensor is None:
+            return self.input_size_wh
+        sizes_wh = {tuple(size_wh) for size_wh in tensor.as_numpy().tolist()}
+        if len(sizes_wh) > 1:
+            raise SizeError(
+                f"the images of one request need one img_size, got {sorted(sizes_wh)}; send several requests"
+            )
+        (size_wh,) = sizes_wh
+        check_network_size(size_wh, self.size_multiple)
+        return size_wh
+
+    def _prepare(self, encoded_images: np.ndarray, size_wh: tuple[int, int]) -> Any:
+        count, (width, height) = len(encoded_images), size_wh
+        pictures = np.empty((count, height, width, 3), np.uint8)
+        sizes_wh = np.zeros((count, 2, 2), np.int32)
+        errors = np.full((count, 1), b"", object)
+        for i, encoded in enumerate(encoded_images):
+            try:
+                image, original_wh = self._decode(encoded, size_wh)
+            except ImageError as error:
+                if count == 1:
+                    raise
+                errors[i, 0] = str(error).encode()
+                pictures[i] = 0
+                continue
+            resize(image, size_wh, self.interpolation, out=pictures[i])
+            sizes_wh[i] = original_wh, size_wh
+        tensors = {"picture": pictures, "sizes_wh": sizes_wh, "error": errors}
+        return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
+
+    def _decode(self, encoded: bytes, size_wh: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
+        if self.scaled_decoding:
+            return decode_at_least(encoded, size_wh)
+        image = decode_image(encoded)
+        return image, image.shape[1::-1]

@@ -1,0 +1,230 @@
+"""Builds TensorRT engines on the GPU that will run them, and refuses engines that were built elsewhere.
+
+python -m tritonface_server.tensorrt build [--detector NAME ...] [--model-repository DIR]    (in NVIDIA's container)
+python -m tritonface_server.tensorrt check [--detector NAME ...] [--model-repository DIR]
+
+An engine runs on one kind of GPU and one version of TensorRT, so its file name carries both. The standard library is
+enough here: the container has little more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from tritonface_server.detectors import DETECTORS, Detector, get_detector
+from tritonface_server.limits import MAX_BATCH_SIZE
+
+ROOT = Path(__file__).resolve().parents[2]
+PROFILE = (1, 8, MAX_BATCH_SIZE)
+"""Batch sizes of the one optimisation profile: smallest, the one to be fast at, largest."""
+
+DECODING = "decode/"
+"""What the names of the layers behind the heads' last convolutions begin with; `training.export` gives them."""
+
+TENSORRT_MAJOR = 10
+CONTAINER = "NVIDIA's tritonserver or tensorrt container with TensorRT 10 (24.10, for instance)"
+TRTEXEC = Path("/usr/src/tensorrt/bin/trtexec")
+NOT_BUILT = "model.plan"  # what the generated configuration names until an engine is there
+REBUILD = "`make tensorrt` (`python -m tritonface_server.tensorrt build`) in the container builds one for this machine"
+
+
+class TensorRTError(RuntimeError):
+    """No engine can be built or used here; the message says why and what to do."""
+
+
+class Target(NamedTuple):
+    """What an engine is built for: a GPU, dashes for all but letters and digits, and a TensorRT, "10.4.0"."""
+
+    gpu: str
+    tensorrt: str
+
+
+def engine_name(gpu_name: str, tensorrt_version: str) -> str:
+    """File name of an engine, for instance `model.NVIDIA-A100-SXM4-40GB.trt-10.4.0.plan`."""
+    return f"model.{_dashes(gpu_name)}.trt-{tensorrt_version}.plan"
+
+
+def engine_target(file_name: str) -> Target:
+    """What an engine was built for, read from its file name; TensorRTError if that does not say."""
+    match = re.fullmatch(r"model\.([A-Za-z0-9-]+)\.trt-(\d+\.\d+\.\d+)\.plan", file_name)
+    if match is None:
+        raise TensorRTError(f"{file_name} does not say which GPU and TensorRT it was built for; {REBUILD}")
+    return Target(*match.groups())
+
+
+def check_engine(file_name: str, gpu_name: str, tensorrt_version: str) -> None:
+    """TensorRTError unless the engine was built for this GPU and TensorRT."""
+    built, here = engine_target(file_name), Target(_dashes(gpu_name), tensorrt_version)
+    if built != here:
+        raise TensorRTError(
+            f"{file_name} was built for {built.gpu} with TensorRT {built.tensorrt}, but this machine has "
+            f"{here.gpu} with TensorRT {here.tensorrt}, and engines run nowhere else; {REBUILD}"
+        )
+
+
+def build_command(detector: Detector, onnx_file: Path, engine_file: Path, timing_cache: Path) -> list[str]:
+    """Arguments of trtexec: FP16, except for box decoding and scores, which stay FP32.
+
+    Layers are chosen with a wildcard on purpose: trtexec then leaves out shape tensors and integer layers, which it
+    does not for names given in full.
+    """
+    width, height = detector.input_size_wh
+    shapes = [f"picture:{batch}x{height}x{width}x3" for batch in PROFILE]
+    return [
+        f"--onnx={onnx_file}",
+        f"--saveEngine={engine_file}",
+        f"--timingCacheFile={timing_cache}",
+        *(f"--{which}Shapes={shape}" for which, shape in zip(("min", "opt", "max"), shapes)),
+        "--fp16",
+        "--noTF32",  # or FP32 matrix products, such as expected distances, would be rounded to FP16's ten bits
+        "--precisionConstraints=obey",
+        f"--layerPrecisions={DECODING}*:fp32",
+        f"--layerOutputTypes={DECODING}*:fp32",
+        "--skipInference",
+    ]
+
+
+def find_trtexec() -> Path:
+    """The program that builds engines, in PATH or where the containers have it; TensorRTError if in neither."""
+    found = shutil.which("trtexec") or shutil.which(TRTEXEC)
+    if found is None:
+        raise TensorRTError(f"there is no trtexec in PATH or at {TRTEXEC}; run this in {CONTAINER}")
+    return Path(found)
+
+
+def find_gpu() -> str:
+    """Name of the GPU, or of those in CUDA_VISIBLE_DEVICES; TensorRTError if there is none or several kinds."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        command.append(f"--id={visible}")
+    try:
+        run = subprocess.run(command, capture_output=True, text=True)
+        said, failed = (run.stdout + run.stderr).strip(), run.returncode != 0
+    except OSError:
+        said, failed = "there is no nvidia-smi", True
+    if failed or not said:
+        raise TensorRTError(
+            f"no NVIDIA GPU is found ({' '.join(said.split()) or 'nvidia-smi lists none'}); engines are built on the "
+            "GPU that will run them: start the container there, with `--gpus all`"
+        )
+    names = sorted(set(said.splitlines()))
+    if len(names) > 1:
+        raise TensorRTError(f"the GPUs are of several kinds ({', '.join(names)}); choose with CUDA_VISIBLE_DEVICES=0")
+    return names[0]
+
+
+def find_tensorrt() -> str:
+    """Version of the library that trtexec and Triton load, "10.4.0"; TensorRTError unless its major version is 10."""
+    for major in (TENSORRT_MAJOR, TENSORRT_MAJOR + 1, 8):
+        try:
+            library = ctypes.CDLL(f"libnvinfer.so.{major}")
+        except OSError:
+            continue
+        if major != TENSORRT_MAJOR:
+            raise TensorRTError(
+                f"this is TensorRT {major}, but FP16 with FP32 decoding is written for {TENSORRT_MAJOR} (11 has no "
+                f"--fp16 and no --layerPrecisions, 8 no INT64 shapes); use {CONTAINER}"
+            )
+        return tensorrt_version(library.getInferLibVersion())
+    raise TensorRTError(f"there is no TensorRT here (no libnvinfer.so.{TENSORRT_MAJOR}); run this in {CONTAINER}")
+
+
+def tensorrt_version(number: int) -> str:
+    """What the library's getInferLibVersion means: 100400 is "10.4.0"."""
+    return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
+
+
+def build(detector: Detector, repository: Path) -> Path:
+    """Build the engine and name it in the detector's `configs/gpu.pbtxt`; TensorRTError, and no engine, if it fails."""
+    trtexec, gpu, version = find_trtexec(), find_gpu(), find_tensorrt()
+    onnx_file, config_file = _onnx_file(detector, repository), _config_file(detector, repository)
+    for needed in (onnx_file, config_file):
+        if not needed.is_file():
+            raise TensorRTError(f"there is no {needed}; `make repository` and `make export` write it")
+    if DECODING.encode() not in onnx_file.read_bytes():
+        raise TensorRTError(f"no layer of {onnx_file} is named {DECODING}..., to stay FP32; `make export` names them")
+    engine = config_file.parent.parent / "1" / engine_name(gpu, version)
+    logs = repository.resolve().parent / "build" / "tensorrt"
+    for folder in (engine.parent, logs):
+        folder.mkdir(parents=True, exist_ok=True)
+    # A cache of another GPU makes the builder fail, so each target has its own.
+    timing_cache = logs / engine.name.replace("model.", "timing.", 1).replace(".plan", ".cache")
+    partial, log = engine.with_name(f".{engine.name}.partial"), logs / f"{detector.name}.log"
+    try:
+        with log.open("wb") as output:
+            command = [str(trtexec), *build_command(detector, onnx_file, partial, timing_cache)]
+            status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT).returncode
+        if status or not partial.is_file() or not partial.stat().st_size:
+            errors = [line for line in log.read_text(errors="replace").splitlines() if "[E]" in line]
+            last = f": {errors[-1]}" if errors else ""
+            raise TensorRTError(f"trtexec built no engine of {detector.name} (exit status {status}){last}; see {log}")
+        partial.replace(engine)
+    finally:
+        partial.unlink(missing_ok=True)
+    use_engine(config_file, engine.name)
+    return engine
+
+
+def use_engine(config_file: Path, file_name: str) -> None:
+    """Name the engine in a text-format model configuration, atomically and without protobuf."""
+    line, text = f'default_model_filename: "{file_name}"\n', config_file.read_text()
+    text, found = re.subn(r"^default_model_filename:.*\n?", line, text, flags=re.MULTILINE)
+    partial = config_file.with_name(f".{config_file.name}.partial")
+    partial.write_text(text if found else text.rstrip("\n") + "\n" + line)
+    partial.replace(config_file)
+
+
+def check(detector: Detector, repository: Path) -> Path:
+    """The engine that the detector's configuration names, if it exists and fits this machine; TensorRTError if not."""
+    config_file = _config_file(detector, repository)
+    text = config_file.read_text() if config_file.is_file() else ""
+    named = re.search(r'^default_model_filename: "(.*)"', text, flags=re.MULTILINE)
+    engine = config_file.parent.parent / "1" / (named[1] if named else NOT_BUILT)
+    if not engine.is_file():
+        raise TensorRTError(f"{detector.name} has no engine yet ({engine} is missing); {REBUILD}")
+    check_engine(engine.name, find_gpu(), find_tensorrt())
+    return engine
+
+
+def _onnx_file(detector: Detector, repository: Path) -> Path:
+    return repository / f"{detector.name}_detector" / "1" / "model.onnx"
+
+
+def _config_file(detector: Detector, repository: Path) -> Path:
+    return repository / f"{detector.name}_hpi_detector" / "configs" / "gpu.pbtxt"
+
+
+def _dashes(gpu_name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", gpu_name).strip("-")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tritonface_server.tensorrt", description=__doc__.splitlines()[0])
+    parser.add_argument("action", choices=["build", "check"])
+    parser.add_argument("--detector", action="append", choices=DETECTORS, help="default: all with a network there")
+    parser.add_argument("--model-repository", type=Path, default=ROOT / "model_repository")
+    arguments = parser.parse_args()
+    repository = arguments.model_repository
+    chosen = [get_detector(name) for name in arguments.detector or DETECTORS]
+    if not arguments.detector:
+        chosen = [detector for detector in chosen if _onnx_file(detector, repository).is_file()]
+    try:
+        if not chosen:
+            raise TensorRTError(f"there is no network in {repository}; `make repository` and `make export` write it")
+        for detector in chosen:
+            print((build if arguments.action == "build" else check)(detector, repository), flush=True)
+    except TensorRTError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

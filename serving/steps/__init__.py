@@ -1,1 +1,0 @@
-"""The Python-backend steps of an ensemble: they adapt Triton tensors to the pure functions of `serving`."""

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tritonface_server import limits
+from tritonface_server.images import (
+    ImageError,
+    SizeError,
+    check_network_size,
+    decode_at_least,
+    decode_image,
+    read_header,
+    resize,
+)
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+
+
+def encode(image_format: str, picture: np.ndarray = PICTURE, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture[:, :, ::-1].copy()).save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """The beginning of a PNG file, as far as its first pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))))
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_nothing() -> None:
+    with pytest.raises(ImageError, match="empty"):
+        decode_image(b"")
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "BMP"])
+def test_lossless_formats_give_the_very_pixels(image_format: str) -> None:
+    np.testing.assert_array_equal(decode_image(encode(image_format)), PICTURE)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "WEBP"])
+def test_lossy_formats_come_close(image_format: str) -> None:
+    smooth = cv2.resize(PICTURE[:4, :6], (60, 40), interpolation=cv2.INTER_CUBIC)
+    decoded = decode_image(encode(image_format, smooth, quality=95))
+    assert np.abs(decoded.astype(int) - smooth).mean() < 6
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "CMYK"])
+def test_every_colour_mode_becomes_bgr(mode: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PICTURE).convert(mode).save(buffer, "JPEG" if mode == "CMYK" else "PNG")
+    assert decode_image(buffer.getvalue()).shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [(1, PICTURE), (3, PICTURE[::-1, ::-1]), (6, np.rot90(PICTURE, -1)), (8, np.rot90(PICTURE))],
+)
+def test_exif_orientation_is_applied(orientation: int, upright: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    plain = decode_image(encode("JPEG", quality=100, subsampling=0))
+    turned = decode_image(encode("JPEG", quality=100, subsampling=0, exif=exif))
+    assert turned.shape == upright.shape
+    expected = {1: plain, 3: plain[::-1, ::-1], 6: np.rot90(plain, -1), 8: np.rot90(plain)}[orientation]
+    np.testing.assert_array_equal(turned, expected)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size_wh", "reduction"),
+    [
+        (640, 480, (640, 480), 1),
+        (959, 960, (480, 480), 1),  # 480 x 480 would not tell whether it was turned
+        (1279, 1279, (640, 640), 2),  # sides are rounded up
+        (1278, 1300, (640, 640), 1),
+        (1300, 700, (640, 320), 1),  # would not cover the input if it turned out to stand upright
+        (1600, 1500, (300, 320), 4),
+        (2600, 2700, (320, 320), 8),
+    ],
+)
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_scaled_decoding(width: int, height: int, size_wh: tuple[int, int], reduction: int, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    smooth = cv2.resize(PICTURE[:4, :6], (width, height), interpolation=cv2.INTER_CUBIC)
+    encoded = encode("JPEG", smooth, exif=exif, quality=95)
+    full = decode_image(encoded)
+    image, full_wh = decode_at_least(encoded, size_wh)
+    assert full_wh == full.shape[1::-1]
+    assert image.shape[1::-1] == tuple(-(-side // reduction) for side in full_wh)
+    difference = image.astype(int) - cv2.resize(full, image.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(difference).max() < 12
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "BMP", "WEBP"])
+def test_only_jpeg_is_decoded_smaller(image_format: str) -> None:
+    encoded = encode(image_format)
+    image, full_wh = decode_at_least(encoded, (5, 5))
+    assert full_wh == (60, 40) and np.array_equal(image, decode_image(encoded))
+
+
+def test_a_truncated_photo_is_refused_at_any_scale() -> None:
+    encoded = encode("JPEG", cv2.resize(PICTURE, (800, 600)))
+    for size_wh in ((32, 32), (300, 300)):
+        with pytest.raises(ImageError, match="truncated"):
+            decode_at_least(encoded[: len(encoded) // 2], size_wh)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "BMP", "WEBP"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
+def test_a_truncated_file_is_refused(image_format: str, share: float) -> None:
+    encoded = encode(image_format)
+    with pytest.raises(ImageError):
+        decode_image(encoded[: int(len(encoded) * share)])
+
+
+@pytest.mark.parametrize("sixteen_bit", [PICTURE.astype(np.uint16) * 257, PICTURE[:, :, 0].astype(np.uint16) * 257])
+def test_sixteen_bits_become_eight(sixteen_bit: np.ndarray) -> None:
+    encoded = cv2.imencode(".png", sixteen_bit)[1].tobytes()
+    expected = PICTURE if sixteen_bit.ndim == 3 else np.repeat(PICTURE[:, :, :1], 3, axis=2)
+    np.testing.assert_array_equal(decode_image(encoded), expected)
+
+
+def test_an_animation_gives_its_first_picture() -> None:
+    other = Image.fromarray(255 - PICTURE)
+    for image_format, options in (("PNG", {}), ("WEBP", {"lossless": True})):
+        encoded = encode(image_format, save_all=True, append_images=[other], **options)
+        np.testing.assert_array_equal(decode_image(encoded), PICTURE)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_files_end_in_a_picture_or_an_error(seed: int) -> None:
+    """Random damage, in a process of its own: a decoder that crashes takes its process along."""
+    run = subprocess.run([sys.executable, "-m", "tests.unit.server.damage", str(seed)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+    pictures, refusals = map(int, run.stdout.split())
+    assert pictures > 50 and refusals > 50
+
+
+@pytest.mark.parametrize("data", [b"hello", b"%PDF-1.7", b"GIF89a" + bytes(60), b"II*\x00" + bytes(60), bytes(100)])
+def test_other_files_are_refused(data: bytes) -> None:
+    with pytest.raises(ImageError, match="not a JPEG, PNG, BMP or WebP image"):
+        decode_image(data)
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_000, 6_401), (32_769, 1), (1, 32_769), (2**31 - 1, 2**31 - 1)])
+def test_too_many_pixels_are_refused_by_the_header(width: int, height: int) -> None:
+    with pytest.raises(ImageError, match=r"pixels"):
+        read_header(png_header(width, height))
+
+
+def test_the_limit_itself_is_allowed() -> None:
+    assert read_header(png_header(8_000, 8_000)) == ("PNG", 8_000, 8_000)
+    assert limits.MAX_PIXELS == 8_000 * 8_000
+
+
+def test_too_many_bytes_are_refused() -> None:
+    with pytest.raises(ImageError, match="67,108,864"):
+        read_header(bytes(limits.MAX_ENCODED_BYTES + 1))
+
+
+def test_resize_stretches(solvay: Path) -> None:
+    image = decode_image(solvay.read_bytes())
+    assert image.shape == (600, 960, 3)
+    assert resize(image, (640, 320), "cubic").shape == (320, 640, 3)
+    assert resize(image, (960, 600), "cubic") is image
+
+
+@pytest.mark.parametrize("size_wh", [(640, 320), (960, 600)])
+def test_resizing_into_an_array(size_wh: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (600, 960, 3), np.uint8)
+    pictures = np.full((2, size_wh[1], size_wh[0], 3), 7, np.uint8)
+    resize(image, size_wh, "cubic", out=pictures[1])
+    assert np.array_equal(pictures[1], resize(image, size_wh, "cubic")) and (pictures[0] == 7).all()
+
+
+@pytest.mark.parametrize(("size_wh", "multiple"), [((32, 2048), 1), ((33, 97), 1), ((640, 512), 32)])
+def test_network_sizes_within_the_limits(size_wh: tuple[int, int], multiple: int) -> None:
+    check_network_size(size_wh, multiple)
+
+
+@pytest.mark.parametrize(("size_wh", "multiple"), [((0, 640), 1), ((640, 31), 1), ((2049, 640), 1), ((640, 500), 32)])
+def test_network_sizes_beyond_the_limits(size_wh: tuple[int, int], multiple: int) -> None:
+    with pytest.raises(SizeError, match=r"sides from 32 to 2048 px"):
+        check_network_size(size_wh, multiple)

@@ -1,0 +1,26 @@
+"""The launcher's command line: what it refuses before anything is started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tritonface_server.repository import ROOT
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model-control", "explicit", "--host", "0.0.0.0"], "lets every client run code here"),
+        (["--model-control", "explicit", "--host", "::"], "lets every client run code here"),
+        (["--model-control", "explicit", "--host", "127.0.0.1.example.org"], "lets every client run code here"),
+        (["--model-control", "explicit", "--watch"], "not allowed with argument"),
+        (["--model-control", "poll"], "invalid choice: 'poll'"),
+    ],
+)
+def test_what_is_refused(arguments: list[str], message: str) -> None:
+    command = [sys.executable, "-m", "tritonface_server.serve", *arguments]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 2 and message in run.stderr

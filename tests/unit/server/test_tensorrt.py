@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from tritonface_server import tensorrt
+from tritonface_server.configs import GPU, onnxruntime_config, tensorrt_config
+from tritonface_server.detectors import BLAZE_FACE
+from tritonface_server.limits import MAX_BATCH_SIZE
+from tritonface_server.repository import ROOT
+from tritonface_server.tensorrt import (
+    TensorRTError,
+    build,
+    build_command,
+    check,
+    check_engine,
+    engine_name,
+    engine_target,
+    find_gpu,
+    find_tensorrt,
+    find_trtexec,
+    tensorrt_version,
+    use_engine,
+)
+
+GPU_NAME, VERSION = "NVIDIA A100-SXM4-40GB", "10.4.0"
+ENGINE = "model.NVIDIA-A100-SXM4-40GB.trt-10.4.0.plan"
+TRTEXEC = """#!/bin/sh
+echo "$@" > "$(dirname "$0")/arguments"
+for argument; do case $argument in
+    --saveEngine=*) printf %s engine > "${argument#*=}" ;;
+    --timingCacheFile=*) printf %s timings > "${argument#*=}" ;;
+esac; done
+"""
+
+
+def command_line(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tritonface_server.tensorrt", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of programs that stand for those of the container; nothing here is TensorRT."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    program(programs / "trtexec", TRTEXEC)
+    program(programs / "nvidia-smi", f"#!/bin/sh\necho '{GPU_NAME}'\n")
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(tensorrt, "find_tensorrt", lambda: VERSION)
+    return programs
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "model_repository"
+    network, config = folder / "BlazeFace_detector" / "1", folder / "BlazeFace_hpi_detector" / "configs"
+    network.mkdir(parents=True)
+    config.mkdir(parents=True)
+    (network / "model.onnx").write_bytes(b"... decode/Exp.0 ...")
+    (config / "gpu.pbtxt").write_text("# generated\n" + text_format.MessageToString(tensorrt_config(BLAZE_FACE)))
+    return folder
+
+
+@pytest.mark.parametrize("action", ["build", "check"])
+def test_an_empty_repository(tmp_path: Path, action: str) -> None:
+    run = command_line(action, "--model-repository", str(tmp_path), PATH="")
+    assert run.returncode == 1 and run.stdout == ""
+    assert run.stderr == f"error: there is no network in {tmp_path}; `make repository` and `make export` write it\n"
+
+
+def test_a_machine_without_trtexec_is_told_so_in_one_line(repository: Path) -> None:
+    run = command_line("build", "--model-repository", str(repository), PATH="")
+    assert run.returncode == 1 and run.stdout == ""
+    assert run.stderr.startswith("error: there is no trtexec in PATH or at ") and run.stderr.count("\n") == 1
+    assert "container" in run.stderr
+
+
+def test_a_machine_without_a_gpu_is_told_so_in_one_line(repository: Path, container: Path) -> None:
+    (container / "nvidia-smi").unlink()
+    run = command_line("build", "--model-repository", str(repository), PATH=str(container))
+    assert run.returncode == 1 and run.stderr.count("\n") == 1
+    assert "no NVIDIA GPU is found (there is no nvidia-smi)" in run.stderr and "--gpus all" in run.stderr
+
+
+def test_a_machine_without_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_library(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr("ctypes.CDLL", no_library)
+    with pytest.raises(TensorRTError, match=r"no libnvinfer\.so\.10.*container"):
+        find_tensorrt()
+
+
+@pytest.mark.parametrize("major", [8, 11])
+def test_another_tensorrt_is_refused(monkeypatch: pytest.MonkeyPatch, major: int) -> None:
+    def library(name: str) -> object:
+        if name != f"libnvinfer.so.{major}":
+            raise OSError(name)
+        return object()
+
+    monkeypatch.setattr("ctypes.CDLL", library)
+    with pytest.raises(TensorRTError, match=f"this is TensorRT {major}, but .* for 10"):
+        find_tensorrt()
+
+
+@pytest.mark.parametrize(("number", "version"), [(100001, "10.0.1"), (100400, "10.4.0"), (101303, "10.13.3")])
+def test_versions(number: int, version: str) -> None:
+    assert tensorrt_version(number) == version
+
+
+def test_only_the_standard_library_is_needed() -> None:
+    code = "import sys, tritonface_server.tensorrt; print({'numpy', 'google', 'tritonclient'} & sys.modules.keys())"
+    run = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("exit 0", "no NVIDIA GPU is found .nvidia-smi lists none"),
+        ("echo No devices were found; exit 6", "No devices were found"),
+        ("echo A; echo B", r"several kinds \(A, B\); choose with CUDA_VISIBLE_DEVICES"),
+    ],
+)
+def test_no_gpu_or_too_many(container: Path, answer: str, message: str) -> None:
+    program(container / "nvidia-smi", f"#!/bin/sh\n{answer}\n")
+    with pytest.raises(TensorRTError, match=message):
+        find_gpu()
+
+
+def test_the_visible_gpu(container: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_gpu() == GPU_NAME
+    program(container / "nvidia-smi", '#!/bin/sh\ncase "$*" in *--id=1) echo B ;; *) echo A; echo B ;; esac\n')
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert find_gpu() == "B"
+
+
+def test_where_the_container_has_trtexec(container: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_trtexec() == container / "trtexec"
+    monkeypatch.setenv("PATH", "/usr/bin")
+    monkeypatch.setattr(tensorrt, "TRTEXEC", container / "trtexec")
+    assert find_trtexec() == container / "trtexec"
+
+
+@pytest.mark.parametrize(
+    ("gpu", "name"),
+    [
+        (GPU_NAME, ENGINE),
+        ("NVIDIA H100 80GB HBM3", "model.NVIDIA-H100-80GB-HBM3.trt-10.4.0.plan"),
+        ("Quadro RTX 6000/8000", "model.Quadro-RTX-6000-8000.trt-10.4.0.plan"),
+    ],
+)
+def test_an_engines_name_says_what_it_was_built_for(gpu: str, name: str) -> None:
+    assert engine_name(gpu, VERSION) == name
+    check_engine(name, gpu, VERSION)
+    assert engine_target(name).tensorrt == VERSION
+
+
+@pytest.mark.parametrize("name", ["", "model.plan", "model.trt-10.4.0.plan", "model.A.trt-10.4.plan", "a/" + ENGINE])
+def test_names_that_do_not_say(name: str) -> None:
+    with pytest.raises(TensorRTError, match=r"does not say which GPU.*make tensorrt"):
+        engine_target(name)
+
+
+@pytest.mark.parametrize(("gpu", "version"), [("NVIDIA L4", VERSION), (GPU_NAME, "10.5.0"), (GPU_NAME, "10.4.1")])
+def test_an_engine_from_elsewhere_is_refused(gpu: str, version: str) -> None:
+    with pytest.raises(TensorRTError) as refusal:
+        check_engine(ENGINE, gpu, version)
+    for part in (
+        "NVIDIA-A100-SXM4-40GB",
+        VERSION,
+        gpu.replace(" ", "-"),
+        version,
+        "python -m tritonface_server.tensorrt build",
+    ):
+        assert part in str(refusal.value)
+
+
+def test_the_command() -> None:
+    assert build_command(BLAZE_FACE, Path("model.onnx"), Path("model.plan"), Path("timing.cache")) == [
+        "--onnx=model.onnx",
+        "--saveEngine=model.plan",
+        "--timingCacheFile=timing.cache",
+        "--minShapes=picture:1x640x640x3",
+        "--optShapes=picture:8x640x640x3",
+        "--maxShapes=picture:32x640x640x3",
+        "--fp16",
+        "--noTF32",
+        "--precisionConstraints=obey",
+        "--layerPrecisions=decode/*:fp32",
+        "--layerOutputTypes=decode/*:fp32",
+        "--skipInference",
+    ]
+
+
+def test_the_config_has_the_interface_of_the_detector() -> None:
+    config, onnx = tensorrt_config(BLAZE_FACE), onnxruntime_config(BLAZE_FACE, GPU)
+    assert (config.name, config.backend) == ("BlazeFace_hpi_detector", "tensorrt")
+    assert config.max_batch_size == onnx.max_batch_size == MAX_BATCH_SIZE == tensorrt.PROFILE[-1]
+    for ours, theirs in zip([*config.input, *config.output], [*onnx.input, *onnx.output], strict=True):
+        assert (ours.name, ours.data_type, len(ours.dims)) == (theirs.name, theirs.data_type, len(theirs.dims))
+        assert all(b in (-1, a) for a, b in zip(ours.dims, theirs.dims))
+
+
+def test_build_then_check(container: Path, repository: Path) -> None:
+    (repository / "BlazeFace_hpi_detector" / "1").mkdir()
+    with pytest.raises(TensorRTError, match="has no engine yet"):
+        check(BLAZE_FACE, repository)
+    engine = build(BLAZE_FACE, repository)
+    assert engine == repository / "BlazeFace_hpi_detector" / "1" / ENGINE
+    assert [path.name for path in engine.parent.iterdir()] == [ENGINE] and engine.read_bytes() == b"engine"
+    assert "--fp16" in (container / "arguments").read_text()
+    logs = repository.parent / "build" / "tensorrt"
+    assert (logs / "timing.NVIDIA-A100-SXM4-40GB.trt-10.4.0.cache").read_text() == "timings"
+    text = (repository / "BlazeFace_hpi_detector" / "configs" / "gpu.pbtxt").read_text()
+    config = text_format.Parse(text, pb.ModelConfig())
+    assert text.startswith("# generated\n") and config.default_model_filename == ENGINE
+    assert check(BLAZE_FACE, repository) == engine
+
+
+def test_an_engine_copied_to_another_machine_is_refused(container: Path, repository: Path) -> None:
+    build(BLAZE_FACE, repository)
+    program(container / "nvidia-smi", "#!/bin/sh\necho NVIDIA L4\n")
+    with pytest.raises(TensorRTError, match=r"built for NVIDIA-A100-SXM4-40GB .* this machine has NVIDIA-L4 "):
+        check(BLAZE_FACE, repository)
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        ("echo '[E] no kernel' >&2; exit 1", r"BlazeFace \(exit status 1\): \[E\] no kernel; see .*BlazeFace\.log"),
+        ("exit 0", r"exit status 0\); see"),
+    ],
+)
+def test_a_failed_build_leaves_the_old_engine(container: Path, repository: Path, failure: str, message: str) -> None:
+    engine = build(BLAZE_FACE, repository)
+    program(container / "trtexec", f"#!/bin/sh\n{failure}\n")
+    with pytest.raises(TensorRTError, match=message):
+        build(BLAZE_FACE, repository)
+    assert [path.name for path in engine.parent.iterdir()] == [ENGINE] and engine.read_bytes() == b"engine"
+
+
+@pytest.mark.parametrize("missing", ["BlazeFace_detector/1/model.onnx", "BlazeFace_hpi_detector/configs/gpu.pbtxt"])
+def test_what_the_build_needs(container: Path, repository: Path, missing: str) -> None:
+    (repository / missing).unlink()
+    with pytest.raises(TensorRTError, match=rf"there is no .*{missing}; `make repository`"):
+        build(BLAZE_FACE, repository)
+
+
+def test_a_network_without_named_decoding_is_not_built_in_fp16(container: Path, repository: Path) -> None:
+    (repository / "BlazeFace_detector" / "1" / "model.onnx").write_bytes(b"Exp.0")
+    with pytest.raises(TensorRTError, match=r"named decode/.*make export"):
+        build(BLAZE_FACE, repository)
+
+
+@pytest.mark.parametrize("text", ["", 'name: "a"', 'name: "a"\ndefault_model_filename: "old"\nbackend: "tensorrt"\n'])
+def test_naming_an_engine_keeps_the_rest(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "gpu.pbtxt"
+    file.write_text(text)
+    before = text_format.Parse(text, pb.ModelConfig())
+    use_engine(file, ENGINE)
+    after = text_format.Parse(file.read_text(), pb.ModelConfig())
+    assert after.default_model_filename == ENGINE
+    before.default_model_filename = ENGINE
+    assert after == before and list(tmp_path.iterdir()) == [file]
