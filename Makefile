@@ -70,7 +70,7 @@ repository: setup ## Write model_repository/ from the table of detector facts (S
 	@$(BIN)/python -m tritonface_server.repository $(if $(SCALED_DECODING),--scaled-decoding)
 
 tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)
-	@$(PYTHON) -m tritonface_server.tensorrt build --model-repository $(MODEL_REPOSITORY)
+	@PYTHONPATH=server $(PYTHON) -m tritonface_server.tensorrt build --model-repository $(MODEL_REPOSITORY)
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
 	@for name in serving training dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \

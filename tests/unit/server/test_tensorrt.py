@@ -122,7 +122,9 @@ def test_versions(number: int, version: str) -> None:
 
 def test_only_the_standard_library_is_needed() -> None:
     code = "import sys, tritonface_server.tensorrt; print({'numpy', 'google', 'tritonclient'} & sys.modules.keys())"
-    run = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=ROOT / "server", capture_output=True, text=True, check=True
+    )
     assert run.stdout == "set()\n"
 
 
