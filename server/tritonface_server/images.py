@@ -117,10 +117,16 @@ def decode_at_least(encoded: bytes, size_wh: tuple[int, int]) -> tuple[np.ndarra
     reduction = _reduction(header, size_wh)
     image = decode_image(encoded, reduction)
     if reduction == 1:
-        return image, image.shape[1::-1]
+        return image, size_wh_of(image)
     as_stored = _reduced(header.width, reduction), _reduced(header.height, reduction)
     upright = image.shape[1::-1] == as_stored
     return image, (header.width, header.height) if upright else (header.height, header.width)
+
+
+def size_wh_of(image: np.ndarray) -> tuple[int, int]:
+    """(width, height) in pixels of an array [height, width, ...]."""
+    height, width = image.shape[:2]
+    return width, height
 
 
 def _reduction(header: Header, size_wh: tuple[int, int]) -> int:

@@ -7,9 +7,7 @@ python -m tritonface_server.serve [--model-repository DIR] [--host HOST] [--http
 from __future__ import annotations
 
 import argparse
-import contextlib
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -47,8 +45,9 @@ def run(server: TritonServer) -> int:
         ends = server.endpoints
         print(f"ready: gRPC on {ends.grpc}, HTTP on {ends.http}; Ctrl-C drains and stops{missing(server)}", flush=True)
         while not server.has_lost_a_model():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return server.process.wait(CHECK_INTERVAL_S)
+            code = server.exit_code(within_s=CHECK_INTERVAL_S)
+            if code is not None:
+                return code
         print("the process of a model has died; starting the server anew ...", file=sys.stderr, flush=True)
         server.stop()
 

@@ -141,6 +141,12 @@ class TritonServer:
             self._end_stubs()
             self._resources.close()
 
+    def exit_code(self, within_s: float) -> int | None:
+        """The exit code if the process ends by itself within that time."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.process.wait(within_s) if self.process else None
+        return None
+
     def has_lost_a_model(self) -> bool:
         """Whether the process of a Python model has died, which Triton neither restarts nor reports as unhealthy."""
         try:

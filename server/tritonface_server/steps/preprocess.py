@@ -15,6 +15,7 @@ from tritonface_server.images import (
     decode_image,
     limit_threads,
     resize,
+    size_wh_of,
 )
 from tritonface_server.steps.parameters import read_parameters
 
@@ -80,4 +81,4 @@ class TritonPythonModel:
         if self.scaled_decoding:
             return decode_at_least(encoded, size_wh)
         image = decode_image(encoded)
-        return image, image.shape[1::-1]
+        return image, size_wh_of(image)
