@@ -1,29 +1,86 @@
-"""The settings of the command line: the dataclasses below are the schema of `training/configs/*.yaml` and of `-o`."""
+"""The settings of the command line: the sections below are the schema of `training/configs/*.yaml` and of `-o`."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from training.config_values import Bounds, ConfigError, build, parse_override, parse_yaml, set_override
+from pydantic import AfterValidator, Field, model_validator
+
+from training.config_values import (
+    ConfigError,
+    Section,
+    merge,
+    parse_override,
+    parse_yaml,
+    set_override,
+    split_override,
+    validate,
+)
 from tritonface_server.detectors import DETECTORS, get_detector
+from tritonface_server.limits import MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
+
+LOG = logging.getLogger(__name__)
+CONFIGS = Path(__file__).with_name("configs")
+DEVICE = re.compile(r"cpu|gpu(:\d+(,\d+)*)?")
+OFFICIAL_WEIGHTS = re.compile(r"https://.*/official_pretrained_model/(?P<name>[\w-]+)_pretrained\.pdparams")
+
+WITHOUT_EFFECT = (
+    "Global.export_with_pir",
+    "CheckDataset.convert",
+    "Train.basic_config_path",
+    "Train.dist_ips",
+    "Train.dy2st",
+    "Train.uniform_output_enabled",
+    "Evaluate.basic_config_path",
+    "Export.basic_config_path",
+    "Predict.engine",
+    "Predict.engine_config",
+    "Predict.hpi_config",
+    "Predict.hpip_config",
+    "Predict.kernel_option",
+    "Predict.use_hpip",
+    "Benchmark",
+    "Pdparams2safetensors",
+)
+"""Settings and sections of PaddleX that mean nothing here; they are taken, and named once."""
+
+
+def _device(setting: str) -> str:
+    if not DEVICE.fullmatch(setting):
+        raise ValueError(f"Global.device is {setting!r}; it should be cpu, gpu, or GPUs by number as gpu:0,1")
+    return setting
+
+
+def _local_weights(setting: str) -> str:
+    """PaddleX's configurations name official weights by their address; here they are a file of `weights/official/`."""
+    official = OFFICIAL_WEIGHTS.fullmatch(setting)
+    if official:
+        return str(CONFIGS.parents[1] / "weights" / "official" / f"{official['name']}.safetensors")
+    if "://" in setting:
+        raise ValueError(f"the weights {setting} are an address; download them and name the file")
+    return setting
+
 
 ModelName = Literal[tuple(DETECTORS)]
 Mode = Literal["check_dataset", "train", "evaluate", "export", "predict"]
-Count = Annotated[int, Bounds(1)]
-Steps = Annotated[int, Bounds(0)]
-Positive = Annotated[float, Bounds(0, exclusive=True)]
-NotNegative = Annotated[float, Bounds(0)]
-Fraction = Annotated[float, Bounds(0, 1)]
-DEVICE = re.compile(r"cpu|gpu(:\d+(,\d+)*)?")
-Percent = Annotated[int, Bounds(0, 100)]
+Text = Annotated[str, Field(min_length=1)]
+Device = Annotated[str, AfterValidator(_device)]
+Weights = Annotated[Text, AfterValidator(_local_weights)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Steps = Annotated[int, Field(ge=0, lt=2**31)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]
 
 
-@dataclass(frozen=True)
-class Global:
+class Global(Section):
     """What all modes share.
 
     Attributes:
@@ -35,18 +92,13 @@ class Global:
 
     model: ModelName
     mode: Mode = "check_dataset"
-    dataset_dir: str | None = None
-    device: str = "cpu"
-    output: str = "output"
+    dataset_dir: Text | None = None
+    device: Device = "cpu"
+    output: Text = "output"
     traceback: bool = False
 
-    def __post_init__(self) -> None:
-        if not DEVICE.fullmatch(self.device):
-            raise ConfigError(f"Global.device is {self.device!r}; expected cpu, gpu, or GPUs by number as gpu:0,1")
 
-
-@dataclass(frozen=True)
-class Split:
+class Split(Section):
     """Splitting the data set anew into training and validation pictures.
 
     Attributes:
@@ -57,18 +109,20 @@ class Split:
     enable: bool = False
     train_percent: Percent | None = None
     val_percent: Percent | None = None
-    seed: int = 0
+    seed: Seed = 0
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _shares_make_sense(self) -> Split:
         train, val = self.train_percent, self.val_percent
         if None not in (train, val) and train + val != 100:
-            raise ConfigError(
+            raise ValueError(
                 f"CheckDataset.split: train_percent is {train} and val_percent is {val}; they must add up to 100"
             )
         if self.enable and train is None and val is None:
-            raise ConfigError(
+            raise ValueError(
                 "CheckDataset.split.enable is true; set CheckDataset.split.train_percent, to 90 for instance"
             )
+        return self
 
     @property
     def train_share(self) -> int:
@@ -76,15 +130,13 @@ class Split:
         return 100 - self.val_percent if self.train_percent is None else self.train_percent
 
 
-@dataclass(frozen=True)
-class CheckDataset:
+class CheckDataset(Section):
     """Mode check_dataset."""
 
-    split: Split
+    split: Split = Split()
 
 
-@dataclass(frozen=True)
-class Train:
+class Train(Section):
     """Mode train.
 
     Attributes:
@@ -111,7 +163,7 @@ class Train:
         num_workers: processes that read and augment pictures; 0 for the training process itself.
     """
 
-    num_classes: Annotated[int, Bounds(1, 1)]
+    num_classes: Literal[1]
     epochs_iters: Count
     steps_per_epoch: Count | None
     batch_size: Count
@@ -132,39 +184,42 @@ class Train:
     max_faces: Count | None
     image_size: Count
     image_sizes: list[Count]
-    pretrain_weight_path: str | None = None
-    resume_path: str | None = None
+    pretrain_weight_path: Weights | None = None
+    resume_path: Text | None = None
     log_interval: Count = 10
     eval_interval: Count = 1
     save_interval: Count = 1
     num_workers: Steps = 2
-    seed: int = 0
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _milestones_ascend(self) -> Train:
+        if any(earlier >= later for earlier, later in pairwise(self.milestones)):
+            raise ValueError(f"Train.milestones is {self.milestones}; the epochs have to ascend")
+        return self
 
 
-@dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Section):
     """Mode evaluate; `weight_path` is a .safetensors, .pdparams or .onnx file, null for the shipped weights.
 
     `served_url` measures what a server serves instead, as `served_model` (null: under the detector's own name).
     `image_size` is the side in px to which the network sees every photo stretched; null for the detector's own.
     """
 
-    weight_path: str | None = "output/best_model/best_model.pdparams"
-    served_url: str | None = None
-    served_model: str | None = None
+    weight_path: Weights | None = "output/best_model/best_model.pdparams"
+    served_url: Text | None = None
+    served_model: Text | None = None
     image_size: Count | None = None
     log_interval: Count = 10
 
 
-@dataclass(frozen=True)
-class Export:
+class Export(Section):
     """Mode export; `weight_path` is a .safetensors or .pdparams file, or the folder of a training."""
 
-    weight_path: str = "output/best_model/best_model.pdparams"
+    weight_path: Weights = "output/best_model/best_model.pdparams"
 
 
-@dataclass(frozen=True)
-class Predict:
+class Predict(Section):
     """Mode predict.
 
     Attributes:
@@ -174,14 +229,13 @@ class Predict:
         threshold: scores <= this are dropped; null for the exported folder's own.
     """
 
-    model_dir: str = "output/best_model/inference"
-    input: str | list[str] | None = None
+    model_dir: Text = "output/best_model/inference"
+    input: Text | list[Text] | None = None
     batch_size: Count = 1
     threshold: Fraction | None = None
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(Section):
     """All sections, named as in the YAML files."""
 
     Global: Global
@@ -191,26 +245,70 @@ class Config:
     Export: Export
     Predict: Predict
 
-    def __post_init__(self) -> None:
-        multiple = get_detector(self.Global.model).size_multiple
-        for key in ("image_size", "image_sizes"):
-            value = getattr(self.Train, key)
-            if any(side % multiple for side in (value if isinstance(value, list) else [value])):
-                raise ConfigError(f"Train.{key} is {value}; {self.Global.model} takes multiples of {multiple} px")
+    @model_validator(mode="after")
+    def _fits_the_detector(self) -> Config:
+        name, multiple = self.Global.model, get_detector(self.Global.model).size_multiple
+        sizes = {
+            "Train.image_size": self.Train.image_size,
+            "Train.image_sizes": self.Train.image_sizes,
+            "Evaluate.image_size": self.Evaluate.image_size,
+        }
+        for key, value in sizes.items():
+            for side_px in value if isinstance(value, list) else [value] if value else []:
+                if not MIN_NETWORK_SIDE_PX <= side_px <= MAX_NETWORK_SIDE_PX or side_px % multiple:
+                    raise ValueError(
+                        f"{key} is {value}; {name} takes sides from {MIN_NETWORK_SIDE_PX} to {MAX_NETWORK_SIDE_PX} px"
+                        + (f" that are multiples of {multiple}" if multiple > 1 else "")
+                    )
+        if self.Train.static_assigner_epochs is not None and name != "PP-YOLOE_plus-S_face":
+            raise ValueError(
+                f"Train.static_assigner_epochs is {self.Train.static_assigner_epochs}; {name} has one way to assign "
+                "anchors to faces, so it has to be null"
+            )
+        return self
 
 
 def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
     """The settings of a YAML file with `Section.key=value` overrides, the last of equal keys winning.
 
+    Keys that are left out are those of `training/configs/<Global.model>.yaml`.
+
     Raises:
         ConfigError: an unreadable file, or an unknown key or unsuitable value, with what would be right.
     """
+    tree = _read(path)
+    ignored = _drop_without_effect(tree)
+    for override in overrides:
+        name, raw = split_override(override)
+        if any(f"{name}.".startswith(f"{key}.") for key in WITHOUT_EFFECT):
+            ignored.append(name)
+        else:
+            set_override(tree, name, parse_override(Config, name, raw))
+    if ignored:
+        LOG.warning("settings of PaddleX that have no effect here: %s", ", ".join(dict.fromkeys(ignored)))
+    section = tree.get("Global")
+    model = section.get("model") if isinstance(section, dict) else None
+    defaults = CONFIGS / f"{model}.yaml"
+    if isinstance(model, str) and model in DETECTORS and defaults.is_file():
+        tree = merge(_read(defaults), tree)
+    return validate(Config, merge({section: {} for section in Config.model_fields}, tree))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from error
-    tree = parse_yaml(text, str(path))
-    for override in overrides:
-        keys, value = parse_override(Config, override)
-        set_override(tree, keys, value)
-    return build(Config, tree)
+    return parse_yaml(text, str(path))
+
+
+def _drop_without_effect(tree: dict[str, Any]) -> list[str]:
+    """Take the settings `WITHOUT_EFFECT` out of the tree; their names."""
+    dropped = []
+    for name in WITHOUT_EFFECT:
+        section, _, key = name.rpartition(".")
+        holder = tree.get(section) if section else tree
+        if isinstance(holder, dict) and key in holder:
+            del holder[key]
+            dropped.append(name)
+    return dropped

@@ -1,41 +1,29 @@
-"""Plain values from YAML or the command line into typed dataclasses, with errors for people."""
+"""YAML text and `Section.key=value` overrides into a pydantic model, with errors for people."""
 
 from __future__ import annotations
 
 import difflib
-import math
 import re
-import sys
-import types
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-Schema = TypeVar("Schema")
+Schema = TypeVar("Schema", bound=BaseModel)
 FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # YAML 1.1 takes 1e-3 for text
-NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
+NULLS = ("null", "Null", "NULL", "~")
+YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, RecursionError)
 
 
 class ConfigError(ValueError):
     """A setting that does not exist or has an unsuitable value."""
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """Limits of a number, for `Annotated`; the least value itself is allowed unless `exclusive`."""
+class Section(BaseModel):
+    """Settings that belong together: no other keys, and no value of another type than the declared one."""
 
-    least: float
-    most: float = math.inf
-    exclusive: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        return value <= self.most and (value > self.least if self.exclusive else value >= self.least)
-
-    def __str__(self) -> str:
-        if self.most < math.inf:
-            return f"from {self.least} to {self.most}" if self.least < self.most else f"equal to {self.least}"
-        return f"above {self.least}" if self.exclusive else f"of at least {self.least}"
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Loader(yaml.SafeLoader):
@@ -56,137 +44,138 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     """The sections of a YAML text; ConfigError, naming `source`, if it is not that."""
     try:
         tree = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except YAML_ERRORS as error:
         raise ConfigError(f"{source} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{source} holds no sections such as `Global:`")
     return tree
 
 
-def parse_override(schema: type, text: str) -> tuple[list[str], Any]:
-    """Keys and value of `Section.key=value`, the value read as YAML.
-
-    Where the key takes text, the value is taken literally unless it is null, quoted, or a list that the key takes:
-    `a: b.jpg`, `#1.jpg` and `2024` are file names.
-    """
+def split_override(text: str) -> tuple[str, str]:
+    """Key and value of `Section.key=value`, both still text."""
     name, separator, raw = text.partition("=")
     if not separator or not name.strip():
         raise ConfigError(f"-o {text!r} is not of the form Section.key=value")
-    keys = name.strip().split(".")
-    kind: Any = schema
+    return name.strip(), raw
+
+
+def parse_override(schema: type[BaseModel], name: str, raw: str) -> Any:
+    """The value for a key, read as YAML.
+
+    Where the key takes text, the value is taken literally unless it is null, quoted, or a list that the key takes:
+    `a: b.jpg`, `b #1.jpg` and `2024` are file names.
+    """
+    keys = name.split(".")
+    section = schema
     for i, key in enumerate(keys):
-        if not is_dataclass(kind):
-            raise ConfigError(f"{'.'.join(keys[:i])} is a value and has no key {key!r}")
-        hints = get_type_hints(kind, include_extras=True)
-        if key not in hints:
-            raise _unknown(name.strip(), keys[:i], hints, schema)
-        kind = hints[key]
-    if is_dataclass(kind):
-        inside = ", ".join(f"{name.strip()}.{field.name}" for field in fields(kind))
-        raise ConfigError(f"{name.strip()} is a section; set one of its keys: {inside}")
+        if key not in section.model_fields:
+            raise ConfigError(_unknown(schema, keys[:i], name, section))
+        kind = section.model_fields[key].annotation
+        if not _is_section(kind):
+            if keys[i + 1 :]:
+                raise ConfigError(f"{'.'.join(keys[: i + 1])} is a value and has no key {keys[i + 1]!r}")
+            return _value(kind, raw)
+        section = kind
+    inside = ", ".join(f"{name}.{key}" for key in section.model_fields)
+    raise ConfigError(f"{name} is a section; set one of its keys: {inside}")
+
+
+def set_override(tree: dict[str, Any], name: str, value: Any) -> None:
+    """Put a value into the tree, making the sections on its way."""
+    *sections, key = name.split(".")
+    for section in sections:
+        if not isinstance(tree.get(section), dict):
+            tree[section] = {}
+        tree = tree[section]
+    tree[key] = value
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both trees, `above` deciding where both have a value; its empty sections decide nothing."""
+    merged = dict(below)
+    for key, value in above.items():
+        lower = merged.get(key)
+        if isinstance(lower, dict) and (value is None or isinstance(value, dict)):
+            merged[key] = merge(lower, value or {})
+        else:
+            merged[key] = value
+    return merged
+
+
+def validate(schema: type[Schema], tree: dict[str, Any]) -> Schema:
+    """An instance of the schema; ConfigError with one part for every setting that does not fit."""
+    try:
+        return schema.model_validate(tree)
+    except ValidationError as error:
+        reasons: dict[str, list[str]] = {}
+        for found in error.errors(include_url=False):
+            setting, reason = _explain(schema, found)
+            reasons.setdefault(setting, []).append(reason)
+    parts = [f"{setting}{' or '.join(dict.fromkeys(found))}" for setting, found in reasons.items()]
+    raise ConfigError("; ".join(parts))
+
+
+def leaves(schema: type[BaseModel], path: str = "") -> Iterator[str]:
+    """The full names of all values of a schema."""
+    for key, field in schema.model_fields.items():
+        if _is_section(field.annotation):
+            yield from leaves(field.annotation, f"{path}{key}.")
+        else:
+            yield path + key
+
+
+def _value(kind: Any, raw: str) -> Any:
+    """The YAML value if the key takes it, the text as it stands otherwise."""
     try:
         value = yaml.load(raw, _Loader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
-        value = raw
-    options = options_of(kind)
-    if str in options:
-        quoted = raw.strip()[:1] in ("'", '"') and isinstance(value, str)
-        is_list = isinstance(value, list) and any(get_origin(option) is list for option in options)
-        is_null = value is None and raw.strip() != ""
-        if not (quoted or is_list or is_null):
-            value = raw
-    return keys, value
+    except YAML_ERRORS:
+        return raw
+    quoted = raw.strip()[:1] in ("'", '"')
+    if (isinstance(value, str) and not quoted) or (value is None and raw.strip() not in NULLS):
+        return raw  # YAML would drop what follows a #
+    fits = TypeAdapter(kind, config=Section.model_config)
+    try:
+        fits.validate_python(raw)
+    except ValidationError:
+        return value
+    try:
+        fits.validate_python(value)
+    except ValidationError:
+        return value if value is None else raw
+    return value
 
 
-def set_override(tree: dict[str, Any], keys: list[str], value: Any) -> None:
-    """Put a value into the tree, making the sections on its way."""
-    for key in keys[:-1]:
-        if not isinstance(tree.get(key), dict):
-            tree[key] = {}
-        tree = tree[key]
-    tree[keys[-1]] = value
+def _explain(schema: type[BaseModel], error: Any) -> tuple[str, str]:
+    """What a pydantic error is about, and its reason; the two joined make a sentence."""
+    keys, section = [str(error["loc"][0])] if error["loc"] else [], schema
+    for key in error["loc"][1:]:  # what follows the last section names items and members of unions
+        kind = section.model_fields[keys[-1]].annotation if keys[-1] in section.model_fields else None
+        if not _is_section(kind):
+            break
+        section = kind
+        keys.append(str(key))
+    name = ".".join(keys)
+    if error["type"] in ("extra_forbidden", "invalid_key"):
+        return "", _unknown(schema, keys[:-1], name, section)
+    if error["type"] == "missing":
+        return name, " is missing"
+    if error["type"] == "value_error":
+        return "", str(error["ctx"]["error"])
+    if error["type"] == "model_type":
+        kind = section.model_fields[keys[-1]].annotation
+        return f"{name} is {error['input']!r}; ", f"it should be a section with the keys {', '.join(kind.model_fields)}"
+    shown = "null" if error["input"] is None else f"{error['input']!r:.200}"
+    inside = "".join(f"[{part}]" for part in error["loc"][len(keys) :] if isinstance(part, int))
+    reason = error["msg"].replace("Input", "it").replace("String", "it").replace("List", "it")
+    words = re.findall("'([^']*)'", error["ctx"]["expected"]) if error["type"] == "literal_error" else []
+    return f"{name}{inside} is {shown}; ", reason + _nearest(str(error["input"]), words)
 
 
-def build(schema: type[Schema], tree: Any, path: str = "", top: type | None = None) -> Schema:
-    """An instance of the dataclass, sections within it included; ConfigError at the first thing that does not fit."""
-    top = top or schema
-    tree = {} if tree is None else tree
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path} is {tree!r}; expected a section with the keys {_listed(schema)}")
-    hints = get_type_hints(schema, include_extras=True)
-    for key in tree:
-        if key not in hints:
-            raise _unknown(f"{path}.{key}" if path else str(key), path.split(".") if path else [], hints, top)
-    values = {}
-    for field in fields(schema):
-        name = f"{path}.{field.name}" if path else field.name
-        if is_dataclass(hints[field.name]):
-            values[field.name] = build(hints[field.name], tree.get(field.name), name, top)
-        elif field.name in tree:
-            values[field.name] = check_value(name, tree[field.name], hints[field.name])
-        elif field.default is MISSING and field.default_factory is MISSING:
-            raise ConfigError(f"{name} is missing; expected {expected(hints[field.name])}")
-    return schema(**values)
-
-
-def check_value(name: str, value: Any, kind: Any) -> Any:
-    """The value as `kind` has it (a whole number where a float is wanted becomes one); ConfigError otherwise."""
-    for option in options_of(kind):
-        found = _fit(value, option)
-        if found is not MISSING:
-            return found
-    words = [word for option in options_of(kind) if get_origin(option) is Literal for word in get_args(option)]
-    shown = "null" if value is None else repr(value)
-    raise ConfigError(f"{name} is {shown}; expected {expected(kind)}{_nearest(str(value), words)}")
-
-
-def _fit(value: Any, kind: Any) -> Any:
-    """The value as `kind`, or MISSING."""
-    if get_origin(kind) is Annotated:
-        inner, bounds = get_args(kind)
-        found = _fit(value, inner)
-        return found if found is not MISSING and found in bounds else MISSING
-    if get_origin(kind) is Literal:
-        return value if isinstance(value, str) and value in get_args(kind) else MISSING
-    if get_origin(kind) is list:
-        items = [_fit(item, get_args(kind)[0]) for item in value] if isinstance(value, list) else [MISSING]
-        return MISSING if MISSING in items else items
-    if kind is float and type(value) in (int, float):
-        return float(value) if abs(value) <= sys.float_info.max else MISSING  # NaN fails the comparison
-    return value if type(value) is kind and value != "" else MISSING
-
-
-def expected(kind: Any) -> str:
-    """A type in words."""
-    if get_origin(kind) is Annotated:
-        inner, bounds = get_args(kind)
-        return f"{expected(inner)} {bounds}"
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(get_args(kind))
-    if get_origin(kind) is list:
-        return f"a list, each item {expected(get_args(kind)[0])}"
-    return NAMES[kind] if kind in NAMES else " or ".join(map(expected, options_of(kind)))
-
-
-def options_of(kind: Any) -> tuple[Any, ...]:
-    """The members of a union; the type itself if it is none."""
-    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-
-
-def leaves(schema: type, path: str = "") -> dict[str, Any]:
-    """`{full key: type}` of all values of a schema."""
-    found: dict[str, Any] = {}
-    for key, kind in get_type_hints(schema, include_extras=True).items():
-        name = f"{path}.{key}" if path else key
-        found |= leaves(kind, name) if is_dataclass(kind) else {name: kind}
-    return found
-
-
-def _unknown(name: str, section: list[str], hints: dict[str, Any], top: type) -> ConfigError:
-    """The error for a full key whose first part, `section`, is known."""
-    siblings = [".".join([*section, sibling]) for sibling in hints]
-    near = _nearest(name, [*leaves(top), *siblings])
-    return ConfigError(f"there is no setting {name}{near}; known here are: {', '.join(hints)}")
+def _unknown(schema: type[BaseModel], known: list[str], name: str, section: type[BaseModel]) -> str:
+    """Says that there is no setting `name`, whose first parts, `known`, are those of a section."""
+    siblings = [".".join([*known, sibling]) for sibling in section.model_fields]
+    near = _nearest(name, [*leaves(schema), *siblings])
+    return f"there is no setting {name}{near}; known here are: {', '.join(section.model_fields)}"
 
 
 def _nearest(word: str, words: list[str]) -> str:
@@ -195,5 +184,5 @@ def _nearest(word: str, words: list[str]) -> str:
     return f"; did you mean {by_lower[near[0]]}?" if near else ""
 
 
-def _listed(schema: type) -> str:
-    return ", ".join(field.name for field in fields(schema))
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -44,7 +44,8 @@ def find_weights(path: Path) -> Path:
                 return file
         raise WeightsError(f"the folder {path} has no {candidates[0].relative_to(path)}, as a training writes it")
     if not path.is_file():
-        raise WeightsError(f"the weights {path} do not exist")
+        official = "; `make official-weights` downloads them" if path.parent.name == "official" else ""
+        raise WeightsError(f"the weights {path} do not exist{official}")
     if path.suffix not in SUFFIXES:
         raise WeightsError(f"the weights {path} are of another kind; expected {' or '.join(SUFFIXES)}")
     return path

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
+import numpy as np
+import paddle
 import pytest
 import yaml
 
-from training.config import Config, load_config
-from training.config_values import ConfigError, leaves, options_of
+from training.config import WITHOUT_EFFECT, Config, load_config
+from training.config_values import ConfigError, leaves
 from tritonface_server.detectors import DETECTORS
 from tritonface_server.repository import ROOT
 
 CONFIGS = ROOT / "training" / "configs"
 BLAZE_FACE = CONFIGS / "BlazeFace.yaml"
-KEYS = leaves(Config)
+KEYS = list(leaves(Config))
 
 
 def value_at(config: Any, key: str) -> Any:
@@ -42,7 +45,7 @@ def test_every_detector_has_a_configuration() -> None:
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_configuration_says_all_there_is(name: str) -> None:
     path = CONFIGS / f"{name}.yaml"
-    assert keys_of(yaml.safe_load(path.read_text())) == list(KEYS)
+    assert keys_of(yaml.safe_load(path.read_text())) == KEYS
     config = load_config(path)
     assert config.Global.model == name and config.Train.num_classes == len(DETECTORS[name].labels)
     assert (config.Train.image_size,) * 2 == DETECTORS[name].input_size_wh
@@ -64,25 +67,38 @@ def test_the_official_hyper_parameters(name: str, wanted: tuple[Any, ...]) -> No
     assert tuple(getattr(train, key) for key in keys.split()) == wanted
 
 
-def another_value(key: str, kind: Any, present: Any) -> tuple[str, Any]:
-    """A value of this type as text for the command line, and as it should arrive."""
-    if key.startswith("CheckDataset.split.") and key.endswith("percent"):
-        return "70", 70
-    if key == "Train.num_classes":
-        return "1", 1
-    if key == "Global.device":
-        return "gpu:0,1", "gpu:0,1"
-    (first, *_) = options_of(kind)
-    inner = get_args(first)[0] if get_origin(first) not in (None, list) else first
-    if isinstance(inner, str):
-        return next((word, word) for word in reversed(get_args(first)) if word != present)
-    samples = {bool: ("True", True), int: ("7", 7), float: ("1e-3", 0.001), str: ("a b", "a b")}
-    return samples.get(inner, ("[7, 9]", [7, 9]))
+ANOTHER_VALUE = {
+    "Global.model": ("BlazeFace-FPN-SSH", "BlazeFace-FPN-SSH"),
+    "Global.mode": ("predict", "predict"),
+    "Global.device": ("gpu:0,1", "gpu:0,1"),
+    "Train.num_classes": ("1", 1),
+    "Train.optimizer": ("momentum", "momentum"),
+    "Train.schedule": ("cosine", "cosine"),
+    "Train.image_size": ("64", 64),
+    "Train.image_sizes": ("[64, 96]", [64, 96]),
+    "Train.ema_decay": ("0.9", 0.9),
+    "Train.static_assigner_epochs": ("null", None),
+    "Evaluate.image_size": ("64", 64),
+    "Predict.threshold": ("0", 0.0),
+    "CheckDataset.split.train_percent": ("70", 70),
+    "CheckDataset.split.val_percent": ("70", 70),
+    "Train.steps_per_epoch": ("7", 7),
+    "Train.ema_cycle_epochs": ("7", 7),
+}
+BY_TYPE = {
+    bool: ("True", True),
+    int: ("7", 7),
+    float: ("1e-3", 0.001),
+    str: ("a b", "a b"),
+    list: ("[7, 9]", [7, 9]),
+    type(None): ("a b", "a b"),
+}
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key != "CheckDataset.split.enable"])
 def test_every_key_can_be_overridden(key: str) -> None:
-    text, wanted = another_value(key, KEYS[key], value_at(load_config(BLAZE_FACE), key))
+    present = value_at(load_config(BLAZE_FACE), key)
+    text, wanted = ANOTHER_VALUE.get(key) or BY_TYPE[type(present)]
     found = value_at(load_config(BLAZE_FACE, [f"{key}={text}"]), key)
     assert found == wanted and type(found) is type(wanted)
 
@@ -104,6 +120,8 @@ OVERRIDES = [
     ("Global.dataset_dir", "'null'", "null"),
     ("Global.dataset_dir", "a=b", "a=b"),
     ("Predict.input", "a: b #1.jpg", "a: b #1.jpg"),
+    ("Predict.input", "b #1.jpg", "b #1.jpg"),
+    ("Predict.input", "#1.jpg", "#1.jpg"),
     ("Predict.input", "*.jpg", "*.jpg"),
     ("Predict.input", "2024-01-01", "2024-01-01"),
     ("Predict.input", "[a.jpg, more/]", ["a.jpg", "more/"]),
@@ -131,27 +149,33 @@ REFUSED = [
     ("CheckDataset.split={}", "is a section; set one of its keys: CheckDataset.split.enable"),
     ("Global", "not of the form Section.key=value"),
     ("=3", "not of the form Section.key=value"),
-    ("Train.batch_size=2.5", "Train.batch_size is 2.5; expected a whole number of at least 1"),
-    ("Train.batch_size=0", "expected a whole number of at least 1"),
-    ("Train.batch_size=true", "Train.batch_size is True; expected a whole number"),
-    ("Train.batch_size=", "Train.batch_size is null; expected a whole number"),
-    ("Train.batch_size=*x", "expected a whole number"),
-    ("Train.learning_rate=.nan", "expected a number above 0"),
-    ("Train.learning_rate=1" + "0" * 400, "expected a number above 0"),
-    ("Train.batch_size=1" + "0" * 5000, "expected a whole number of at least 1"),
-    ("Train.learning_rate=.inf", "expected a number above 0"),
-    ("Train.learning_rate=fast", "Train.learning_rate is 'fast'; expected a number above 0"),
-    ("Train.milestones=[1, a]", "expected a list, each item a whole number of at least 1"),
-    ("Train.num_classes=2", "expected a whole number equal to 1"),
-    ("Predict.threshold=1.5", "expected a number from 0 to 1 or null"),
-    ("Predict.input=", "expected text or a list, each item text or null"),
-    ("Global.device=gpu:a", "Global.device is 'gpu:a'; expected cpu, gpu, or GPUs by number as gpu:0,1"),
-    ("Global.output=null", "Global.output is null; expected text"),
-    ("Global.traceback=maybe", "expected true or false"),
-    ("Global.mode=trian", "expected one of check_dataset, train, evaluate, export, predict; did you mean train?"),
+    ("Train.batch_size=2.5", "Train.batch_size is 2.5; it should be a valid integer"),
+    ("Train.batch_size=2.0", "Train.batch_size is 2.0; it should be a valid integer"),
+    ("Train.batch_size=0", "Train.batch_size is 0; it should be greater than or equal to 1"),
+    ("Train.batch_size=true", "Train.batch_size is True; it should be a valid integer"),
+    ("Train.batch_size=", "Train.batch_size is ''; it should be a valid integer"),
+    ("Train.batch_size=null", "Train.batch_size is null; it should be a valid integer"),
+    ("Train.batch_size=*x", "Train.batch_size is '*x'; it should be a valid integer"),
+    ("Train.learning_rate=.nan", "Train.learning_rate is nan; it should be a finite number"),
+    ("Train.learning_rate=1" + "0" * 400, "it should be a valid number"),
+    ("Train.batch_size=1" + "0" * 5000, "it should be a valid integer"),
+    ("Train.epochs_iters=1" + "0" * 30, "it should be less than 2147483648"),
+    ("Train.learning_rate=.inf", "it should be a finite number"),
+    ("Train.learning_rate=0", "Train.learning_rate is 0; it should be greater than 0"),
+    ("Train.learning_rate=true", "Train.learning_rate is True; it should be a valid number"),
+    ("Train.learning_rate=fast", "Train.learning_rate is 'fast'; it should be a valid number"),
+    ("Train.milestones=[1, a]", "Train.milestones[1] is 'a'; it should be a valid integer"),
+    ("Train.milestones=[7, 7]", "Train.milestones is [7, 7]; the epochs have to ascend"),
+    ("Train.num_classes=2", "Train.num_classes is 2; it should be 1"),
+    ("Predict.threshold=1.5", "Predict.threshold is 1.5; it should be less than or equal to 1"),
+    ("Predict.input=", "Predict.input is ''; it should have at least 1 character or it should be a valid list"),
+    ("Global.device=gpu:a", "Global.device is 'gpu:a'; it should be cpu, gpu, or GPUs by number as gpu:0,1"),
+    ("Global.output=null", "Global.output is null; it should be a valid string"),
+    ("Global.traceback=maybe", "Global.traceback is 'maybe'; it should be a valid boolean"),
+    ("Global.mode=trian", "'export' or 'predict'; did you mean train?"),
     ("Global.model=blazeface", "did you mean BlazeFace?"),
     ("CheckDataset.split.enable=true", "set CheckDataset.split.train_percent, to 90 for instance"),
-    ("CheckDataset.split.train_percent=101", "expected a whole number from 0 to 100 or null"),
+    ("CheckDataset.split.train_percent=101", "it should be less than or equal to 100"),
 ]
 
 
@@ -162,10 +186,128 @@ def test_what_is_refused(override: str, message: str) -> None:
     assert message in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("override", ["image_size=100", "image_sizes=[64, 100]"])
-def test_sides_that_the_network_does_not_take(override: str) -> None:
-    with pytest.raises(ConfigError, match="PicoDet_LCNet_x2_5_face takes multiples of 32 px"):
-        load_config(CONFIGS / "PicoDet_LCNet_x2_5_face.yaml", [f"Train.{override}"])
+PICODET, PPYOLOE = "PicoDet_LCNet_x2_5_face", "PP-YOLOE_plus-S_face"
+BEFORE_THE_FIRST_STEP = [
+    ("BlazeFace", "Train.image_size=16", "Train.image_size is 16; BlazeFace takes sides from 32 to 2048 px"),
+    ("BlazeFace", "Train.image_size=4096", "Train.image_size is 4096; BlazeFace takes sides from 32 to 2048 px"),
+    ("BlazeFace", "Train.image_sizes=[640, 4096]", "Train.image_sizes is [640, 4096]; BlazeFace takes sides from"),
+    ("BlazeFace", "Evaluate.image_size=16", "Evaluate.image_size is 16; BlazeFace takes sides from 32 to 2048 px"),
+    (
+        PICODET,
+        "Train.image_size=100",
+        "takes sides from 32 to 2048 px that are multiples of 32",
+    ),
+    (PICODET, "Train.image_sizes=[64, 100]", "Train.image_sizes is [64, 100]; PicoDet_LCNet_x2_5_face takes sides"),
+    (PPYOLOE, "Evaluate.image_size=500", "Evaluate.image_size is 500; PP-YOLOE_plus-S_face takes sides"),
+    ("BlazeFace", "Train.seed=-1", "Train.seed is -1; it should be greater than or equal to 0"),
+    ("BlazeFace", f"Train.seed={2**64}", f"Train.seed is {2**64}; it should be less than {2**64}"),
+    ("BlazeFace", "CheckDataset.split.seed=-1", "CheckDataset.split.seed is -1; it should be greater than"),
+    ("BlazeFace", "Train.static_assigner_epochs=3", "Train.static_assigner_epochs is 3; BlazeFace has one way to"),
+    (PICODET, "Train.static_assigner_epochs=0", "PicoDet_LCNet_x2_5_face has one way to assign"),
+]
+
+
+@pytest.mark.fault("B24")
+@pytest.mark.parametrize(("name", "override", "message"), BEFORE_THE_FIRST_STEP)
+def test_what_would_fail_later_is_refused_before_the_first_step(name: str, override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load_config(CONFIGS / f"{name}.yaml", [override])
+    assert message in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.fault("B24")
+def test_the_outermost_values_that_are_taken() -> None:
+    overrides = ["Train.image_size=32", "Train.image_sizes=[33, 2048]", f"Train.seed={2**64 - 1}"]
+    train = load_config(BLAZE_FACE, overrides).Train
+    assert (train.image_size, train.image_sizes, train.seed) == (32, [33, 2048], 2**64 - 1)
+    paddle.seed(train.seed)
+    np.random.default_rng([train.seed, 0])
+
+
+def test_several_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("Global: {model: BlazeFace, devise: cpu}\nTrain: {batch_size: 0, seed: x}")
+    with pytest.raises(ConfigError) as refusal:
+        load_config(tmp_path / "config.yaml")
+    for part in ("did you mean Global.device?", "Train.batch_size is 0;", "Train.seed is 'x';"):
+        assert part in str(refusal.value)
+
+
+PADDLEX = """
+Global: {{model: {name}, mode: train, dataset_dir: /paddle/dataset, device: "gpu:0,1,2,3", output: output}}
+CheckDataset:
+  convert: {{enable: False, src_dataset_type: null}}
+  split: {{enable: False, train_percent: null, val_percent: null}}
+Train:
+  num_classes: 1
+  epochs_iters: 50
+  batch_size: 4
+  learning_rate: {rate}
+  pretrain_weight_path: {official}
+  warmup_steps: {warmup}
+  resume_path: null
+  log_interval: 10
+  eval_interval: 1
+Evaluate: {{weight_path: output/best_model/best_model.pdparams, log_interval: 10}}
+Export:
+  weight_path: {official}
+Predict:
+  batch_size: 1
+  model_dir: output/best_model/inference
+  input: https://paddle-model-ecology.bj.bcebos.com/paddlex/imgs/demo_image/face_detection.png
+  kernel_option: {{run_mode: paddle}}
+"""
+PADDLEX_TRAIN = {
+    "BlazeFace": (0.001, 500),
+    "BlazeFace-FPN-SSH": (0.001, 500),
+    PICODET: (0.08, 100),
+    PPYOLOE: (1e-4, 100),
+}
+
+
+@pytest.mark.fault("B4")
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_configuration_of_paddlex(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rate, warmup = PADDLEX_TRAIN[name]
+    official = (
+        f"https://paddle-model-ecology.bj.bcebos.com/paddlex/official_pretrained_model/{name}_pretrained.pdparams"
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(PADDLEX.format(name=name, rate=rate, warmup=warmup, official=official))
+    config, ours = load_config(path), load_config(CONFIGS / f"{name}.yaml")
+    train = config.Train
+    assert (train.epochs_iters, train.batch_size, train.learning_rate, train.warmup_steps) == (50, 4, rate, warmup)
+    assert (train.optimizer, train.milestones, train.image_sizes) == (
+        ours.Train.optimizer,
+        ours.Train.milestones,
+        ours.Train.image_sizes,
+    )
+    weights = str(ROOT / "weights" / "official" / f"{name}.safetensors")
+    assert (train.pretrain_weight_path, config.Export.weight_path) == (weights, weights)
+    assert caplog.messages == [
+        "settings of PaddleX that have no effect here: CheckDataset.convert, Predict.kernel_option"
+    ]
+
+
+@pytest.mark.fault("B4")
+@pytest.mark.parametrize("key", WITHOUT_EFFECT)
+def test_settings_of_paddlex_without_effect_are_named_once(key: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert load_config(BLAZE_FACE, [f"{key}=x", f"{key}.inside=true"]) == load_config(BLAZE_FACE)
+    assert caplog.messages == [f"settings of PaddleX that have no effect here: {key}, {key}.inside"]
+
+
+@pytest.mark.fault("B4")
+@pytest.mark.parametrize("name", DETECTORS)
+def test_what_is_left_out_is_the_detectors_own(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "config.yaml").write_text(f"Global: {{model: {name}}}\nTrain:\n")
+    assert load_config(tmp_path / "config.yaml") == load_config(CONFIGS / f"{name}.yaml")
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("key", ["Train.pretrain_weight_path", "Evaluate.weight_path", "Export.weight_path"])
+def test_addresses_of_other_weights_are_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=r"the weights https://a\.b/c\.pdparams are an address; download them"):
+        load_config(BLAZE_FACE, [f"{key}=https://a.b/c.pdparams"])
 
 
 def test_percentages_must_add_up() -> None:
@@ -184,10 +326,12 @@ FILES = [
     ("[1, 2]", "holds no sections"),
     ("Global: [", "is no YAML"),
     ("Global: {model: BlazeFace, model: BlazeFace}", "the key 'model' comes twice"),
-    ("Global: 3", "Global is 3; expected a section with the keys model, mode"),
-    ("Global: {}", "Global.model is missing; expected one of BlazeFace"),
+    ("Global: 3", "Global is 3; it should be a section with the keys model, mode"),
+    ("Global: {}", "Global.model is missing"),
     ("Global: {model: BlazeFace, 7: 8}", "there is no setting Global.7"),
-    ("Global: {model: BlazeFace}\nTrain: {batch_size: 2}", "Train.num_classes is missing; expected a whole number"),
+    ("Global: {model: BlazeFace}\nTrain: 3", "Train is 3; it should be a section with the keys num_classes"),
+    ("Global: {model: BlazeFace}\nPredict: {input: [a, 3]}", "Predict.input[1] is 3; it should be a valid string"),
+    ("Global: {model: [BlazeFace]}", "Global.model is ['BlazeFace']; it should be 'BlazeFace'"),
     ("Glopal: {model: BlazeFace}", "there is no setting Glopal; did you mean Global?"),
     ("Global: !!python/object/apply:os.system [ls]", "is no YAML"),
 ]

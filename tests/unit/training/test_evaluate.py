@@ -185,7 +185,7 @@ def test_a_photo_without_detections_gives_empty_arrays() -> None:
 
 @pytest.mark.parametrize("weight_path", [None, str(network_file(get_detector("BlazeFace")))])
 def test_from_the_settings_of_the_command_line(tmp_path: Path, weight_path: str | None) -> None:
-    chosen = Evaluate(weight_path, log_interval=1)
+    chosen = Evaluate(weight_path=weight_path, log_interval=1)
     data_set = write_data_set(tmp_path / "data", [BOXES])
     shared = SimpleNamespace(model="BlazeFace", dataset_dir=str(data_set), output=str(tmp_path / "output"))
     result = run_evaluate(SimpleNamespace(Global=shared, Evaluate=chosen))

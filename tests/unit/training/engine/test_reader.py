@@ -15,9 +15,9 @@ from training.engine.reader import EpochBatches, TrainingPictures, read_epoch
 from tritonface_server.detectors import get_detector
 
 DETECTOR = get_detector("BlazeFace")
-TRAIN = replace(
-    load_config(Path("training/configs/BlazeFace.yaml")).Train, batch_size=3, image_size=64, image_sizes=[64, 96]
-)
+TRAIN = load_config(
+    Path("training/configs/BlazeFace.yaml"), ["Train.batch_size=3", "Train.image_size=64", "Train.image_sizes=[64, 96]"]
+).Train
 
 
 def image(image_id: int = 1, ignored: list[bool] | None = None, name: str = "a.png") -> CocoImage:
@@ -67,17 +67,19 @@ def test_batches(dataset: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_and_time_change_nothing(dataset: Path, workers: int) -> None:
     """An epoch is the same whoever reads it, and whether or not another came before it."""
-    alone = batches_of(dataset, replace(TRAIN, num_workers=0), epoch=5)
-    for one, other in zip(alone, batches_of(dataset, replace(TRAIN, num_workers=workers), epoch=5), strict=True):
+    alone = batches_of(dataset, TRAIN.model_copy(update={"num_workers": 0}), epoch=5)
+    for one, other in zip(
+        alone, batches_of(dataset, TRAIN.model_copy(update={"num_workers": workers}), epoch=5), strict=True
+    ):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 def test_epochs_and_seeds_differ(dataset: Path) -> None:
-    one = replace(TRAIN, num_workers=0, image_sizes=[])
+    one = TRAIN.model_copy(update={"num_workers": 0, "image_sizes": []})
     first = batches_of(dataset, one)[0][0]
     assert not np.array_equal(first, batches_of(dataset, one, epoch=1)[0][0])
-    assert not np.array_equal(first, batches_of(dataset, replace(one, seed=1))[0][0])
+    assert not np.array_equal(first, batches_of(dataset, one.model_copy(update={"seed": 1}))[0][0])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_epochs_and_seeds_differ(dataset: Path) -> None:
     [(1, 4, 1, 1), (3, 4, 1, 1), (4, 4, 1, 1), (9, 4, 1, 2), (9, 2, 2, 2), (1, 4, 2, 1)],
 )
 def test_steps_of_an_epoch(count: int, batch_size: int, devices: int, steps: int) -> None:
-    train = replace(TRAIN, batch_size=batch_size)
+    train = TRAIN.model_copy(update={"batch_size": batch_size})
     shares = [list(EpochBatches(count, DETECTOR, train, rank, devices)) for rank in range(devices)]
     assert {len(share) for share in shares} == {steps}
     used = [request.index for share in shares for batch in share for request in batch]
@@ -95,7 +97,7 @@ def test_steps_of_an_epoch(count: int, batch_size: int, devices: int, steps: int
 
 
 def test_an_epoch_may_be_shorter_than_the_data_set() -> None:
-    batches = EpochBatches(100, DETECTOR, replace(TRAIN, steps_per_epoch=5))
+    batches = EpochBatches(100, DETECTOR, TRAIN.model_copy(update={"steps_per_epoch": 5}))
     indices = []
     for epoch in range(2):
         batches.epoch = epoch
@@ -106,7 +108,7 @@ def test_an_epoch_may_be_shorter_than_the_data_set() -> None:
 
 def test_at_most_max_faces(dataset: Path) -> None:
     split = load_split(annotation_file(dataset, "train"))
-    pictures = TrainingPictures(dataset / "images", split.images, DETECTOR, replace(TRAIN, max_faces=2))
+    pictures = TrainingPictures(dataset / "images", split.images, DETECTOR, TRAIN.model_copy(update={"max_faces": 2}))
     boxes = np.arange(12, dtype=np.float32).reshape(3, 4)
     full = Sample(np.zeros((8, 8, 3), np.uint8), boxes, np.zeros(3, np.int64))
     empty = Sample(np.zeros((8, 8, 3), np.uint8), boxes[:0], np.zeros(0, np.int64))
@@ -127,7 +129,7 @@ def test_a_picture_that_cannot_be_read(tmp_path: Path, content: bytes | None, me
     if content is not None:
         (dataset / "images" / "faces_1.png").write_bytes(content)
     with pytest.raises(DatasetError, match=message):
-        batches_of(dataset, replace(TRAIN, num_workers=workers))
+        batches_of(dataset, TRAIN.model_copy(update={"num_workers": workers}))
 
 
 def test_a_picture_of_another_size(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ STEPS = 10  # per epoch
 
 
 def train_of(model: str, **changes: object) -> Train:
-    return replace(load_config(Path("training/configs") / f"{model}.yaml").Train, **changes)
+    return load_config(Path("training/configs") / f"{model}.yaml").Train.model_copy(update=changes)
 
 
 def test_no_warm_up() -> None:
