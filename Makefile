@@ -29,7 +29,7 @@ demo: setup ## Start a server, find the faces of demo/photos, write output/, sto
 	@$(BIN)/python demo/demo.py
 
 serve: setup ## Run the server in the foreground (HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT, MODEL_REPOSITORY, CPUS, WATCH=1)
-	@exec $(BIN)/python -m tritonface_server.serve --host $(HOST) --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) \
+	@exec $(BIN)/tritonface-server serve --host $(HOST) --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) \
 		--metrics-port $(METRICS_PORT) --model-repository $(MODEL_REPOSITORY) $(if $(CPUS),--cpus $(CPUS)) $(if $(WATCH),--watch)
 
 test: setup-dev ## Run all tests against a real server
@@ -58,7 +58,7 @@ report: setup-dev ## Every detector against everything it must satisfy, normal a
 
 export: setup-training ## Export WEIGHTS (weights/DETECTOR.safetensors) to the model repository (DETECTOR=BlazeFace)
 	@$(BIN)/python -m training.export $(DETECTOR) --weights $(WEIGHTS)
-	@$(BIN)/python -m tritonface_server.repository $(DETECTOR)
+	@$(BIN)/tritonface-server repository $(DETECTOR)
 
 official-weights: setup-training ## Download PaddleX's official weights into weights/official/ (needs the internet)
 	@$(BIN)/python -m training.official_weights
@@ -66,11 +66,11 @@ official-weights: setup-training ## Download PaddleX's official weights into wei
 demo-dataset: setup-training ## Download PaddleX's demo data set into dataset/ (ARCHIVE=FILE unpacks a copy of it)
 	@$(BIN)/python -m training.demo_dataset $(if $(ARCHIVE),--archive $(ARCHIVE))
 
-repository: setup ## Write model_repository/ from the table of detector facts (SCALED_DECODING=1)
-	@$(BIN)/python -m tritonface_server.repository $(if $(SCALED_DECODING),--scaled-decoding)
+repository: setup ## Write the configurations of MODEL_REPOSITORY anew (SCALED_DECODING=1 or 0 changes that)
+	@$(BIN)/tritonface-server repository --model-repository $(MODEL_REPOSITORY) $(if $(SCALED_DECODING),$(if $(filter 0,$(SCALED_DECODING)),--no-scaled-decoding,--scaled-decoding))
 
 tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)
-	@PYTHONPATH=server $(PYTHON) -m tritonface_server.tensorrt build --model-repository $(MODEL_REPOSITORY)
+	@PYTHONPATH=server $(PYTHON) -m tritonface_server tensorrt build --model-repository $(MODEL_REPOSITORY)
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
 	@for name in serving training dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 from tritonface import create_model
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 PHOTOS = Path(__file__).parent / "photos"
 OUTPUT = Path("output")

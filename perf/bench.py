@@ -31,9 +31,10 @@ from perf.settings import WATCHED, Settings
 from perf.targets import budgets
 from perf.workers import WorkerError
 from tritonface_server.detectors import DETECTORS
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError, find_triton
 from tritonface_server.repository import MODEL_REPOSITORY
-from tritonface_server.server import Endpoints, TritonServer, server_environment
+from tritonface_server.server import TritonServer, server_environment
 
 SERVERLESS = ("functions", "gpu")
 FAILURES = (PerfAnalyzerError, PaddleXError, LocustError, WorkerError, LaunchError, InferenceServerException)

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import ROOT
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 LOCUSTFILE = ROOT / "perf" / "locustfile.py"
 HEADER_LENGTH = "Inference-Header-Content-Length"

@@ -21,8 +21,9 @@ from training.export import export_onnx
 from training.weights import set_weights
 from tritonface import create_model
 from tritonface_server.detectors import DETECTORS
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import ROOT, build_entry, network_file, shipped_detectors
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 COLUMNS = {
     "golden eval": ["tests/parity/test_golden.py"],

@@ -26,7 +26,8 @@ from perf.settings import IN_FLIGHT, VARIANTS, Settings
 from perf.workers import Workers
 from tritonface import create_model
 from tritonface_server.detectors import get_detector
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.endpoints import Endpoints
+from tritonface_server.server import TritonServer
 
 THREAD_PARAMETERS = ("intra_op_thread_count", "INFERENCE_NUM_THREADS")
 CLIENTS_PER_CORE = 2

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tritonface import FaceDetector, create_model
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import ROOT
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 PHOTOS = ROOT / "demo" / "photos"
 

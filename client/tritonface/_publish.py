@@ -171,7 +171,7 @@ def _ensemble_config(base: Served, served: Served, index: int, network: str) -> 
 
 
 def _by_hand(export: Export) -> str:
-    return f"`python -m tritonface_server.publish add {export.folder} NAME` and create_model('NAME')"
+    return f"`tritonface-server publish add {export.folder} NAME` and create_model('NAME')"
 
 
 def _refused(error: TritonFaceError, export: Export, connection: Connection) -> TritonFaceError:
@@ -183,7 +183,7 @@ def _refused(error: TritonFaceError, export: Export, connection: Connection) -> 
         return ServerError(
             f"the server at {connection.address.url} does not let clients load models ({reason}); on its machine: "
             f"{_by_hand(export)} (a server started with `make serve WATCH=1` notices it, another one at its next "
-            "start), or start it with `python -m tritonface_server.serve --model-control explicit` if all its "
+            "start), or start it with `tritonface-server serve --model-control explicit` if all its "
             "clients are trusted"
         )
     return ServerError(f"{export.folder / NETWORK} cannot be served: {reason}")

@@ -10,10 +10,12 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritonface_server.errors import CommandError
+
 MIN_GLIBC = (2, 35)
 
 
-class LaunchError(RuntimeError):
+class LaunchError(CommandError):
     """The server cannot start; the message says what is missing and how to mend it."""
 
 
@@ -118,8 +120,9 @@ def check_port(host: str, port: int, purpose: str) -> None:
 def check_repository(folder: Path) -> None:
     """LaunchError unless the folder holds at least one model."""
     if not folder.is_dir():
-        raise LaunchError(f"there is no model repository at {folder}; `make repository` builds the default one")
+        raise LaunchError(f"there is no model repository at {folder}; name one with --model-repository DIR")
     if not any(folder.glob("*/config.pbtxt")):
         raise LaunchError(
-            f"the model repository {folder} is empty: no */config.pbtxt in it; `make repository` builds the default one"
+            f"the model repository {folder} is empty: there is no */config.pbtxt in it; name another one with "
+            "--model-repository DIR"
         )

@@ -1,18 +1,11 @@
-"""Puts an exported detector into a model repository under a name of its own, and takes it back.
-
-python -m tritonface_server.publish add FOLDER NAME [--model-repository DIR]
-python -m tritonface_server.publish undo NAME [--model-repository DIR]
-python -m tritonface_server.publish list [--model-repository DIR]
-"""
+"""Puts an exported detector into a model repository under a name of its own, and takes it back."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,17 +20,19 @@ from tritonclient.utils import InferenceServerException
 
 from tritonface_server.configs import model_configs
 from tritonface_server.detectors import DETECTORS, Detector, get_detector
+from tritonface_server.endpoints import Endpoints
+from tritonface_server.errors import CommandError
 from tritonface_server.images import SizeError, check_network_size
 from tritonface_server.machine import LaunchError
-from tritonface_server.repository import MODEL_REPOSITORY, WARMUP_PHOTO, build_entry
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.repository import WARMUP_PHOTO, build_entry
+from tritonface_server.server import TritonServer
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RECEIPT = "published.json"
 NETWORK, SETTINGS = "model.onnx", "inference.yml"
 
 
-class PublishError(ValueError):
+class PublishError(CommandError):
     """Nothing was published or taken back; the message says why."""
 
 
@@ -65,7 +60,7 @@ def read_folder(folder: Path, name: str) -> Detector:
     return replace(facts, name=name, input_size_wh=(width, height), labels=labels, score_threshold=threshold)
 
 
-def publish(folder: Path, name: str, repository: Path = MODEL_REPOSITORY) -> list[str]:
+def publish(folder: Path, name: str, repository: Path) -> list[str]:
     """Serve an exported folder as `name`; what was published under that name before is kept for `undo`.
 
     The new models are written beside the repository and loaded by a server of their own, which must find its way
@@ -96,7 +91,7 @@ def publish(folder: Path, name: str, repository: Path = MODEL_REPOSITORY) -> lis
     return models
 
 
-def undo(name: str, repository: Path = MODEL_REPOSITORY) -> bool:
+def undo(name: str, repository: Path) -> bool:
     """Take back the last publication of `name`.
 
     Returns:
@@ -174,34 +169,3 @@ def _receipt(folder: Path) -> dict[str, str]:
         "published": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "sha256": hashlib.sha256((folder / NETWORK).read_bytes()).hexdigest(),
     }
-
-
-def main() -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tritonface_server.publish", description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    add = commands.add_parser("add", help="serve an exported folder under a name")
-    add.add_argument("folder", type=Path)
-    add.add_argument("name")
-    take_back = commands.add_parser("undo", help="take back the last publication of a name")
-    take_back.add_argument("name")
-    commands.add_parser("list", help="the published names")
-    for command in commands.choices.values():
-        command.add_argument("--model-repository", type=Path, default=MODEL_REPOSITORY, metavar="DIR")
-    options = parser.parse_args()
-    try:
-        if options.command == "add":
-            print("published:", *publish(options.folder, options.name, options.model_repository))
-        elif options.command == "undo":
-            restored = undo(options.name, options.model_repository)
-            print(f"taken back: {options.name}" + ("; the one before is served again" if restored else ""))
-        else:
-            print("\n".join(published(options.model_repository)))
-    except PublishError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

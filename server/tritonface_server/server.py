@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,6 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +20,7 @@ import psutil
 
 from tritonface_server.configs import cpu_config_name
 from tritonface_server.cpus import usable_cpus
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError, Triton, check_port, check_repository, find_triton
 from tritonface_server.parent import end_with_parent
 from tritonface_server.repository import MODEL_REPOSITORY
@@ -33,38 +32,12 @@ WATCH = ("--model-control-mode=poll", "--repository-poll-secs=2")
 """Arguments with which a server follows changes of its repository; clients still cannot change it."""
 EXPLICIT = ("--model-control-mode=explicit", "--load-model=*")
 """Arguments with which clients may load models, which can hold code: for trusted clients only."""
-LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
 IDLE_INTERVAL_S = 0.3
 IDLE_CPU_SHARE = 0.1  # of one core; an idle server uses less than 0.01
 LOG_TAIL_LINES = 15
 # glibc would return the memory of every picture to the system and fault it in again for the next: a third of the
 # time that preprocessing takes.
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(64 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
-
-
-@dataclass(frozen=True)
-class Endpoints:
-    """Where the server listens."""
-
-    host: str = "127.0.0.1"
-    http_port: int = 8000
-    grpc_port: int = 8001
-    metrics_port: int = 8002
-
-    @classmethod
-    def free(cls, host: str = "127.0.0.1") -> Endpoints:
-        """Three ports that nobody uses at the moment."""
-        with ExitStack() as stack:
-            probes = [stack.enter_context(socket.create_server((host, 0))) for _ in range(3)]
-            return cls(host, *(probe.getsockname()[1] for probe in probes))
-
-    @property
-    def http(self) -> str:
-        return f"{self.host}:{self.http_port}"
-
-    @property
-    def grpc(self) -> str:
-        return f"{self.host}:{self.grpc_port}"
 
 
 class TritonServer:
@@ -99,7 +72,7 @@ class TritonServer:
         """Start the process; it is not ready yet, see `wait_until_ready`."""
         triton = find_triton()
         check_repository(self.model_repository)
-        for purpose, port in self._ports().items():
+        for purpose, port in self.endpoints.ports.items():
             check_port(self.endpoints.host, port, purpose)
         backends = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="tritonface-backends-")))
         assemble_backends(triton, backends)
@@ -175,13 +148,9 @@ class TritonServer:
     ) -> None:
         self.stop()
 
-    def _ports(self) -> dict[str, int]:
-        ends = self.endpoints
-        return {"http": ends.http_port, "grpc": ends.grpc_port, "metrics": ends.metrics_port}
-
     def _options(self, backends: Path) -> list[str]:
-        addresses = [f"--{purpose}-address={self.endpoints.host}" for purpose in self._ports()]
-        ports = [f"--{purpose}-port={port}" for purpose, port in self._ports().items()]
+        addresses = [f"--{purpose}-address={self.endpoints.host}" for purpose in self.endpoints.ports]
+        ports = [f"--{purpose}-port={port}" for purpose, port in self.endpoints.ports.items()]
         named = any(argument.startswith("--model-config-name") for argument in self.arguments)
         return [
             f"--model-repository={self.model_repository}",

@@ -1,28 +1,22 @@
 """Builds TensorRT engines on the GPU that will run them, and refuses engines that were built elsewhere.
-
-python -m tritonface_server.tensorrt build [--detector NAME ...] [--model-repository DIR]    (in NVIDIA's container)
-python -m tritonface_server.tensorrt check [--detector NAME ...] [--model-repository DIR]
-
 An engine runs on one kind of GPU and one version of TensorRT, so its file name carries both. The standard library is
 enough here: the container has little more.
 """
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from tritonface_server.detectors import DETECTORS, Detector, get_detector
+from tritonface_server.errors import CommandError
 from tritonface_server.limits import MAX_BATCH_SIZE
 
-ROOT = Path(__file__).resolve().parents[2]
 PROFILE = (1, 8, MAX_BATCH_SIZE)
 """Batch sizes of the one optimisation profile: smallest, the one to be fast at, largest."""
 
@@ -33,11 +27,24 @@ TENSORRT_MAJOR = 10
 CONTAINER = "NVIDIA's tritonserver or tensorrt container with TensorRT 10 (24.10, for instance)"
 TRTEXEC = Path("/usr/src/tensorrt/bin/trtexec")
 NOT_BUILT = "model.plan"  # what the generated configuration names until an engine is there
-REBUILD = "`make tensorrt` (`python -m tritonface_server.tensorrt build`) in the container builds one for this machine"
+REBUILD = "`tritonface-server tensorrt build` (`make tensorrt`) in the container builds one for this machine"
 
 
-class TensorRTError(RuntimeError):
+class TensorRTError(CommandError):
     """No engine can be built or used here; the message says why and what to do."""
+
+
+def chosen(names: list[str] | None, repository: Path) -> list[Detector]:
+    """The detectors with these names, or all with a network in the repository; TensorRTError if there is none."""
+    try:
+        detectors = [get_detector(name) for name in names or DETECTORS]
+    except ValueError as error:
+        raise TensorRTError(str(error)) from None
+    if not names:
+        detectors = [detector for detector in detectors if _onnx_file(detector, repository).is_file()]
+    if not detectors:
+        raise TensorRTError(f"there is no network in {repository}; `make repository` and `make export` write it")
+    return detectors
 
 
 class Target(NamedTuple):
@@ -204,27 +211,3 @@ def _config_file(detector: Detector, repository: Path) -> Path:
 
 def _dashes(gpu_name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", gpu_name).strip("-")
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tritonface_server.tensorrt", description=__doc__.splitlines()[0])
-    parser.add_argument("action", choices=["build", "check"])
-    parser.add_argument("--detector", action="append", choices=DETECTORS, help="default: all with a network there")
-    parser.add_argument("--model-repository", type=Path, default=ROOT / "model_repository")
-    arguments = parser.parse_args()
-    repository = arguments.model_repository
-    chosen = [get_detector(name) for name in arguments.detector or DETECTORS]
-    if not arguments.detector:
-        chosen = [detector for detector in chosen if _onnx_file(detector, repository).is_file()]
-    try:
-        if not chosen:
-            raise TensorRTError(f"there is no network in {repository}; `make repository` and `make export` write it")
-        for detector in chosen:
-            print((build if arguments.action == "build" else check)(detector, repository), flush=True)
-    except TensorRTError as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

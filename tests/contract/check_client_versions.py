@@ -17,8 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import ROOT
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 PHOTO = ROOT / "demo" / "photos" / "solvay_1927.jpg"
 OLDEST = ["tritonclient==2.50.0", "numpy<2"]

@@ -16,8 +16,9 @@ from training.export import export_onnx
 from training.weights import set_weights
 from tritonface import DetectionResult, InvalidArgumentError, create_model
 from tritonface_server.detectors import DETECTORS, Detector
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import build_entry, shipped_detectors
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 NOT_SHIPPED = [detector for detector in DETECTORS.values() if detector not in shipped_detectors()]
 

@@ -19,8 +19,9 @@ from tritonface import (
     ServerUnavailableError,
     create_model,
 )
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.limits import MAX_BATCH_SIZE
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 
 @pytest.fixture

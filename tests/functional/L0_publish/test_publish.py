@@ -17,10 +17,11 @@ from tests.reference import InProcess
 from training.quantise import quantise
 from tritonface import ModelNotFoundError, create_model
 from tritonface_server.detectors import get_detector
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.images import decode_image, resize
 from tritonface_server.publish import PublishError, publish, published, undo
 from tritonface_server.repository import MODEL_REPOSITORY
-from tritonface_server.server import WATCH, Endpoints, TritonServer
+from tritonface_server.server import WATCH, TritonServer
 
 
 @pytest.fixture

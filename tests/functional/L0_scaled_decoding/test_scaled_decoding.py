@@ -13,8 +13,9 @@ from PIL import Image, ImageOps
 from tests.reference import iou_with_each
 from tritonface import create_model
 from tritonface_server.detectors import get_detector
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import build_entry, network_file
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 LEAST_IOU = 0.6  # the faces are some 15 px wide in the network's input
 CLEAR_SCORE, SCORE_TOLERANCE = 0.7, 0.15

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import ROOT
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 COMMAND = [sys.executable, "-m", "tritonface"]
 

@@ -35,8 +35,9 @@ from tritonface import (
     UrlPolicy,
     create_model,
 )
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import MODEL_REPOSITORY
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 
 @pytest.fixture(scope="module")

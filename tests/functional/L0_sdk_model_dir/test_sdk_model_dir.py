@@ -12,8 +12,9 @@ from tests.exported import fails_when_it_runs, make_export, no_network, one_outp
 from tests.reference import InProcess
 from tritonface import InvalidArgumentError, ServerError, create_model
 from tritonface_server.detectors import get_detector
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import MODEL_REPOSITORY
-from tritonface_server.server import EXPLICIT, Endpoints, TritonServer
+from tritonface_server.server import EXPLICIT, TritonServer
 
 
 @pytest.fixture

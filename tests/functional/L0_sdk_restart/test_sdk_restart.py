@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from tritonface import ServerUnavailableError, create_model
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import MODEL_REPOSITORY
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 IMAGES = 500
 RESTART_AFTER = 100

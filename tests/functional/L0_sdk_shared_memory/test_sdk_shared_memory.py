@@ -11,8 +11,9 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from tritonface import create_model
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import MODEL_REPOSITORY
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 
 @pytest.fixture

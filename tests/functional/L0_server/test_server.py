@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from tritonface import create_model
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError
 from tritonface_server.repository import MODEL_REPOSITORY, ROOT
-from tritonface_server.server import Endpoints, TritonServer
+from tritonface_server.server import TritonServer
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]
     arguments = [f"--{purpose}-port={port}" for purpose, port in ports.items()]
     with (tmp_path / "server.log").open("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tritonface_server.serve", *arguments],
+            [sys.executable, "-m", "tritonface_server", "serve", *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -93,14 +94,14 @@ def test_only_loopback_by_default(running: tuple[subprocess.Popen[str], Endpoint
 
 
 def run_server(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tritonface_server.serve", *arguments]
+    command = [sys.executable, "-m", "tritonface_server", "serve", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 def test_an_empty_repository_is_one_clear_line(tmp_path: Path) -> None:
     run = run_server("--model-repository", str(tmp_path))
     assert run.returncode == 1
-    assert run.stderr.startswith("error: the model repository") and "make repository" in run.stderr
+    assert run.stderr.startswith("error: the model repository") and "--model-repository DIR" in run.stderr
     assert len(run.stderr.splitlines()) == 1
 
 

@@ -19,7 +19,7 @@ from tritonface_server.machine import (
 def test_no_repository(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="no model repository at"):
         check_repository(tmp_path / "missing")
-    with pytest.raises(LaunchError, match=r"is empty.*make repository"):
+    with pytest.raises(LaunchError, match=r"is empty.*--model-repository DIR"):
         check_repository(tmp_path)
 
 

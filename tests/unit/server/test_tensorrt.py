@@ -40,7 +40,7 @@ esac; done
 
 
 def command_line(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tritonface_server.tensorrt", *arguments]
+    command = [sys.executable, "-m", "tritonface_server", "tensorrt", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
@@ -121,7 +121,8 @@ def test_versions(number: int, version: str) -> None:
 
 
 def test_only_the_standard_library_is_needed() -> None:
-    code = "import sys, tritonface_server.tensorrt; print({'numpy', 'google', 'tritonclient'} & sys.modules.keys())"
+    imports = "import sys, tritonface_server.cli, tritonface_server.tensorrt"
+    code = imports + "; print({'numpy', 'google', 'tritonclient'} & sys.modules.keys())"
     run = subprocess.run(
         [sys.executable, "-S", "-c", code], cwd=ROOT / "server", capture_output=True, text=True, check=True
     )
@@ -185,7 +186,7 @@ def test_an_engine_from_elsewhere_is_refused(gpu: str, version: str) -> None:
         VERSION,
         gpu.replace(" ", "-"),
         version,
-        "python -m tritonface_server.tensorrt build",
+        "tritonface-server tensorrt build",
     ):
         assert part in str(refusal.value)
 
