@@ -160,7 +160,7 @@ class Train(Section):
         resume_path: the output folder of a training, or one of its checkpoints, to go on from.
         log_interval: steps.
         eval_interval, save_interval: epochs.
-        num_workers: processes that read and augment pictures; 0 for the training process itself.
+        num_workers: threads that read and augment pictures; 0 for the one that trains.
     """
 
     num_classes: Literal[1]

@@ -11,10 +11,12 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,9 +37,24 @@ MODES = {
 
 
 def mode_function(mode: str) -> Callable[[Config], dict[str, Any]]:
-    """The function that runs a mode of `MODES`."""
+    """The function that runs a mode of `MODES`; SIGTERM is a SystemExit from then on.
+
+    It has to wait meanwhile: Paddle, when imported, takes it over, prints a stack and may hang.
+    """
     module, function = MODES[mode].split(":")
-    return getattr(importlib.import_module(module), function)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        imported = importlib.import_module(module)
+        if "paddle" in sys.modules:
+            sys.modules["paddle"].disable_signal_handler()
+        signal.signal(signal.SIGTERM, _terminated)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    return getattr(imported, function)
+
+
+def _terminated(*_: int | FrameType | None) -> None:
+    sys.exit("terminated by SIGTERM")
 
 
 def run(config: Config) -> None:

@@ -33,7 +33,7 @@ CHAINS: dict[str, Callable[[int], tuple[Augmentation, ...]]] = {
 
 
 def build_augmentation(name: str, image_size_px: int) -> Augmentation:
-    """The augmentations a detector is trained with; they can be sent to another process.
+    """The augmentations a detector is trained with.
 
     Args:
         image_size_px: the side of the square the samples will be resized to; face sizes are judged at it.

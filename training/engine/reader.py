@@ -1,41 +1,41 @@
-"""Training pictures, read, augmented and put into batches by worker processes.
+"""Training pictures, read, augmented and put into batches by threads ahead of the training.
 
 Every picture of every epoch is augmented with random numbers of its own, from seed, epoch and picture, so that a
-training that goes on from a checkpoint sees what an uninterrupted one sees, whatever the number of workers.
+training that goes on from a checkpoint sees what an uninterrupted one sees, whatever the number of threads.
+
+Threads, because decoding, resizing and numpy's arithmetic let other threads run: processes would need shared memory,
+of which a container has little, and can be killed or outlive a training that was.
 """
 
 from __future__ import annotations
 
-import signal
-import sys
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from paddle import Tensor, to_tensor
-from paddle.io import BatchSampler, DataLoader, Dataset
 
 from training.augment import Sample, build_augmentation, resize_sample
 from training.coco_dataset import CocoImage
 from training.config import Train
 from training.dataset_problems import DatasetError
+from training.engine import stop
 from training.losses.targets import pad_faces
 from tritonface_server.detectors import Detector
 from tritonface_server.images import ImageError, decode_image, limit_threads
-from tritonface_server.parent import end_with_parent
 
 MULTI_SCALE_INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 SHUFFLE, SCALE, AUGMENT = range(3)  # kinds of random numbers of an epoch
+AHEAD = 2  # batches read before they are wanted
+POLL_S = 0.2  # how soon a signal is noticed while a batch is awaited
 
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray, str]
-"""Pictures uint8 [N, S, S, 3] BGR, boxes float32 [N, G, 4] xyxy in their pixels, labels int64 [N, G]; G >= 1.
-
-And what went wrong, "" if nothing: Paddle does not bring exceptions from worker processes.
-"""
-
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Pictures uint8 [N, S, S, 3] BGR, boxes float32 [N, G, 4] xyxy in their pixels, labels int64 [N, G]; G >= 1."""
 
 Tensors = tuple[Tensor, Tensor, Tensor]
 """The arrays of a batch on the device."""
@@ -50,7 +50,7 @@ class Request(NamedTuple):
     interpolation: int
 
 
-class TrainingPictures(Dataset):
+class TrainingPictures:
     """The pictures of a data set that have a face to learn from.
 
     Args:
@@ -62,7 +62,6 @@ class TrainingPictures(Dataset):
     """
 
     def __init__(self, folder: Path, images: Sequence[CocoImage], detector: Detector, train: Train) -> None:
-        super().__init__()
         self.folder, self.train = folder, train
         self.images = [image for image in images if not image.ignored.all()]
         if not self.images:
@@ -72,23 +71,16 @@ class TrainingPictures(Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, request: Request) -> Sample | DatasetError:
-        try:
-            sample = self._read(self.images[request.index])
-        except DatasetError as error:
-            return error
+    def sample(self, request: Request) -> Sample:
+        """One picture, augmented and in the size of its batch; DatasetError if it cannot be read."""
+        sample = self._read(self.images[request.index])
         rng = np.random.default_rng([self.train.seed, request.epoch, AUGMENT, request.index])
-        sample = self.augment(sample, rng)
-        return resize_sample(sample, request.size_px, request.interpolation)
+        return resize_sample(self.augment(sample, rng), request.size_px, request.interpolation)
 
-    def collate(self, read: list[Sample | DatasetError]) -> Batch:
+    def collate(self, samples: Sequence[Sample]) -> Batch:
         """One batch; boxes are padded with zeros to the fullest picture, labels with -1."""
-        samples = [sample for sample in read if isinstance(sample, Sample)]
-        if len(samples) < len(read):
-            problem = next(str(error) for error in read if isinstance(error, DatasetError))
-            return np.zeros(1, np.uint8), np.zeros(1, np.float32), np.zeros(1, np.int64), problem
         boxes, labels = pad_faces([sample.boxes_xyxy_px[: self.train.max_faces] for sample in samples])
-        return np.stack([sample.picture for sample in samples]), boxes, labels, ""
+        return np.stack([sample.picture for sample in samples]), boxes, labels
 
     def _read(self, image: CocoImage) -> Sample:
         path = self.folder / image.file_name
@@ -107,7 +99,7 @@ class TrainingPictures(Dataset):
         return Sample(picture, image.boxes_xyxy_px[kept], image.class_ids[kept])
 
 
-class EpochBatches(BatchSampler):
+class EpochBatches:
     """What each batch of an epoch holds: the share of one device of a shuffled data set.
 
     All devices get equally many batches, at most `steps_per_epoch`; the pictures that are left over wait for another
@@ -115,7 +107,6 @@ class EpochBatches(BatchSampler):
     """
 
     def __init__(self, count: int, detector: Detector, train: Train, rank: int = 0, devices: int = 1) -> None:
-        # Not the base's __init__, which wants a sampler; the loader only asks for the type, the length and the items.
         self.count, self.train, self.rank, self.devices = count, train, rank, devices
         self.interpolation = INTERPOLATIONS[detector.interpolation]
         self.epoch = 0
@@ -140,40 +131,42 @@ class EpochBatches(BatchSampler):
 
 
 def read_epoch(pictures: TrainingPictures, batches: EpochBatches) -> Generator[Tensors, None, None]:
-    """The batches of `batches.epoch`, from `num_workers` processes or from this one; close it to end them early.
+    """The batches of `batches.epoch`, from `num_workers` threads or from this one; close it to end them early.
 
-    OpenCV keeps to one thread from now on: the workers are the threads, and a process forked beside OpenCV's own
-    would wait for them forever.
+    OpenCV keeps to one thread from now on, since the readers are the threads.
 
     Raises:
         DatasetError: a picture cannot be read.
     """
     limit_threads(1)
-    read = iter(_batches(pictures, batches))
+    read = _read_ahead(pictures, batches) if pictures.train.num_workers else _read_here(pictures, batches)
+    for samples in read:
+        pixels, boxes, labels = pictures.collate(samples)
+        yield to_tensor(pixels), to_tensor(boxes), to_tensor(labels)
+
+
+def _read_here(pictures: TrainingPictures, batches: EpochBatches) -> Iterator[list[Sample]]:
+    for requests in batches:
+        yield [pictures.sample(request) for request in requests]
+
+
+def _read_ahead(pictures: TrainingPictures, batches: EpochBatches) -> Iterator[list[Sample]]:
+    workers = pictures.train.num_workers
+    ahead = AHEAD + workers // batches.size  # small batches keep many workers busy, too
+    pending: deque[list[Future[Sample]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="reader")
     try:
-        for pixels, boxes, labels, problem in read:
-            if problem:
-                raise DatasetError(problem)
-            yield pixels, boxes, labels
+        for requests in batches:
+            pending.append([pool.submit(pictures.sample, request) for request in requests])
+            if len(pending) > ahead:
+                yield _results(pending.popleft())
+        while pending:
+            yield _results(pending.popleft())
     finally:
-        del read  # ends the workers
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _batches(pictures: TrainingPictures, batches: EpochBatches) -> Iterable[tuple[Tensor, Tensor, Tensor, str]]:
-    if pictures.train.num_workers == 0:  # Paddle would do it in a thread that outlives the epoch
-        collated = (pictures.collate([pictures[request] for request in requests]) for requests in batches)
-        return ((*map(to_tensor, arrays), problem) for *arrays, problem in collated)
-    return DataLoader(
-        pictures,
-        batch_sampler=batches,
-        collate_fn=pictures.collate,
-        num_workers=pictures.train.num_workers,
-        worker_init_fn=_start_worker,
-        return_list=True,
-    )
-
-
-def _start_worker(_: int) -> None:
-    end_with_parent()  # not to wait forever for a training that was killed
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the training ends its workers
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the way out on which shared memory is given back
+def _results(futures: list[Future[Sample]]) -> list[Sample]:
+    while wait(futures, POLL_S).not_done:
+        stop.check()
+    return [future.result() for future in futures]

@@ -112,7 +112,7 @@ def test_at_most_max_faces(dataset: Path) -> None:
     boxes = np.arange(12, dtype=np.float32).reshape(3, 4)
     full = Sample(np.zeros((8, 8, 3), np.uint8), boxes, np.zeros(3, np.int64))
     empty = Sample(np.zeros((8, 8, 3), np.uint8), boxes[:0], np.zeros(0, np.int64))
-    _, padded, labels, _ = pictures.collate([full, empty])
+    _, padded, labels = pictures.collate([full, empty])
     np.testing.assert_array_equal(padded, [boxes[:2], np.zeros((2, 4))])
     np.testing.assert_array_equal(labels, [[0, 0], [-1, -1]])
     assert pictures.collate([empty])[1].shape == (1, 1, 4)
