@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from training.coco_dataset import read_annotations
+from training.coco_format import CocoSplit, parse_split
+from training.dataset_problems import Problems
+
 CATEGORIES = [{"id": 1, "name": "face"}]
 SIZE_WH = (64, 48)
 
@@ -71,6 +75,14 @@ def draw_face(draw: ImageDraw.ImageDraw, left: int, top: int, size_px: int) -> N
         ellipse(x + 0.06, 0.32, 0.1, 0.12, "#302020")
     ellipse(0.44, 0.45, 0.12, 0.2, "#c89070")
     ellipse(0.3, 0.72, 0.4, 0.12, "#b03030")
+
+
+def split_of(annotations: Path) -> CocoSplit:
+    """What an annotation file says, without a look at its pictures."""
+    problems = Problems(annotations.name)
+    split = parse_split(read_annotations(annotations), problems)
+    assert not problems.by_kind
+    return split
 
 
 def file_of(folder: Path, split: str) -> Path:

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from training.validation_errors import items_of, value_and_reason
 
 Schema = TypeVar("Schema", bound=BaseModel)
 FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # YAML 1.1 takes 1e-3 for text
@@ -145,7 +148,7 @@ def _value(kind: Any, raw: str) -> Any:
     return value
 
 
-def _explain(schema: type[BaseModel], error: Any) -> tuple[str, str]:
+def _explain(schema: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
     """What a pydantic error is about, and its reason; the two joined make a sentence."""
     keys, section = [str(error["loc"][0])] if error["loc"] else [], schema
     for key in error["loc"][1:]:  # what follows the last section names items and members of unions
@@ -164,11 +167,9 @@ def _explain(schema: type[BaseModel], error: Any) -> tuple[str, str]:
     if error["type"] == "model_type":
         kind = section.model_fields[keys[-1]].annotation
         return f"{name} is {error['input']!r}; ", f"it should be a section with the keys {', '.join(kind.model_fields)}"
-    shown = "null" if error["input"] is None else f"{error['input']!r:.200}"
-    inside = "".join(f"[{part}]" for part in error["loc"][len(keys) :] if isinstance(part, int))
-    reason = error["msg"].replace("Input", "it").replace("String", "it").replace("List", "it")
+    value, reason = value_and_reason(error)
     words = re.findall("'([^']*)'", error["ctx"]["expected"]) if error["type"] == "literal_error" else []
-    return f"{name}{inside} is {shown}; ", reason + _nearest(str(error["input"]), words)
+    return f"{name}{items_of(error['loc'][len(keys) :])} is {value}; ", reason + _nearest(str(error["input"]), words)
 
 
 def _unknown(schema: type[BaseModel], known: list[str], name: str, section: type[BaseModel]) -> str:

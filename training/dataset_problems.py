@@ -1,13 +1,10 @@
-"""What can be wrong with an entry of a data set, and how it is told."""
+"""What is wrong with a data set, gathered and told at once, and which file names pictures may have."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import Any
 
 SHOWN = 3  # offenders that a message names, of each kind
-PLAUSIBLE = 1e9  # no coordinate or size reaches it
 
 
 class DatasetError(ValueError):
@@ -28,37 +25,31 @@ class Problems:
     def __str__(self) -> str:
         kinds = []
         for kind, offenders in self.by_kind.items():
-            named = "; ".join(offender for offender in offenders[:SHOWN] if offender)
-            more = "; ..." if named and len(offenders) > SHOWN else ""
-            kinds.append(f"{len(offenders)} {kind} ({named}{more})" if named else kind)
+            named = first_of([offender for offender in offenders if offender])
+            kinds.append(f"{len(offenders)} {kind} ({named})" if named else kind)
         return f"{self.source}: " + ", ".join(kinds)
 
 
-def safe_name(name: Any) -> bool:
+def first_of(offenders: list[str] | tuple[str, ...]) -> str:
+    """The first offenders, and whether there are more."""
+    return "; ".join(offenders[:SHOWN]) + ("; ..." if len(offenders) > SHOWN else "")
+
+
+def picture_name(name: str) -> str:
+    """A picture's name as a path below `images/`, with slashes and without `./`.
+
+    Raises:
+        ValueError: it could lead out of that folder, on any system.
+    """
+    parts = [part for part in name.replace("\\", "/").split("/") if part != "."]
+    if not safe_name("/".join(parts)):
+        raise ValueError("it has to stay inside images/")
+    return "/".join(parts)
+
+
+def safe_name(name: str) -> bool:
     """Whether a file name stays inside the folder it is joined to, sub-folders allowed, on every system."""
-    if not isinstance(name, str) or not name or any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in name):
+    if any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in name):
         return False
     parts = name.split("/")
-    return not ({"", ".", ".."} & set(parts) or "\\" in name or ":" in parts[0] or PurePosixPath(name).is_absolute())
-
-
-def is_id(value: Any) -> bool:
-    """Whether it is a whole number of ordinary size."""
-    return type(value) is int and abs(value) < 2**63
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number of plausible size."""
-    return type(value) in (int, float) and -PLAUSIBLE < value < PLAUSIBLE  # NaN fails the comparison
-
-
-def name_of(entry: Any, kind: str, index: int) -> str:
-    """An entry by its id, else by its place in its list."""
-    has_id = isinstance(entry, dict) and is_id(entry.get("id"))
-    return f"{kind} {entry['id']}" if has_id else f"{kind} number {index + 1}"
-
-
-def excerpt(entry: Any) -> str:
-    """The beginning of an entry, on one line."""
-    text = repr(entry)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return not ({"", ".", ".."} & set(parts) or "\\" in name or ":" in parts[0])

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from training.check_dataset import check_dataset
+from training.coco_dataset import load_dataset
 from training.dataset_problems import DatasetError
 from training.download import DownloadError, download
 from training.safe_tar import ArchiveError, unpack
@@ -65,14 +65,14 @@ def demo_dataset(
         unpack(archive, unpacked)
         if not (unpacked / NAME).is_dir():
             raise ArchiveError(f"the archive has no folder {NAME}/; it is not the demo data set")
-        check_dataset(unpacked / NAME)
+        load_dataset(unpacked / NAME)
         (unpacked / NAME).rename(dataset)
     return dataset
 
 
 def _check_existing(dataset: Path) -> None:
     try:
-        check_dataset(dataset)
+        load_dataset(dataset)
     except DatasetError as error:
         raise DatasetError(f"{dataset} is there but not sound, delete it to have it made anew: {error}") from None
     LOG.info("%s is there already", dataset)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-RED, WHITE, BLACK, GREY = (255, 0, 0), (255, 255, 255), (0, 0, 0), (225, 225, 225)
-SPLIT_COLOURS = ((31, 119, 180), (255, 127, 14))
-PLOT_TOP_PX, PLOT_HEIGHT_PX, MARGIN_PX, GROUP_WIDTH_PX = 60, 320, 70, 160
+RED, WHITE = (255, 0, 0), (255, 255, 255)
 MOST_CLASSES = 50  # in one histogram
 
 
@@ -35,45 +36,20 @@ def draw_boxes(picture: Image.Image, boxes_xyxy_px: np.ndarray, labels: Sequence
     return canvas
 
 
-def draw_histogram(class_names: Sequence[str], counts: dict[str, np.ndarray]) -> Image.Image:
-    """Bars of the boxes per class, one bar for each split.
+def draw_histogram(class_names: Sequence[str], counts: dict[str, np.ndarray], path: Path) -> None:
+    """Write bars of the boxes per class, one for each split, as a PNG picture.
 
     Args:
-        counts: split -> int [classes]; at most two splits.
+        counts: split -> int [classes].
     """
     shown = min(len(class_names), MOST_CLASSES)
-    width = 2 * MARGIN_PX + GROUP_WIDTH_PX * max(1, shown)
-    canvas = Image.new("RGB", (width, PLOT_TOP_PX + PLOT_HEIGHT_PX + MARGIN_PX), WHITE)
-    draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=14)
-    bottom = PLOT_TOP_PX + PLOT_HEIGHT_PX
-    step = _round_step(max(int(count[:shown].max(initial=1)) for count in counts.values()) / 4)
-    for quarter in range(5):
-        y = bottom - PLOT_HEIGHT_PX * quarter / 4
-        draw.line((MARGIN_PX, y, width - MARGIN_PX, y), fill=BLACK if quarter == 0 else GREY)
-        draw.text((MARGIN_PX - 8, y), str(step * quarter), fill=BLACK, font=font, anchor="rm")
-    bar_px = GROUP_WIDTH_PX // 4
+    figure = Figure(figsize=(max(4.8, 1.2 * shown), 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    width = 0.8 / len(counts)
     for number, (split, count) in enumerate(counts.items()):
-        legend_x = MARGIN_PX + 110 * number
-        draw.rectangle((legend_x, 20, legend_x + 12, 32), fill=SPLIT_COLOURS[number])
-        draw.text((legend_x + 18, 26), split, fill=BLACK, font=font, anchor="lm")
-        for index in range(shown):
-            left = MARGIN_PX + GROUP_WIDTH_PX * index + bar_px * (1 + number)
-            top = bottom - PLOT_HEIGHT_PX * int(count[index]) / (4 * step)
-            draw.rectangle((left, top, left + bar_px - 4, bottom), fill=SPLIT_COLOURS[number])
-            draw.text((left + bar_px / 2, top - 3), str(int(count[index])), fill=BLACK, font=font, anchor="mb")
-    for index, name in enumerate(class_names[:shown]):
-        centre = MARGIN_PX + GROUP_WIDTH_PX * (index + 0.5)
-        draw.text((centre, bottom + 8), name[:20], fill=BLACK, font=font, anchor="mt")
-    draw.text((width / 2, bottom + 45), "boxes per class", fill=BLACK, font=font, anchor="mm")
-    return canvas
-
-
-def _round_step(least: float) -> int:
-    """The least of 1, 2, 5, 10, 20, 50, ... that is not below `least`."""
-    power = 1
-    while True:
-        for digit in (1, 2, 5):
-            if digit * power >= least:
-                return digit * power
-        power *= 10
+        places = np.arange(shown) + (number - (len(counts) - 1) / 2) * width
+        axes.bar_label(axes.bar(places, count[:shown], width, label=split))
+    axes.set_xticks(range(shown), [name.replace("$", r"\$")[:20] for name in class_names[:shown]])
+    axes.set_ylabel("boxes per class")
+    axes.legend()
+    FigureCanvasAgg(figure).print_png(path)

@@ -18,11 +18,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from PIL import Image, ImageOps
 
 from training.config import Config, ConfigError
+from training.dataset_pictures import read_picture
 from training.drawing import draw_boxes
 from tritonface_server.detections import Detections, select_detections
 from tritonface_server.detectors import Detector
 from tritonface_server.images import ImageError, decode_image, resize
-from tritonface_server.limits import MAX_ENCODED_BYTES
 from tritonface_server.publish import NETWORK, SETTINGS, PublishError, read_folder
 
 LOG = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def run_predict(config: Config) -> dict[str, Any]:
     results, taken = [], set()
     remaining = iter(paths)
     while batch := list(itertools.islice(remaining, config.Predict.batch_size)):
-        encoded = [_read(path) for path in batch]
+        encoded = [read_picture(path) for path in batch]
         images = [_decode(path, data) for path, data in zip(batch, encoded)]
         for path, data, detections in zip(batch, encoded, predictor(images)):
             stem = _free_stem(path.stem, taken)
@@ -125,11 +125,6 @@ def find_pictures(given: str | list[str]) -> Iterator[Path]:
             yield path
         else:
             raise ConfigError(f"Predict.input: {path} does not exist")
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_ENCODED_BYTES + 1)
 
 
 def _decode(path: Path, encoded: bytes) -> np.ndarray:

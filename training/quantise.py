@@ -11,7 +11,6 @@ if that loses too much as well, nothing is kept.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import random
@@ -26,6 +25,8 @@ os.environ.update(CI="true", NNCF_CI="1")
 import nncf
 import openvino
 
+from training.coco_dataset import CocoSplit, load_split
+from training.dataset_pictures import read_picture
 from training.evaluation.coco import evaluate_coco
 from tritonface_server.detections import Detections, select_detections
 from tritonface_server.detectors import DETECTORS, Detector, get_detector
@@ -115,15 +116,15 @@ def detect(compiled: openvino.CompiledModel, detector: Detector, image: np.ndarr
 
 
 def average_precision(
-    network: openvino.Model, precision: str, detector: Detector, images: Path, annotations: Path
+    network: openvino.Model, precision: str, detector: Detector, images: Path, split: CocoSplit
 ) -> dict[str, float]:
     """COCO's figures of the network with its float operations in `precision`, see `evaluate_coco`."""
     compiled = openvino.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": precision})
     found = {}
-    for image_id, path in _annotated(images, annotations):
-        detections = detect(compiled, detector, _read(path))
-        found[image_id] = detections.boxes_xyxy_px, detections.scores
-    return evaluate_coco(annotations, found)
+    for image in split.images:
+        detections = detect(compiled, detector, _read(images / image.file_name))
+        found[image.id] = detections.boxes_xyxy_px, detections.scores
+    return evaluate_coco(split, found)
 
 
 def best_float() -> str:
@@ -219,14 +220,9 @@ def _picture(detector: Detector, image: np.ndarray) -> np.ndarray:
 
 def _read(path: Path) -> np.ndarray:
     try:
-        return decode_image(path.read_bytes())
+        return decode_image(read_picture(path))
     except (OSError, ImageError) as error:
         raise QuantisationError(f"{path}: {error}") from None
-
-
-def _annotated(images: Path, annotations: Path) -> list[tuple[int, Path]]:
-    """Image id and file of every image of a COCO file."""
-    return [(image["id"], images / image["file_name"]) for image in json.loads(annotations.read_text())["images"]]
 
 
 def run(detector: Detector, onnx_file: Path, images: Path, annotations: Path | None, output: Path, count: int) -> Path:
@@ -237,25 +233,27 @@ def run(detector: Detector, onnx_file: Path, images: Path, annotations: Path | N
 
     Raises:
         QuantisationError: nothing to calibrate on, an unreadable photo, or AP falls too far.
+        training.dataset_problems.DatasetError: the annotations or their photos are not sound.
     """
-    held_out = {path for _, path in _annotated(images, annotations)} if annotations else set()
+    split = load_split(annotations, images) if annotations else None
+    held_out = {images / image.file_name for image in split.images} if split else set()
     photos = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES and path not in held_out)
     network = openvino.convert_model(onnx_file)
     pictures = calibration_pictures(detector, photos, count)
 
     def precision(model: openvino.Model, name: str) -> dict[str, float]:
-        return average_precision(model, name, detector, images, annotations)
+        return average_precision(model, name, detector, images, split)
 
-    figures = {name: precision(network, name) for name in dict.fromkeys(("f32", best_float()))} if annotations else {}
+    figures = {name: precision(network, name) for name in dict.fromkeys(("f32", best_float()))} if split else {}
     around = operations_around(network)
     plans = {"INT8": around, "INT8, first and last float": [*around, *outermost_convolutions(network)]}
     for name, keep_in_float in plans.items():
         quantised = quantise(network, pictures, keep_in_float=keep_in_float)
-        if annotations:
+        if split:
             figures[name] = precision(quantised, best_float())
-        if not annotations or ap_loss(figures, name) <= MAX_AP_LOSS:
+        if not split or ap_loss(figures, name) <= MAX_AP_LOSS:
             break
-    if annotations:
+    if split:
         print(table(figures))
         check(figures, name)
     output.mkdir(parents=True, exist_ok=True)

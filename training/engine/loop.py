@@ -10,7 +10,7 @@ from pathlib import Path
 
 import paddle
 
-from training.coco_dataset import CocoSplit
+from training.coco_dataset import IMAGES, CocoSplit
 from training.config import Config
 from training.detectors import build_detector
 from training.engine import stop
@@ -34,7 +34,7 @@ from training.engine.schedule import build_schedule
 from training.engine.step import TrainingStep, loss_of_epoch
 from training.evaluation.coco import evaluate_coco
 from training.evaluation.detect import InProcess
-from training.evaluation.evaluate import ANNOTATIONS, detect_all
+from training.evaluation.evaluate import detect_all
 from training.evaluation.networks import Faces, layer_network
 from training.weight_files import load_weights_of
 from training.weights import set_weights
@@ -60,22 +60,23 @@ class Training:
     """All that moves while a detector learns, on one of several devices.
 
     Args:
-        split: the training pictures.
+        splits: "train" to learn from, "val" to be judged by.
         rank, devices: which of how many processes this is; the first one evaluates and writes.
 
     Raises:
         DatasetError, WeightsError, CheckpointError: the pictures, the weights or the checkpoint are of no use.
     """
 
-    def __init__(self, config: Config, split: CocoSplit, rank: int = 0, devices: int = 1) -> None:
+    def __init__(self, config: Config, splits: dict[str, CocoSplit], rank: int = 0, devices: int = 1) -> None:
         self.config, self.rank, self.devices = config, rank, devices
         train, self.detector = config.Train, get_detector(config.Global.model)
-        self.dataset, self.output = Path(config.Global.dataset_dir), Path(config.Global.output)
+        self.images, self.output = Path(config.Global.dataset_dir) / IMAGES, Path(config.Global.output)
+        self.val = splits["val"]
         paddle.seed(train.seed)
         self.network = build_detector(self.detector.name)
         if train.pretrain_weight_path and not train.resume_path:
             load_weights_of(self.network, Path(train.pretrain_weight_path))
-        self.pictures = TrainingPictures(self.dataset / "images", split.images, self.detector, train)
+        self.pictures = TrainingPictures(self.images, splits["train"].images, self.detector, train)
         self.batches = EpochBatches(len(self.pictures), self.detector, train, rank, devices)
         self.schedule = build_schedule(train, len(self.batches))
         self.optimiser = build_optimiser(self.network, train)
@@ -172,8 +173,8 @@ class Training:
         judged.set_state_dict(self.average.values if self.average is not None else self.network.state_dict())
         side_px = self.config.Train.image_size
         detect = InProcess(layer_network(self.detector, judged), self.detector, "paddle", (side_px, side_px))
-        detections, _ = detect_all(Interruptible(detect), self.dataset / ANNOTATIONS, self.dataset / "images")
-        return evaluate_coco(self.dataset / ANNOTATIONS, detections)
+        detections, _ = detect_all(Interruptible(detect), self.val, self.images)
+        return evaluate_coco(self.val, detections)
 
     def _checkpoint(self) -> Checkpoint:
         moving = {name: value.numpy() for name, value in self.network.state_dict().items()}

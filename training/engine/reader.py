@@ -22,6 +22,7 @@ from paddle import Tensor, to_tensor
 from training.augment import Sample, build_augmentation, resize_sample
 from training.coco_dataset import CocoImage
 from training.config import Train
+from training.dataset_pictures import read_picture
 from training.dataset_problems import DatasetError
 from training.engine import stop
 from training.losses.targets import pad_faces
@@ -85,7 +86,7 @@ class TrainingPictures:
     def _read(self, image: CocoImage) -> Sample:
         path = self.folder / image.file_name
         try:
-            picture = decode_image(path.read_bytes())
+            picture = decode_image(read_picture(path))
         except (OSError, ImageError) as error:
             raise DatasetError(
                 f"cannot read {path}: {error}; check the data set with Global.mode=check_dataset"

@@ -8,7 +8,7 @@ from typing import Any
 import paddle
 import yaml
 
-from training.coco_dataset import SPLITS, CocoSplit, annotation_file, check_class_count, load_split
+from training.coco_dataset import CocoSplit, load_dataset
 from training.config import Config, ConfigError
 from training.detectors import build_detector
 from training.engine import stop
@@ -44,36 +44,27 @@ def run_train(config: Config) -> dict[str, Any]:
             f"{output} holds the checkpoints of another training; add -o Train.resume_path={output} to go on with it, "
             "or set another Global.output"
         )
-    split = _training_split(config)
+    splits = load_dataset(Path(config.Global.dataset_dir), config.Train.num_classes)
     stop.listen()
     (output / CONFIG_FILE).write_text(yaml.safe_dump(config.model_dump(), sort_keys=False), encoding="utf-8")
     if len(devices) == 1:
         use_device(devices[0])
-        Training(config, split).run()
+        Training(config, splits).run()
     else:
         numbers = ",".join(device.partition(":")[2] for device in devices)
-        paddle.distributed.spawn(train_in_parallel, (config, split), nprocs=len(devices), gpus=numbers)
+        paddle.distributed.spawn(train_in_parallel, (config, splits), nprocs=len(devices), gpus=numbers)
     stop.check()
     _export_best(config, output)
     return _result(config, output)
 
 
-def train_in_parallel(config: Config, split: CocoSplit) -> None:
+def train_in_parallel(config: Config, splits: dict[str, CocoSplit]) -> None:
     """One process of several, each with its device."""
     log_to_stdout()
     stop.listen()
     paddle.distributed.init_parallel_env()
     rank, devices = paddle.distributed.get_rank(), paddle.distributed.get_world_size()
-    Training(config, split, rank, devices).run()
-
-
-def _training_split(config: Config) -> CocoSplit:
-    """The training pictures; those to evaluate on are looked at too, before the work begins."""
-    dataset = Path(config.Global.dataset_dir)
-    splits = {name: load_split(annotation_file(dataset, name)) for name in SPLITS}
-    for split in splits.values():
-        check_class_count(split, config.Train.num_classes)
-    return splits["train"]
+    Training(config, splits, rank, devices).run()
 
 
 def _export_best(config: Config, output: Path) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from training.evaluation.coco import MAX_DETECTIONS, NO_FACES, detection_rows, only_category, read_annotations
+from training.coco_format import CocoSplit
+from training.evaluation.coco import MAX_DETECTIONS, NO_FACES, detection_rows, ground_truth
 
 IOU_THRESHOLD = 0.5
 SIDES_PX = (0, 12, 20, 40, 96, 1e5)  # a face's side is the square root of its area, in pixels of the photo
@@ -56,38 +56,34 @@ class Curves:
     ignored_faces: int
 
 
-def measure_curves(annotations_json: Path, detections: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> Curves:
+def measure_curves(split: CocoSplit, detections: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> Curves:
     """Curves of the detections; arguments and errors are those of `training.evaluation.coco.evaluate_coco`.
 
     As COCO does it, faces of other sizes are ignored in the reckoning of one size, and so are detections of other
     sizes that find no face.
     """
-    annotations = read_annotations(annotations_json)
-    category_id = only_category(annotations, annotations_json)
-    rows = detection_rows(detections, {image["id"] for image in annotations["images"]}, category_id)
+    rows = detection_rows(split, detections)
     areas = [(float(low) ** 2, float(high) ** 2) for low, high in pairwise(SIDES_PX)]
-    counted = [face["area"] for face in annotations["annotations"] if not face["iscrowd"]]
-    counts = [sum(low <= area < high for area in counted) for low, high in areas]
-    precisions = _precisions(annotations, rows, [(0.0, areas[-1][1]), *areas], [len(counted), *counts])
+    counted = np.concatenate([np.zeros(0), *(image.areas_px[~image.ignored] for image in split.images)])
+    counts = [int(((low <= counted) & (counted < high)).sum()) for low, high in areas]
+    precisions = _precisions(split, rows, [(0.0, areas[-1][1]), *areas], [len(counted), *counts])
     return Curves(
         precision=precisions[0],
         sizes=[SizeFigure(*figure) for figure in zip(_names(), counts, precisions[1:].mean(axis=1).tolist())],
-        images=len(annotations["images"]),
+        images=len(split.images),
         faces=len(counted),
-        ignored_faces=len(annotations["annotations"]) - len(counted),
+        ignored_faces=sum(int(image.ignored.sum()) for image in split.images),
     )
 
 
 def _precisions(
-    annotations: dict, rows: list[dict], areas: list[tuple[float, float]], face_counts: list[int]
+    split: CocoSplit, rows: list[dict], areas: list[tuple[float, float]], face_counts: list[int]
 ) -> np.ndarray:
     """Precision at IoU 0.5, float64 [sizes, 101]; -1 for sizes without faces, 0 if nothing is detected."""
     if not rows:
         return np.stack([np.full(len(RECALLS), 0.0 if count else NO_FACES) for count in face_counts])
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = annotations
-        truth.createIndex()
+        truth = ground_truth(split)
         evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
         evaluation.params.iouThrs = np.array([IOU_THRESHOLD])
         evaluation.params.recThrs = RECALLS

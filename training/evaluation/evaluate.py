@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from training.coco_dataset import IMAGES, CocoSplit, annotation_file, load_split
+from training.dataset_pictures import read_picture
 from training.evaluation.coco import evaluate_coco
 from training.evaluation.curves import Curves, draw_precision_recall, draw_sizes, measure_curves
 from training.evaluation.detect import Detect, open_detect
@@ -24,7 +26,6 @@ from training.evaluation.networks import DetectError, Faces
 from training.evaluation.options import add_detect_options, open_from_options, shipped_weights
 from tritonface_server.images import ImageError
 
-ANNOTATIONS = Path("annotations") / "instance_val.json"
 RESULT = "evaluate_result.json"
 PRECISION_RECALL, SIZES = "evaluate/precision_recall.png", "evaluate/ap_by_face_size.png"
 
@@ -71,13 +72,13 @@ def evaluate(detect: Detect, name: str, dataset: Path, output: Path, log_interva
         time per photo.
 
     Raises:
-        EvaluateError: the data set lacks a file, or a photo cannot be read.
+        DatasetError: the data set is not sound, see `training.coco_dataset.load_split`.
+        EvaluateError: a photo cannot be read.
         DetectError: the server does not answer, or refuses.
-        ValueError: the annotations are not those of one category.
     """
-    annotations = dataset / ANNOTATIONS
-    detections, times_ms = detect_all(detect, annotations, dataset / "images", log_interval)
-    figures, curves = evaluate_coco(annotations, detections), measure_curves(annotations, detections)
+    split = load_split(annotation_file(dataset, "val"), dataset / IMAGES)
+    detections, times_ms = detect_all(detect, split, dataset / IMAGES, log_interval)
+    figures, curves = evaluate_coco(split, detections), measure_curves(split, detections)
     width, height = detect.size_wh
     result = {
         "done_flag": True,
@@ -109,45 +110,30 @@ def failure(error: Exception) -> dict[str, Any]:
 
 
 def detect_all(
-    detect: Detect, annotations: Path, images: Path, log_interval: int | None = None
+    detect: Detect, split: CocoSplit, images: Path, log_interval: int | None = None
 ) -> tuple[dict[int, Faces], list[float]]:
     """Detections by image id, and milliseconds per photo: decoding, network, NMS and, if served, the way there.
 
     Nothing is logged if `log_interval` is None. Raises as `evaluate` does.
     """
     detections, times_ms = {}, []
-    rows = _images(annotations)
-    for number, row in enumerate(rows, start=1):
-        path = images / row["file_name"]
+    for number, image in enumerate(split.images, start=1):
+        path = images / image.file_name
         try:
-            encoded = path.read_bytes()
+            encoded = read_picture(path)
         except OSError as error:
-            raise EvaluateError(f"cannot read {path}, which {annotations} names: {error.strerror}") from error
+            raise EvaluateError(f"cannot read {path}: {error.strerror or error}") from error
         start_s = time.perf_counter()
         try:
-            detections[row["id"]] = detect(encoded)
+            detections[image.id] = detect(encoded)
         except ImageError as error:
             raise EvaluateError(f"{path}: {error}") from error
         except DetectError as error:
             raise DetectError(f"{path}: {error}") from error
         times_ms.append((time.perf_counter() - start_s) * 1000)
-        if log_interval is not None and (number % log_interval == 0 or number == len(rows)):
-            log.info("evaluated %d of %d photos", number, len(rows))
+        if log_interval is not None and (number % log_interval == 0 or number == len(split.images)):
+            log.info("evaluated %d of %d photos", number, len(split.images))
     return detections, times_ms
-
-
-def _images(annotations: Path) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(annotations.read_text())
-        images = content["images"]
-        content["annotations"], content["categories"]
-    except OSError as error:
-        raise EvaluateError(f"cannot read the annotations {annotations}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise EvaluateError(f"{annotations} is not a COCO file: {type(error).__name__} {error}") from error
-    if not images:
-        raise EvaluateError(f"{annotations} names no images; there is nothing to evaluate on")
-    return images
 
 
 def _time_figures(times_ms: list[float]) -> dict[str, float]:
@@ -163,7 +149,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m training.evaluation.evaluate", description=__doc__.splitlines()[0])
     add_detect_options(parser)
-    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help=f"with images/ and {ANNOTATIONS}")
+    parser.add_argument("--dataset", type=Path, required=True, metavar="DIR", help="a COCO data set")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for the figures and the pictures")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(message)s", force=True)

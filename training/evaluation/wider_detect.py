@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.dataset_pictures import read_picture
 from training.evaluation.detect import Detect
 from training.evaluation.networks import DetectError
 from training.evaluation.options import add_detect_options, open_from_options
@@ -35,7 +36,7 @@ def detect_all(detect: Detect, images: Sequence[WiderImage], photos: Path, predi
     for number, image in enumerate(images, start=1):
         path = photos / image.event / f"{image.name}.jpg"
         try:
-            faces = detect(path.read_bytes())
+            faces = detect(read_picture(path))
         except FileNotFoundError:
             raise WiderError(f"{path} is missing; --images is the folder WIDER_val/images of the data set") from None
         except ImageError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import paddle
 
-from training.coco_dataset import annotation_file, load_split
+from training.coco_dataset import load_dataset
 from training.config import Config, load_config
 from training.engine.loop import Training
 from training.logs import log_to_stdout
@@ -19,8 +19,7 @@ def train(config: Config) -> None:
     log_to_stdout()
     paddle.distributed.init_parallel_env()
     rank, devices = paddle.distributed.get_rank(), paddle.distributed.get_world_size()
-    split = load_split(annotation_file(Path(config.Global.dataset_dir), "train"))
-    training = Training(config, split, rank, devices)
+    training = Training(config, load_dataset(Path(config.Global.dataset_dir)), rank, devices)
     training.run()
     total = sum(float(parameter.abs().sum()) for parameter in training.network.parameters() if parameter.trainable)
     (Path(config.Global.output) / f"rank_{rank}").write_text(repr(total))

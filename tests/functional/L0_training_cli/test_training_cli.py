@@ -113,7 +113,7 @@ def test_a_traceback_on_request(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("Train.epoch_iters=3", "error: there is no setting Train.epoch_iters; did you mean Train.epochs_iters?"),
-        ("Global.mode=check", "error: Global.mode is 'check'; expected one of check_dataset, train"),
+        ("Global.mode=check", "error: Global.mode is 'check'; it should be 'check_dataset', 'train'"),
         ("Train.batch_size=many", "error: Train.batch_size is 'many'; expected a whole number of at least 1"),
     ],
 )

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.dataset import split_of
+from training.coco_format import CocoSplit
 from training.evaluation.coco import METRICS, evaluate_coco
 
 SMALL, MEDIUM, LARGE = [10, 10, 20, 20], [100, 100, 50, 50], [200, 200, 120, 120]
 FAR = [500, 500, 40, 40]
 
 
-def annotations(folder: Path, images: list[list[dict]], categories: int = 1) -> Path:
+def annotations(folder: Path, images: list[list[dict]], first_id: int = 1) -> CocoSplit:
     """A COCO file with these annotations (`bbox` in x, y, width, height) for images 1, 2, ..."""
     rows = [
         {"iscrowd": 0, "category_id": 1, "area": row["bbox"][2] * row["bbox"][3], **row, "image_id": image_id}
@@ -21,12 +23,12 @@ def annotations(folder: Path, images: list[list[dict]], categories: int = 1) -> 
     ]
     content = {
         "images": [{"id": i + 1, "file_name": f"{i}.jpg", "width": 640, "height": 640} for i in range(len(images))],
-        "annotations": [{"id": number, **row} for number, row in enumerate(rows, start=1)],
-        "categories": [{"id": i + 1, "name": f"face{i}"} for i in range(categories)],
+        "annotations": [{"id": number, **row} for number, row in enumerate(rows, start=first_id)],
+        "categories": [{"id": 1, "name": "face"}],
     }
     path = folder / "instances.json"
     path.write_text(json.dumps(content))
-    return path
+    return split_of(path)
 
 
 def detected(*boxes_xywh: list[float], scores: list[float] | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -44,14 +46,14 @@ def test_no_detections_at_all(tmp_path: Path, nothing: dict) -> None:
 
 
 def test_perfect_detections(tmp_path: Path) -> None:
-    path = annotations(tmp_path, [[{"bbox": SMALL}, {"bbox": LARGE}], [{"bbox": MEDIUM}], []])
-    figures = evaluate_coco(path, {1: detected(SMALL, LARGE), 2: detected(MEDIUM)})
+    split = annotations(tmp_path, [[{"bbox": SMALL}, {"bbox": LARGE}], [{"bbox": MEDIUM}], []])
+    figures = evaluate_coco(split, {1: detected(SMALL, LARGE), 2: detected(MEDIUM)})
     assert figures == pytest.approx(dict.fromkeys(METRICS, 1.0))
 
 
 def test_half_of_the_faces_found(tmp_path: Path) -> None:
-    path = annotations(tmp_path, [[{"bbox": SMALL}], [{"bbox": LARGE}]])
-    figures = evaluate_coco(path, {2: detected(LARGE)})
+    split = annotations(tmp_path, [[{"bbox": SMALL}], [{"bbox": LARGE}]])
+    figures = evaluate_coco(split, {2: detected(LARGE)})
     assert figures["AR"] == 0.5
     assert figures["AP"] == pytest.approx(51 / 101)  # precision 1 at the recalls 0, .01 .. .5 out of 0 .. 1
     assert (figures["AP_small"], figures["AP_large"]) == (0, pytest.approx(1))
@@ -59,34 +61,40 @@ def test_half_of_the_faces_found(tmp_path: Path) -> None:
 
 
 def test_a_box_that_overlaps_by_seven_tenths(tmp_path: Path) -> None:
-    path = annotations(tmp_path, [[{"bbox": [0, 0, 100, 100]}]])
-    figures = evaluate_coco(path, {1: detected([0, 0, 100, 71])})
+    split = annotations(tmp_path, [[{"bbox": [0, 0, 100, 100]}]])
+    figures = evaluate_coco(split, {1: detected([0, 0, 100, 71])})
     assert (figures["AP50"], figures["AP75"]) == (pytest.approx(1), 0)
     assert figures["AP"] == pytest.approx(0.5)  # .50, .55, .60, .65, .70 of ten thresholds
 
 
 def test_a_better_scored_false_box_halves_the_precision(tmp_path: Path) -> None:
-    path = annotations(tmp_path, [[{"bbox": LARGE}]])
-    assert evaluate_coco(path, {1: detected(FAR, LARGE, scores=[0.9, 0.8])})["AP"] == pytest.approx(0.5)
-    assert evaluate_coco(path, {1: detected(FAR, LARGE, scores=[0.8, 0.9])})["AP"] == pytest.approx(1)
+    split = annotations(tmp_path, [[{"bbox": LARGE}]])
+    assert evaluate_coco(split, {1: detected(FAR, LARGE, scores=[0.9, 0.8])})["AP"] == pytest.approx(0.5)
+    assert evaluate_coco(split, {1: detected(FAR, LARGE, scores=[0.8, 0.9])})["AP"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("mark", ["iscrowd", "ignore"])
 def test_crowd_and_ignored_faces_count_neither_way(tmp_path: Path, mark: str) -> None:
-    path = annotations(tmp_path, [[{"bbox": LARGE}, {"bbox": FAR, mark: 1}]])
+    split = annotations(tmp_path, [[{"bbox": LARGE}, {"bbox": FAR, mark: 1}]])
     (tmp_path / "unmarked").mkdir()
     unmarked = annotations(tmp_path / "unmarked", [[{"bbox": LARGE}, {"bbox": FAR}]])
-    assert evaluate_coco(path, {1: detected(FAR, LARGE, scores=[0.9, 0.8])})["AP"] == pytest.approx(1)
-    assert evaluate_coco(path, {1: detected(LARGE)})["AP"] == pytest.approx(1)
+    assert evaluate_coco(split, {1: detected(FAR, LARGE, scores=[0.9, 0.8])})["AP"] == pytest.approx(1)
+    assert evaluate_coco(split, {1: detected(LARGE)})["AP"] == pytest.approx(1)
     assert evaluate_coco(unmarked, {1: detected(LARGE)})["AP"] == pytest.approx(51 / 101)
 
 
-def test_areas_may_be_missing(tmp_path: Path) -> None:
-    path = annotations(tmp_path, [[{"bbox": SMALL}]])
-    content = json.loads(path.read_text())
-    del content["annotations"][0]["area"]
-    path.write_text(json.dumps(content))
-    assert evaluate_coco(path, {1: detected(SMALL)})["AP_small"] == pytest.approx(1)
+def test_sizes_are_told_by_the_annotated_areas_or_those_of_the_boxes(tmp_path: Path) -> None:
+    for area, metric in ((None, "AP_large"), (400, "AP_small")):
+        split = annotations(tmp_path, [[{"bbox": LARGE, "area": area}]])
+        assert evaluate_coco(split, {1: detected(LARGE)})[metric] == pytest.approx(1)
+
+
+@pytest.mark.fault("B11")
+@pytest.mark.parametrize("first_id", [0, 1, -1, 10**12])
+def test_annotation_ids_may_be_any_numbers(tmp_path: Path, first_id: int) -> None:
+    split = annotations(tmp_path, [[{"bbox": SMALL}, {"bbox": LARGE}], [{"bbox": MEDIUM}]], first_id=first_id)
+    figures = evaluate_coco(split, {1: detected(SMALL, LARGE), 2: detected(MEDIUM)})
+    assert figures == pytest.approx(dict.fromkeys(METRICS, 1.0))
 
 
 def test_it_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -95,10 +103,8 @@ def test_it_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_it_refuses(tmp_path: Path) -> None:
-    path = annotations(tmp_path, [[{"bbox": LARGE}]])
+    split = annotations(tmp_path, [[{"bbox": LARGE}]])
     with pytest.raises(ValueError, match="image 7, which is not among"):
-        evaluate_coco(path, {7: detected(LARGE)})
+        evaluate_coco(split, {7: detected(LARGE)})
     with pytest.raises(ValueError, match="1 boxes and 2 scores"):
-        evaluate_coco(path, {1: (detected(LARGE)[0], np.ones(2))})
-    with pytest.raises(ValueError, match=r"exactly one category, it has 2 \(face0, face1\)"):
-        evaluate_coco(annotations(tmp_path, [[]], categories=2), {})
+        evaluate_coco(split, {1: (detected(LARGE)[0], np.ones(2))})

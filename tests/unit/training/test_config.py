@@ -267,6 +267,7 @@ PADDLEX_TRAIN = {
 @pytest.mark.fault("B4")
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_configuration_of_paddlex(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     rate, warmup = PADDLEX_TRAIN[name]
     official = (
         f"https://paddle-model-ecology.bj.bcebos.com/paddlex/official_pretrained_model/{name}_pretrained.pdparams"

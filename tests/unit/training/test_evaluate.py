@@ -14,7 +14,9 @@ import paddle
 import pytest
 from PIL import Image
 
+from tests.dataset import split_of
 from training.config import Evaluate
+from training.dataset_problems import DatasetError
 from training.detectors import build_detector
 from training.evaluation.coco import METRICS, evaluate_coco
 from training.evaluation.curves import measure_curves
@@ -85,14 +87,12 @@ def test_no_detections(tmp_path: Path) -> None:
 
 
 def test_no_faces(tmp_path: Path) -> None:
-    data_set = write_data_set(tmp_path / "data", [[]])
-    result = evaluate(Stub(found(BOXES)), "BlazeFace", data_set, tmp_path / "output")
-    assert (result["AP"], result["faces"], result["images"]) == (-1, 0, 1)
-    assert {size["AP50"] for size in result["by_face_side_px"].values()} == {-1}
+    with pytest.raises(DatasetError, match="no image has a box to learn from or to be judged by"):
+        evaluate(Stub(), "BlazeFace", write_data_set(tmp_path / "data", [[]]), tmp_path / "output")
 
 
 def test_no_photos(tmp_path: Path) -> None:
-    with pytest.raises(EvaluateError, match="names no images"):
+    with pytest.raises(DatasetError, match="there are no images"):
         evaluate(Stub(), "BlazeFace", write_data_set(tmp_path / "data", []), tmp_path / "output")
 
 
@@ -136,9 +136,10 @@ def test_the_curve_has_the_area_that_coco_reports(tmp_path: Path) -> None:
     for number, boxes in enumerate(photos, start=1):
         corners, _ = found(boxes + boxes[:2])
         detections[number] = corners + rng.normal(0, 3, corners.shape), rng.random(len(corners))
-    curves = measure_curves(annotations(data_set), detections)
+    split = split_of(annotations(data_set))
+    curves = measure_curves(split, detections)
     assert 0.1 < curves.precision.mean() < 0.9
-    assert curves.precision.mean() == pytest.approx(evaluate_coco(annotations(data_set), detections)["AP50"])
+    assert curves.precision.mean() == pytest.approx(evaluate_coco(split, detections)["AP50"])
     assert (curves.images, curves.faces, curves.ignored_faces) == (10, 45, 15)
     assert sum(size.faces for size in curves.sizes) == 45
 
@@ -215,21 +216,12 @@ def test_what_cannot_detect(arguments: dict, error: type[Exception], message: st
         open_detect("Blaze", **arguments)
 
 
-def test_damaged_data_sets(tmp_path: Path) -> None:
+def test_a_photo_that_cannot_be_decoded(tmp_path: Path) -> None:
     data_set = write_data_set(tmp_path / "data", [BOXES])
+    path = data_set / "images" / "1.png"
+    path.write_bytes(path.read_bytes()[:60])  # the header is whole
     detect = open_detect("BlazeFace", weights=network_file(get_detector("BlazeFace")))
-    (data_set / "images" / "1.png").write_bytes(b"no picture")
-    with pytest.raises(EvaluateError, match=r"1\.png: not a JPEG"):
-        evaluate(detect, "BlazeFace", data_set, tmp_path)
-    (data_set / "images" / "1.png").unlink()
-    with pytest.raises(EvaluateError, match=r"cannot read .*1\.png, which .*instance_val\.json names: No such file"):
-        evaluate(detect, "BlazeFace", data_set, tmp_path)
-    for text in ("{", "[]", '{"images": []}'):
-        annotations(data_set).write_text(text)
-        with pytest.raises(EvaluateError, match="is not a COCO file"):
-            evaluate(detect, "BlazeFace", data_set, tmp_path)
-    annotations(data_set).unlink()
-    with pytest.raises(EvaluateError, match="cannot read the annotations"):
+    with pytest.raises(EvaluateError, match=r"1\.png: .* cannot be decoded"):
         evaluate(detect, "BlazeFace", data_set, tmp_path)
 
 

@@ -25,7 +25,7 @@ def network() -> openvino.Model:
 def annotations(tmp_path: Path) -> Path:
     """One of the demo's photos, one face."""
     content = {
-        "images": [{"id": 1, "file_name": "astronaut.jpg"}],
+        "images": [{"id": 1, "file_name": "astronaut.jpg", "width": 512, "height": 512}],
         "annotations": [
             {"id": 1, "image_id": 1, "category_id": 1, "bbox": [175, 65, 95, 130], "area": 12350, "iscrowd": 0}
         ],

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.dataset import draw_faces_dataset
+from tests.dataset import draw_faces_dataset, file_of, split_of
 from training.augment import Sample
-from training.coco_dataset import CocoImage, annotation_file, load_split
+from training.coco_format import CocoImage
 from training.config import Train, load_config
 from training.dataset_problems import DatasetError
 from training.engine.reader import EpochBatches, TrainingPictures, read_epoch
@@ -23,7 +23,8 @@ TRAIN = load_config(
 def image(image_id: int = 1, ignored: list[bool] | None = None, name: str = "a.png") -> CocoImage:
     ignored = [] if ignored is None else ignored
     boxes = np.tile(np.array([[2, 2, 20, 20]], np.float32), (len(ignored), 1))
-    return CocoImage(image_id, name, (128, 128), boxes, np.zeros(len(ignored), np.int64), np.array(ignored, bool))
+    class_ids, areas_px = np.zeros(len(ignored), np.int64), np.full(len(ignored), 324.0)
+    return CocoImage(image_id, name, (128, 128), boxes, class_ids, np.array(ignored, bool), areas_px)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def batches_of(dataset: Path, train: Train, epoch: int = 0, rank: int = 0, devices: int = 1) -> list[list[np.ndarray]]:
-    split = load_split(annotation_file(dataset, "train"))
+    split = split_of(file_of(dataset, "train"))
     pictures = TrainingPictures(dataset / "images", split.images, DETECTOR, train)
     batches = EpochBatches(len(pictures), DETECTOR, train, rank, devices)
     batches.epoch = epoch
@@ -107,7 +108,7 @@ def test_an_epoch_may_be_shorter_than_the_data_set() -> None:
 
 
 def test_at_most_max_faces(dataset: Path) -> None:
-    split = load_split(annotation_file(dataset, "train"))
+    split = split_of(file_of(dataset, "train"))
     pictures = TrainingPictures(dataset / "images", split.images, DETECTOR, TRAIN.model_copy(update={"max_faces": 2}))
     boxes = np.arange(12, dtype=np.float32).reshape(3, 4)
     full = Sample(np.zeros((8, 8, 3), np.uint8), boxes, np.zeros(3, np.int64))
@@ -134,7 +135,7 @@ def test_a_picture_that_cannot_be_read(tmp_path: Path, content: bytes | None, me
 
 def test_a_picture_of_another_size(tmp_path: Path) -> None:
     dataset = draw_faces_dataset(tmp_path / "set", count=1)
-    images = [replace(load_split(annotation_file(dataset, "train")).images[0], size_wh=(64, 64))]
+    images = [replace(split_of(file_of(dataset, "train")).images[0], size_wh=(64, 64))]
     pictures = TrainingPictures(dataset / "images", images, DETECTOR, TRAIN)
     batches = EpochBatches(1, DETECTOR, TRAIN)
     with pytest.raises(DatasetError, match="has 128x128 px, its annotations say 64x64"):
