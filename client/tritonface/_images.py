@@ -7,20 +7,39 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
+from tritonface import _image_file
 from tritonface._errors import ImageError
+from tritonface._image_file import FORMAT_NAMES, ImageFileError, ImageHeader, format_of
 from tritonface._limits import MAX_ENCODED_BYTES, MAX_PIXELS, MAX_SIDE_PX
+from tritonface._pixels import to_rgb
 
-SENT_AS_THEY_ARE = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
-CONVERTED_HERE = frozenset({".dib", ".pbm", ".pgm", ".pnm", ".ppm", ".ras", ".sr", ".tif", ".tiff"})
+SENT_AS_THEY_ARE = frozenset({".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".webp"})
+CONVERTED_HERE = frozenset(
+    {".avif", ".dib", ".gif", ".heic", ".heif", ".hif", ".pbm", ".pfm", ".pgm", ".pnm", ".ppm", ".ras", ".sr", ".tif"}
+) | {".tiff"}
 SUFFIXES = SENT_AS_THEY_ARE | CONVERTED_HERE
+"""What is an image in a folder; of a file that is named the content decides."""
 
-EXIF_ORIENTATION = 0x0112
-EXIF_TURNED = frozenset({5, 6, 7, 8})  # width and height change places
+READ_BY_PILLOW = {"AVIF": "AVIF", "DIB": "DIB", "GIF": "GIF", "PNM": "PPM", "Sun raster": "SUN", "TIFF": "TIFF"}
+"""Formats that are converted here, with Pillow's names for them; HEIC needs an extra."""
+
+TRANSPOSED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture of each orientation upright."""
+
 JPEG_QUALITY = 95
 BMP_HEADER_BYTES = 14 + 40
 
@@ -57,13 +76,41 @@ def read_file(path: Path) -> bytes:
     return data
 
 
-def sendable(data: bytes, suffix: str) -> bytes:
-    """The image itself if the server reads files of this suffix, as BMP otherwise."""
-    return to_bmp(open_upright(data)) if suffix.lower() in CONVERTED_HERE else data
+class OpenedImage(NamedTuple):
+    """An encoded image within the limits: what its header says, and the file as decoders take it."""
+
+    header: ImageHeader
+    decodable: bytes
+
+
+def open_image(data: bytes) -> OpenedImage:
+    """Check an image of a format that the server reads, as the server does, without decoding it.
+
+    Raises:
+        ImageError: too many pixels, another format, or nearly nothing of it is there.
+    """
+    try:
+        header = _image_file.read_header(data)
+        _check_size(header.stored_wh)
+        return OpenedImage(header, _image_file.decodable(data, header))
+    except ImageFileError as error:
+        raise ImageError(str(error)) from None
+
+
+def sendable(data: bytes) -> bytes:
+    """The image itself, as BMP if its format is one that is read here and not by the server; content decides.
+
+    Raises:
+        ImageError: it cannot be converted.
+    """
+    name = format_of(data)
+    if name == "HEIC":
+        return to_bmp(_read_heic(data))
+    return to_bmp(_read_with_pillow(data, name)) if name in READ_BY_PILLOW else data
 
 
 def open_upright(data: bytes, longest_side_px: int | None = None) -> Image.Image:
-    """The decoded picture, RGB, with its EXIF orientation applied.
+    """The decoded picture, upright RGB; of a format that the server reads.
 
     Args:
         longest_side_px: a JPEG may be decoded smaller than it is, as long as its longer side keeps this length.
@@ -71,37 +118,70 @@ def open_upright(data: bytes, longest_side_px: int | None = None) -> Image.Image
     Raises:
         ImageError: too many pixels, or not decodable.
     """
+    header, decodable = open_image(data)
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            _check_size(image.size)
+        with Image.open(io.BytesIO(decodable), formats=[header.format]) as image:
             if longest_side_px is not None:
                 image.draft("RGB", (longest_side_px, longest_side_px))
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            return upright.convert("RGB")
-    except ImageError:
-        raise
-    except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
+            picture = to_rgb(image)
+    except PILLOW_ERRORS as error:
         raise ImageError(f"the image cannot be decoded: {error}") from error
+    return picture.transpose(TRANSPOSED[header.orientation]) if header.orientation in TRANSPOSED else picture
 
 
 def upright_size_wh(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels after EXIF rotation, from the header alone.
+    """Width and height in pixels after rotation, from the header alone.
 
     Raises:
-        ImageError: too many pixels, or no image.
+        ImageError: see `open_image`.
     """
+    return open_image(data).header.upright_wh
+
+
+def _read_with_pillow(data: bytes, name: str) -> Image.Image:
+    if name == "AVIF" and not features.check("avif"):
+        raise ImageError(
+            f"is an AVIF image, which Pillow reads from 11.3 on; update it, or convert it to {FORMAT_NAMES}"
+        )
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            _check_size((width, height))
-            turned = image.getexif().get(EXIF_ORIENTATION) in EXIF_TURNED
+        with Image.open(io.BytesIO(data), formats=[READ_BY_PILLOW[name]]) as image:
+            _check_size(image.size)
+            image.load()
+            return to_rgb(_turned_by_pillow(image))
     except ImageError:
         raise
-    except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
-        raise ImageError(f"the image cannot be decoded: {error}") from error
-    return (height, width) if turned else (width, height)
+    except Image.DecompressionBombError:  # Pillow's own limit, far above ours
+        raise ImageError(f"the {name} image has more than {MAX_PIXELS:,} pixels; send a smaller one") from None
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"this kind of {name} image is not read, or it is damaged; convert it to {FORMAT_NAMES}"
+        ) from None
+    except PILLOW_ERRORS as error:
+        raise ImageError(f"the {name} image cannot be decoded: {error}") from error
+
+
+def _turned_by_pillow(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except PILLOW_ERRORS:  # malformed EXIF
+        return image
+
+
+def _read_heic(data: bytes) -> Image.Image:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise ImageError(
+            f"is a HEIC image; `pip install 'tritonface[heif]'` reads it, or convert it to {FORMAT_NAMES}"
+        ) from None
+    try:
+        container = pillow_heif.open_heif(io.BytesIO(data))
+        _check_size(container.size)
+        return to_rgb(container.to_pillow())  # upright: a HEIC is turned by its own boxes, its EXIF tells nothing new
+    except ImageError:
+        raise
+    except (*PILLOW_ERRORS, RuntimeError) as error:
+        raise ImageError(f"the HEIC image cannot be decoded: {error}") from error
 
 
 def shrink(data: bytes, max_side_px: int) -> Payload:

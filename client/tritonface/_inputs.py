@@ -64,9 +64,9 @@ class Source:
             if isinstance(self.origin, np.ndarray):
                 data = encode_array(self.origin)
             elif isinstance(self.origin, Path):
-                data = sendable(read_file(self.origin), self.origin.suffix)
+                data = sendable(read_file(self.origin))
             else:
-                data = sendable(fetched or b"", Path(self.file_name).suffix)
+                data = sendable(fetched or b"")
             return Payload(data, data) if max_side_px is None else shrink(data, max_side_px)
         except PILLOW_ERRORS as error:
             message = f"{self.label} {error}" if self.input_path is None else self._cannot_read(error)

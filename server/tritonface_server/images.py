@@ -1,16 +1,16 @@
-"""Encoded images to network input: limits first, then decode with EXIF orientation, then resize."""
+"""Encoded images to network input: limits first, then decode upright, then resize."""
 
 from __future__ import annotations
 
-import io
 import os
-import struct
-import zlib
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from tritonface_server import image_file
+from tritonface_server.image_file import FORMAT_NAMES as FORMAT_NAMES
+from tritonface_server.image_file import FORMATS as FORMATS
+from tritonface_server.image_file import SIDEWAYS, ImageFileError, ImageHeader, undecodable
 from tritonface_server.limits import (
     MAX_ENCODED_BYTES,
     MAX_NETWORK_SIDE_PX,
@@ -19,26 +19,20 @@ from tritonface_server.limits import (
     MIN_NETWORK_SIDE_PX,
 )
 
-# A second wall behind check_header: OpenCV reads its own limit when it is imported.
+# A second wall behind open_image: OpenCV reads its own limit when it is imported.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 import cv2
 
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
-FORMAT_NAMES = "JPEG, PNG, BMP or WebP"
 READ_FLAGS = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+FLIPS = {1: None, 2: 1, 3: -1, 4: 0, 5: None, 6: 1, 7: -1, 8: 0}  # after a transposition where that turns sides
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
-
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
-"""What Pillow raises on damaged files."""
-
-Image.init()
-Image.MAX_IMAGE_PIXELS = None  # read_header has a limit of its own, with a message for the sender
+REFUSED_CUT_OFF = "the file is cut off, and `strict` was asked for"
 
 
 class ImageError(ValueError):
@@ -49,78 +43,70 @@ class SizeError(ValueError):
     """A network input size that the detector does not take."""
 
 
-class Header(NamedTuple):
-    """What an encoded image says of itself: its format and its size in pixels before any EXIF rotation."""
+class OpenedImage(NamedTuple):
+    """An encoded image within the limits: what its header says, and the file as decoders take it."""
 
-    format: str
-    width: int
-    height: int
+    header: ImageHeader
+    decodable: bytes
 
 
-def read_header(encoded: bytes) -> Header:
-    """Format and size, from the first bytes alone.
+def open_image(encoded: bytes, strict: bool = False) -> OpenedImage:
+    """Check an encoded image without decoding it; `header.cut_off` where a part of the picture may be missing.
+
+    Args:
+        strict: refuse what is cut off.
 
     Raises:
-        ImageError: empty, too many bytes or pixels, or not one of the accepted formats.
+        ImageError: empty, too many bytes or pixels, not one of the accepted formats, or nearly nothing of it is there.
     """
-    if not encoded:
-        raise ImageError(f"the image is empty (0 bytes); send an encoded {FORMAT_NAMES} file")
     if len(encoded) > MAX_ENCODED_BYTES:
         raise ImageError(
             f"the encoded image has {len(encoded):,} bytes, the limit is {MAX_ENCODED_BYTES:,}; "
             "send a smaller or more strongly compressed image"
         )
     try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-            header = Header(image.format or "", *image.size)
-    except UnidentifiedImageError:
-        raise ImageError(f"not a {FORMAT_NAMES} image (first bytes {encoded[:8]!r})") from None
-    except PILLOW_ERRORS as error:
-        raise ImageError(f"the image header is damaged: {error}") from None
-    if header.width * header.height > MAX_PIXELS or max(header.width, header.height) > MAX_SIDE_PX:
-        raise ImageError(
-            f"the image has {header.width}x{header.height} pixels, the limit is {MAX_PIXELS:,} in all "
-            f"and {MAX_SIDE_PX:,} a side; send a smaller one"
-        )
-    return header
+        header = image_file.read_header(encoded)
+        width, height = header.stored_wh
+        if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:  # before anything is unpacked
+            raise ImageError(
+                f"the image has {width}x{height} pixels, the limit is {MAX_PIXELS:,} in all "
+                f"and {MAX_SIDE_PX:,} a side; send a smaller one"
+            )
+        if strict and header.cut_off:
+            raise ImageError(REFUSED_CUT_OFF)
+        return OpenedImage(header, image_file.decodable(encoded, header))
+    except ImageFileError as error:
+        raise ImageError(str(error)) from None
 
 
-def decode_image(encoded: bytes, reduction: int = 1) -> np.ndarray:
-    """The upright picture, uint8 [height, width, 3] BGR; EXIF orientation is applied, transparency dropped.
+def decode_image(encoded: bytes) -> np.ndarray:
+    """The upright picture, uint8 [height, width, 3] BGR; transparency is dropped, what is cut off is grey or black.
+
+    Raises:
+        ImageError: see `open_image`; also damaged pixel data.
+    """
+    return decode(open_image(encoded))
+
+
+def decode(opened: OpenedImage, at_least_wh: tuple[int, int] | None = None) -> np.ndarray:
+    """As `decode_image`.
 
     Args:
-        reduction: 1, or for a JPEG 2, 4 or 8: its sides are divided by that, rounded up, for a fraction of the work.
+        at_least_wh: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, rounded up, if that still covers this.
 
     Raises:
-        ImageError: see `read_header`; also truncated or damaged pixel data.
+        ImageError: damaged pixel data.
     """
-    header = read_header(encoded)
+    header = opened.header
+    reduction = _reduction(header, at_least_wh) if at_least_wh else 1
+    flags = READ_FLAGS[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image = _decode_png(encoded) if header.format == "PNG" else _decode(encoded, reduction)
-    except (cv2.error, *PILLOW_ERRORS):
+        image = cv2.imdecode(np.frombuffer(opened.decodable, np.uint8), flags)
+    except cv2.error:
         image = None
-    if image is None:
-        raise ImageError(
-            f"the image ({header.width}x{header.height} px by its header) cannot be decoded; the file is truncated "
-            "or damaged"
-        )
-    return image
-
-
-def decode_at_least(encoded: bytes, size_wh: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
-    """The upright picture, a JPEG at 1/2, 1/4 or 1/8 if that still covers `size_wh`, and its full (width, height).
-
-    Raises:
-        ImageError: as `decode_image`.
-    """
-    header = read_header(encoded)
-    reduction = _reduction(header, size_wh)
-    image = decode_image(encoded, reduction)
-    if reduction == 1:
-        return image, size_wh_of(image)
-    as_stored = _reduced(header.width, reduction), _reduced(header.height, reduction)
-    upright = image.shape[1::-1] == as_stored
-    return image, (header.width, header.height) if upright else (header.height, header.width)
+    if image is None or size_wh_of(image) != tuple(_reduced(side, reduction) for side in header.stored_wh):
+        raise ImageError(str(undecodable(header)))
+    return _turned(image, header.orientation)
 
 
 def size_wh_of(image: np.ndarray) -> tuple[int, int]:
@@ -129,15 +115,10 @@ def size_wh_of(image: np.ndarray) -> tuple[int, int]:
     return width, height
 
 
-def _reduction(header: Header, size_wh: tuple[int, int]) -> int:
-    """How many times smaller a picture may be decoded, whichever side turns out to be up.
-
-    The reduced sides have to differ if the full ones do: they tell `decode_at_least` whether the picture was turned.
-    """
-    sides = header.width, header.height
+def _reduction(header: ImageHeader, at_least_wh: tuple[int, int]) -> int:
+    """How many times smaller a picture may be decoded."""
     for reduction in (8, 4, 2) if header.format == "JPEG" else ():
-        reduced = [_reduced(side, reduction) for side in sides]
-        if min(reduced) >= max(size_wh) and len(set(reduced)) == len(set(sides)):
+        if all(_reduced(side, reduction) >= wanted for side, wanted in zip(header.upright_wh, at_least_wh)):
             return reduction
     return 1
 
@@ -146,17 +127,12 @@ def _reduced(side_px: int, reduction: int) -> int:
     return -(-side_px // reduction)
 
 
-def _decode(encoded: bytes, reduction: int) -> np.ndarray | None:
-    return cv2.imdecode(np.frombuffer(encoded, np.uint8), READ_FLAGS[reduction])
-
-
-def _decode_png(encoded: bytes) -> np.ndarray:
-    """The same pixels as OpenCV's, whose PNG reader (4.11) crashes on damaged animated files."""
-    with Image.open(io.BytesIO(encoded), formats=["PNG"]) as image:
-        upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I;16"):
-        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-    return cv2.cvtColor(np.asarray(upright.convert("RGB")), cv2.COLOR_RGB2BGR)
+def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
+    """The picture upright; `orientation` counts as EXIF does."""
+    if orientation in SIDEWAYS:
+        image = cv2.transpose(image)
+    flip = FLIPS[orientation]
+    return image if flip is None else cv2.flip(image, flip)
 
 
 def check_network_size(size_wh: tuple[int, int], multiple: int) -> None:

@@ -11,11 +11,10 @@ from tritonface_server.images import (
     ImageError,
     SizeError,
     check_network_size,
-    decode_at_least,
-    decode_image,
+    decode,
     limit_threads,
+    open_image,
     resize,
-    size_wh_of,
 )
 from tritonface_server.steps.parameters import read_parameters
 
@@ -65,7 +64,8 @@ class TritonPythonModel:
         errors = np.full((count, 1), b"", object)
         for i, encoded in enumerate(encoded_images):
             try:
-                image, original_wh = self._decode(encoded, size_wh)
+                opened = open_image(encoded)
+                image = decode(opened, size_wh if self.scaled_decoding else None)
             except ImageError as error:
                 if count == 1:
                     raise
@@ -73,12 +73,6 @@ class TritonPythonModel:
                 pictures[i] = 0
                 continue
             resize(image, size_wh, self.interpolation, out=pictures[i])
-            sizes_wh[i] = original_wh, size_wh
+            sizes_wh[i] = opened.header.upright_wh, size_wh
         tensors = {"picture": pictures, "sizes_wh": sizes_wh, "error": errors}
         return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
-
-    def _decode(self, encoded: bytes, size_wh: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
-        if self.scaled_decoding:
-            return decode_at_least(encoded, size_wh)
-        image = decode_image(encoded)
-        return image, size_wh_of(image)

@@ -1,0 +1,89 @@
+"""Server, SDK and training read the same awkward files in the same way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.corpus.files import File, corpus
+from tests.corpus.pieces import NOISE, PICTURE, encoded
+from tritonface import ImageError as SdkImageError
+from tritonface._images import open_image as sdk_open
+from tritonface._images import open_upright
+from tritonface_server.images import ImageError, decode, open_image
+
+ROOT = Path(__file__).parents[2]
+COPIES = ROOT / "server/tritonface_server/image_file", ROOT / "client/tritonface/_image_file"
+DECODERS_DIFFER_BY = 4  # libjpeg-turbo, libwebp: versions, not pictures
+LOSS = 12  # of the encoders, at the edges of colours
+
+CORPUS = corpus()
+TAKEN = [file for file in CORPUS if file.refusal is None]
+REFUSED = [file for file in CORPUS if file.refusal is not None]
+
+
+def marked(files: list[File]) -> list[object]:
+    return [
+        pytest.param(file, id=str(file), marks=[pytest.mark.fault(file.fault)] * bool(file.fault)) for file in files
+    ]
+
+
+def test_the_two_copies_are_the_same() -> None:
+    server, client = ({path.name: path.read_text() for path in folder.glob("*.py")} for folder in COPIES)
+    assert server == client and len(server) == 8
+
+
+@pytest.mark.parametrize("file", marked(TAKEN))
+def test_taken(file: File) -> None:
+    """The same size, warning and pixels."""
+    opened = open_image(file.data)
+    assert sdk_open(file.data) == tuple(opened)
+    assert opened.header.cut_off == file.cut_off
+    served = decode(opened)[:, :, ::-1].astype(int)
+    shown = np.asarray(open_upright(file.data)).astype(int)
+    assert served.shape[1::-1] == shown.shape[1::-1] == opened.header.upright_wh
+    assert np.abs(served - shown).max() <= DECODERS_DIFFER_BY
+    if file.picture is not None:
+        assert np.abs(served - file.picture).mean() < LOSS
+
+
+@pytest.mark.parametrize("file", marked(REFUSED))
+def test_refused(file: File) -> None:
+    """For the same reason."""
+    with pytest.raises(ImageError, match=file.refusal) as served:
+        decode(open_image(file.data))
+    with pytest.raises(SdkImageError, match=file.refusal) as read:
+        open_upright(file.data)
+    assert str(served.value) == str(read.value)
+
+
+@pytest.mark.fault("A4")
+@pytest.mark.parametrize(("image_format", "options"), [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {})])
+def test_a_cut_anywhere_is_read_alike(image_format: str, options: dict[str, object]) -> None:
+    """The later the cut, the more is there: once a file is taken, it stays taken."""
+    data = encoded(image_format, picture=NOISE, **options)
+    taken = []
+    for end in range(1, len(data)):
+        try:
+            served = decode(open_image(data[:end]))
+        except ImageError:
+            with pytest.raises(SdkImageError):
+                open_upright(data[:end])
+        else:
+            assert np.array_equal(served[:, :, ::-1], open_upright(data[:end])), end
+            taken.append(end)
+    assert taken == list(range(taken[0], len(data)))
+
+
+@pytest.mark.fault("A4")
+@pytest.mark.parametrize("file", marked([file for file in TAKEN if file.cut_off]))
+def test_strictness_refuses_what_is_cut_off(file: File) -> None:
+    with pytest.raises(ImageError, match="cut off"):
+        open_image(file.data, strict=True)
+
+
+def test_the_corpus_is_small() -> None:
+    assert len({file.name for file in CORPUS}) == len(CORPUS) > 300
+    assert PICTURE.shape == (32, 48, 3)
