@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import logging
@@ -15,14 +14,15 @@ import numpy as np
 import onnxruntime
 import yaml
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
-from PIL import Image, ImageOps
+from PIL import Image
 
 from training.config import Config, ConfigError
 from training.dataset_pictures import read_picture
 from training.drawing import draw_boxes
 from tritonface_server.detections import Detections, select_detections
 from tritonface_server.detectors import Detector
-from tritonface_server.images import ImageError, decode_image, resize
+from tritonface_server.image_file import CUT_OFF
+from tritonface_server.images import ImageError, decode, decode_image, open_image, resize
 from tritonface_server.publish import NETWORK, SETTINGS, PublishError, read_folder
 
 LOG = logging.getLogger(__name__)
@@ -149,8 +149,10 @@ def _write(path: Path, encoded: bytes, detections: Detections, labels: tuple[str
     ]
     text = json.dumps({"input_path": str(path), "boxes": boxes}, indent=4, ensure_ascii=False)
     target.with_name(f"{target.name}.json").write_text(text, encoding="utf-8", errors="backslashreplace")
-    with Image.open(io.BytesIO(encoded)) as image:
-        upright, kind = ImageOps.exif_transpose(image).convert("RGB"), image.format
+    opened = open_image(encoded)
+    if opened.header.cut_off:
+        LOG.warning("%s: %s", path, CUT_OFF)
+    kind, upright = opened.header.format, Image.fromarray(decode(opened)[:, :, ::-1])
     suffix = path.suffix if path.suffix.lower() in SUFFIXES else f".{kind.lower()}"
     drawn = draw_boxes(upright, detections.boxes_xyxy_px, [f"{box['label']} {box['score']:.2f}" for box in boxes])
     drawn.save(target.with_name(target.name + suffix), format=kind, quality=95)

@@ -8,8 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from tritonface_server import image_file
-from tritonface_server.image_file import FORMAT_NAMES as FORMAT_NAMES
-from tritonface_server.image_file import FORMATS as FORMATS
 from tritonface_server.image_file import SIDEWAYS, ImageFileError, ImageHeader, undecodable
 from tritonface_server.limits import (
     MAX_ENCODED_BYTES,

@@ -9,9 +9,13 @@ import pytest
 
 from tests.corpus.files import File, corpus
 from tests.corpus.pieces import NOISE, PICTURE, encoded
+from training.coco_format import CocoImage
+from training.dataset_pictures import check_pictures
+from training.dataset_problems import Problems
 from tritonface import ImageError as SdkImageError
 from tritonface._images import open_image as sdk_open
 from tritonface._images import open_upright
+from tritonface_server.image_file import CUT_OFF
 from tritonface_server.images import ImageError, decode, open_image
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +86,25 @@ def test_a_cut_anywhere_is_read_alike(image_format: str, options: dict[str, obje
 def test_strictness_refuses_what_is_cut_off(file: File) -> None:
     with pytest.raises(ImageError, match="cut off"):
         open_image(file.data, strict=True)
+
+
+@pytest.mark.fault("A1")
+@pytest.mark.fault("A4")
+def test_a_data_set_is_checked_alike(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What training would refuse is refused when the data set is read, and nothing else."""
+    images = []
+    for number, file in enumerate(CORPUS):
+        (tmp_path / str(number)).write_bytes(file.data)
+        size_wh = (1, 1) if file.refusal else open_image(file.data).header.upright_wh
+        images.append(CocoImage(number, str(number), size_wh, *[np.empty(0)] * 4))
+    problems = Problems("corpus")
+    check_pictures(tmp_path, images, problems)
+    refused = "".join(problems.by_kind.pop("images are unreadable"))
+    assert [file.name for file in REFUSED] == [
+        file.name for number, file in enumerate(CORPUS) if f"image {number} " in refused
+    ]
+    assert not problems.by_kind
+    assert f"{sum(file.cut_off for file in TAKEN)} images: {CUT_OFF}" in caplog.text
 
 
 def test_the_corpus_is_small() -> None:

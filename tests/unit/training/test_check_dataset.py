@@ -20,6 +20,7 @@ from training.config_values import ConfigError
 from training.dataset_pictures import read_picture
 from training.dataset_problems import DatasetError, picture_name
 from training.drawing import draw_boxes, draw_histogram
+from tritonface_server.image_file import CUT_OFF
 from tritonface_server.repository import ROOT
 
 
@@ -234,12 +235,20 @@ def test_what_is_no_annotation_file(dataset: Path, text: str) -> None:
         load_dataset(dataset)
 
 
-@pytest.mark.parametrize("contents", [b"", b"no picture", b"\xff\xd8\xff\xe0"], ids=["empty", "text", "cut"])
-def test_an_unreadable_picture(dataset: Path, contents: bytes) -> None:
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (b"", "the image is empty"),
+        (b"no picture", "not a JPEG"),
+        (b"\xff\xd8\xff\xe0", "the image header is damaged"),
+    ],
+    ids=["empty", "text", "cut"],
+)
+def test_an_unreadable_picture(dataset: Path, contents: bytes, reason: str) -> None:
     (dataset / "images" / "0--Parade" / "train_1.jpg").write_bytes(contents)
     with pytest.raises(DatasetError) as error:
         load_dataset(dataset)
-    assert f"instance_train.json: 1 images are unreadable ({TRAIN_1} (not JPEG" in str(error.value)
+    assert f"instance_train.json: 1 images are unreadable ({TRAIN_1} ({reason}" in str(error.value)
 
 
 @pytest.mark.fault("B29")
@@ -294,9 +303,17 @@ def test_more_categories_than_the_network_has(dataset: Path) -> None:
         run(dataset)
 
 
+@pytest.mark.fault("A4")
+def test_pictures_that_are_cut_off_are_taken_and_told(dataset: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = dataset / "images" / "0--Parade" / "train_1.jpg"
+    path.write_bytes(path.read_bytes()[:-20])
+    load_dataset(dataset)
+    assert f"1 images: {CUT_OFF} ('0--Parade/train_1.jpg')" in caplog.text
+
+
 def test_a_sample_that_cannot_be_decoded(dataset: Path) -> None:
     for path in (dataset / "images" / "0--Parade").iterdir():
-        path.write_bytes(path.read_bytes()[:-20])
+        path.write_bytes(path.read_bytes().replace(b"\xff\xdb", b"\xff\xfe"))  # no quantisation tables
     with pytest.raises(DatasetError, match=r"'0--Parade/train_.* cannot be decoded"):
         run(dataset)
 

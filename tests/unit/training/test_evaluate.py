@@ -14,6 +14,7 @@ import paddle
 import pytest
 from PIL import Image
 
+from tests.corpus.pieces import chunk
 from tests.dataset import split_of
 from training.config import Evaluate
 from training.dataset_problems import DatasetError
@@ -219,7 +220,7 @@ def test_what_cannot_detect(arguments: dict, error: type[Exception], message: st
 def test_a_photo_that_cannot_be_decoded(tmp_path: Path) -> None:
     data_set = write_data_set(tmp_path / "data", [BOXES])
     path = data_set / "images" / "1.png"
-    path.write_bytes(path.read_bytes()[:60])  # the header is whole
+    path.write_bytes(path.read_bytes()[:33] + chunk(b"IDAT", b"no pixels") + chunk(b"IEND", b""))
     detect = open_detect("BlazeFace", weights=network_file(get_detector("BlazeFace")))
     with pytest.raises(EvaluateError, match=r"1\.png: .* cannot be decoded"):
         evaluate(detect, "BlazeFace", data_set, tmp_path)
