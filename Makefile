@@ -57,8 +57,9 @@ report: setup-dev ## Every detector against everything it must satisfy, normal a
 	@$(BIN)/python -m perf.report
 
 export: setup-training ## Export WEIGHTS (weights/DETECTOR.safetensors) to the model repository (DETECTOR=BlazeFace)
-	@$(BIN)/python -m training.export $(DETECTOR) --weights $(WEIGHTS)
-	@$(BIN)/tritonface-server repository $(DETECTOR)
+	@$(BIN)/python training/main.py -c training/configs/$(DETECTOR).yaml -o Global.mode=export \
+		-o Global.output=output/export/$(DETECTOR) -o Export.weight_path=$(WEIGHTS)
+	@$(BIN)/tritonface-server repository --model-repository $(MODEL_REPOSITORY) --exported output/export/$(DETECTOR)
 
 official-weights: setup-training ## Download PaddleX's official weights into weights/official/ (needs the internet)
 	@$(BIN)/python -m training.official_weights

@@ -12,6 +12,7 @@ from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError
 from tritonface_server.server import TritonServer
 
+MODEL_REPOSITORY = Path(__file__).parents[1] / "model_repository"
 PHOTOS = Path(__file__).parent / "photos"
 OUTPUT = Path("output")
 THRESHOLD = 0.7  # the shipped weights are over-confident, see weights/BlazeFace.md
@@ -21,7 +22,7 @@ def main() -> None:
     """Serve, detect, print, save."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        with TritonServer(endpoints=Endpoints.free(), log=Path(folder, "tritonserver.log")) as server:
+        with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=Path(folder, "tritonserver.log")) as server:
             print(f"Triton is ready on {server.endpoints.grpc} after {time.perf_counter() - started:.1f} s\n")
             with create_model("BlazeFace", url=server.endpoints.grpc) as model:
                 for result in model.predict(PHOTOS, batch_size=2, threshold=THRESHOLD):

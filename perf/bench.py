@@ -30,10 +30,10 @@ from perf.raw import SECTIONS, gather, is_current, load, save
 from perf.settings import WATCHED, Settings
 from perf.targets import budgets
 from perf.workers import WorkerError
-from tritonface_server.detectors import DETECTORS
+from training.detectors import DETECTORS
+from training.paths import MODEL_REPOSITORY
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError, find_triton
-from tritonface_server.repository import MODEL_REPOSITORY
 from tritonface_server.server import TritonServer, server_environment
 
 SERVERLESS = ("functions", "gpu")

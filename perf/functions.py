@@ -14,9 +14,11 @@ from perf.peers.in_process import load_network
 from perf.photos import TYPICAL_MEGAPIXELS, crowd, photo
 from perf.settings import VARIANTS
 from perf.workers import repeat
+from training.paths import MODEL_REPOSITORY
 from tritonface_server.detections import select_detections
-from tritonface_server.detectors import Detector, get_detector
+from tritonface_server.detector import Detector
 from tritonface_server.images import decode_image, resize
+from tritonface_server.repository import read_detector
 
 CANDIDATES = (1000, 5000)
 LAYOUTS = ("dense", "spread", "real")
@@ -26,7 +28,7 @@ REPEAT_S, ROUNDS = 0.3, 5
 
 def measure(detector_name: str, rounds: int = ROUNDS) -> dict[str, Any]:
     """Median milliseconds: `{"decode", "preprocess", "nms": {layout: {candidates: ms}}, "batch": {images: CPU ms}}`."""
-    detector = get_detector(detector_name)
+    detector = read_detector(MODEL_REPOSITORY, detector_name)
     cv2.setNumThreads(1)
 
     def median_ms(call: Callable[[], object]) -> float:

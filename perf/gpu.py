@@ -20,8 +20,8 @@ from perf.machine import gpus
 from perf.photos import TYPICAL_MEGAPIXELS, photo
 from perf.settings import WATCHED, Settings
 from perf.workers import repeat
-from tritonface_server.detectors import get_detector
-from tritonface_server.repository import MODEL_REPOSITORY, network_file
+from training.paths import MODEL_REPOSITORY, shipped_network
+from tritonface_server.repository import read_detector
 from tritonface_server.tensorrt import TRTEXEC
 
 BATCH = 8
@@ -55,9 +55,9 @@ def bare_onnxruntime(settings: Settings) -> float | None:
     """Images/s of ONNX Runtime with CUDA in this process; None if this build of it has no CUDA."""
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         return None
-    detector = get_detector(WATCHED)
+    detector = read_detector(MODEL_REPOSITORY, WATCHED)
     width, height = detector.input_size_wh
-    session = onnxruntime.InferenceSession(network_file(detector), providers=["CUDAExecutionProvider"])
+    session = onnxruntime.InferenceSession(shipped_network(detector.name), providers=["CUDAExecutionProvider"])
     pictures = np.zeros((BATCH, height, width, 3), np.uint8)
     times_ms = repeat(lambda: session.run(None, {"picture": pictures}), settings.slot_s)
     return BATCH * len(times_ms) / sum(times_ms) * 1e3
@@ -68,7 +68,7 @@ def bare_tensorrt() -> float | None:
     engines = sorted((MODEL_REPOSITORY / f"{WATCHED}_hpi_detector" / "1").glob("*.plan"))
     if not TRTEXEC.is_file() or not engines:
         return None
-    width, height = get_detector(WATCHED).input_size_wh
+    width, height = read_detector(MODEL_REPOSITORY, WATCHED).input_size_wh
     shape = f"--shapes=picture:{BATCH}x{height}x{width}x3"
     outcome = subprocess.run([TRTEXEC, f"--loadEngine={engines[0]}", shape], capture_output=True, text=True)
     return read_trtexec(outcome.stdout, BATCH)

@@ -13,8 +13,9 @@ from perf.photos import crowd, photo
 from perf.served import Served
 from perf.settings import Settings
 from perf.workers import repeat
-from tritonface_server.detectors import get_detector
+from training.paths import MODEL_REPOSITORY
 from tritonface_server.images import decode_image
+from tritonface_server.repository import read_detector
 
 CROWD_THRESHOLD = 0.2
 """Low enough that small copies of one face are found among hundreds."""
@@ -28,7 +29,7 @@ Point = dict[str, float]
 
 def image_sizes(url: str, detector_name: str, settings: Settings) -> list[Point]:
     """One request at a time, photos of 0.1 to 24 megapixels: served, in process, and decoding alone, in ms."""
-    detector = get_detector(detector_name)
+    detector = read_detector(MODEL_REPOSITORY, detector_name)
     cv2.setNumThreads(1)
     network = in_process.load_network(detector, "normal", 1)
     points = []
@@ -46,7 +47,7 @@ def image_sizes(url: str, detector_name: str, settings: Settings) -> list[Point]
 
 def faces(url: str, detector_name: str, settings: Settings) -> list[Point]:
     """One request at a time, crowds of one size in pixels: served and in process, in ms, by faces found."""
-    detector = get_detector(detector_name)
+    detector = read_detector(MODEL_REPOSITORY, detector_name)
     network = in_process.load_network(detector, "normal", 1)
     points = []
     with Served(url, detector_name, threshold=CROWD_THRESHOLD) as served:

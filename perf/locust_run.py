@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import ROOT
 from tritonface_server.server import TritonServer
 
 LOCUSTFILE = ROOT / "perf" / "locustfile.py"
@@ -134,7 +134,7 @@ def main() -> None:
     web = ["--web-host", WEB_HOST, "--web-port", str(options.web_port)]
     with (
         tempfile.TemporaryDirectory() as folder,
-        TritonServer(endpoints=Endpoints.free(), log=Path(folder, "log")) as server,
+        TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=Path(folder, "log")) as server,
     ):
         print(f"open http://{WEB_HOST}:{options.web_port}; Ctrl-C ends it", flush=True)
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tritonface_server.repository import ROOT
+from training.paths import ROOT
 
 PACKAGES = ("nvidia-pytriton", "tritonclient", "onnxruntime", "openvino", "numpy", "opencv-python-headless", "locust")
 CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")

@@ -23,8 +23,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.paths import ROOT
 from tritonface_server.machine import LaunchError, find_triton
-from tritonface_server.repository import ROOT, bytes_tensor
+from tritonface_server.repository import bytes_tensor
 
 FOLDER = ROOT / "build" / "perf_analyzer"
 BINARY = FOLDER / "bin" / "perf_analyzer"

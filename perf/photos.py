@@ -12,7 +12,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from tritonface_server.repository import ROOT
+from training.paths import ROOT
 
 PHOTOS = ROOT / "demo" / "photos"
 GROUP, PORTRAIT = PHOTOS / "solvay_1927.jpg", PHOTOS / "astronaut.jpg"

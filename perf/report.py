@@ -16,13 +16,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from tests.parity.golden import rule
-from training.detectors import build_detector
-from training.export import export_onnx
+from training.detectors import DETECTORS, build_detector
+from training.export import export_for_serving
+from training.paths import MODEL_REPOSITORY, ROOT
 from training.weights import set_weights
 from tritonface import create_model
-from tritonface_server.detectors import DETECTORS
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import ROOT, build_entry, network_file, shipped_detectors
+from tritonface_server.repository import build_entry, exported_folder
 from tritonface_server.server import TritonServer
 
 COLUMNS = {
@@ -99,13 +99,13 @@ def request_ms(model) -> float:
 def build_full_repository(folder: Path) -> Path:
     """All detectors; those without weights with the golden tests' ones, which take the same time."""
     for facts in DETECTORS.values():
-        onnx_file = network_file(facts)
-        if facts not in shipped_detectors():
+        exported = exported_folder(MODEL_REPOSITORY, facts.name)
+        if not exported.is_dir():
             network = build_detector(facts.name)
             set_weights(network, rule.params({key: value.shape for key, value in network.state_dict().items()}))
-            onnx_file = folder / f"{facts.name}.onnx"
-            export_onnx(network, facts, onnx_file)
-        build_entry(facts, onnx_file, folder / "repository")
+            exported = folder / facts.name
+            export_for_serving(network, facts, exported)
+        build_entry(facts, exported, folder / "repository")
     return folder / "repository"
 
 

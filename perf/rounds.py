@@ -24,9 +24,10 @@ from perf.peers import client_side, high_stability, in_process, paddlex_peer
 from perf.photos import TYPICAL_MEGAPIXELS, photo
 from perf.settings import IN_FLIGHT, VARIANTS, Settings
 from perf.workers import Workers
+from training.paths import MODEL_REPOSITORY
 from tritonface import create_model
-from tritonface_server.detectors import get_detector
 from tritonface_server.endpoints import Endpoints
+from tritonface_server.repository import read_detector
 from tritonface_server.server import TritonServer
 
 THREAD_PARAMETERS = ("intra_op_thread_count", "INFERENCE_NUM_THREADS")
@@ -46,7 +47,7 @@ class Contest:
 
 def compare(server: TritonServer, settings: Settings, paddlex: bool, say: Callable[[str], None]) -> dict[str, Any]:
     """All detectors and variants: `{detector: {variant: {"images_per_s" or "latency_ms": {name: [per round]}}}}`."""
-    detectors = [get_detector(name) for name in settings.detectors]
+    detectors = [read_detector(MODEL_REPOSITORY, name) for name in settings.detectors]
     encoded = photo(TYPICAL_MEGAPIXELS)
     results: dict[str, Any] = {}
     with ExitStack() as stack:
@@ -91,7 +92,12 @@ def _contest(
     encoded: bytes,
     folder: Path,
 ) -> Contest:
-    detector, url, slot_s, count = get_detector(name), server.endpoints.grpc, settings.slot_s, cores()
+    detector, url, slot_s, count = (
+        read_detector(MODEL_REPOSITORY, name),
+        server.endpoints.grpc,
+        settings.slot_s,
+        cores(),
+    )
     threads = served_threads(url, name, variant)
     served = name if variant == "normal" else f"{name}_hpi"
     image_file = perf_analyzer.write_input("image", [encoded], folder / "image.json")

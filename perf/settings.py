@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tritonface_server.repository import shipped_detectors
+from training.paths import MODEL_REPOSITORY
+from tritonface_server.repository import detector_names
 
 VARIANTS = ("normal", "hpi")
 IN_FLIGHT = 8
@@ -48,7 +49,7 @@ class Settings:
     @classmethod
     def full(cls, detectors: tuple[str, ...] = ()) -> Settings:
         """The report: about 25 minutes on two cores."""
-        names = detectors or tuple(detector.name for detector in shipped_detectors())
+        names = detectors or tuple(detector_names(MODEL_REPOSITORY))
         return cls(names, rounds=4 if len(names) <= 2 else 3)
 
     @classmethod

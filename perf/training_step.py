@@ -13,14 +13,13 @@ import numpy as np
 import paddle
 
 from training.config import load_config
-from training.detectors import build_detector
+from training.detectors import DETECTORS, build_detector, get_detector
 from training.engine.average import WeightAverage
 from training.engine.devices import use_device
 from training.engine.optimiser import build_optimiser
 from training.engine.step import TrainingStep, loss_of_epoch
 from training.losses import Targets
-from tritonface_server.detectors import DETECTORS, get_detector
-from tritonface_server.repository import ROOT
+from training.paths import ROOT
 
 PARTS = ("forward", "loss", "backward", "optimiser", "averaging")
 FACES = 5  # per picture
@@ -30,7 +29,7 @@ def measure(name: str, side_px: int, batch: int, steps: int) -> dict[str, float]
     """Median seconds per picture of each part, on random pictures; the first step does not count."""
     train = load_config(ROOT / "training" / "configs" / f"{name}.yaml").Train
     network = build_detector(name)
-    step = TrainingStep(network, get_detector(name), loss_of_epoch(name, train, train.epochs_iters))
+    step = TrainingStep(network, get_detector(name), loss_of_epoch(get_detector(name), train, train.epochs_iters))
     optimiser, average = build_optimiser(network, train), WeightAverage(network, 0.9998)
     step.train()
     pictures, targets = _random_batch(side_px, batch)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface import FaceDetector, create_model
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import ROOT
 from tritonface_server.server import TritonServer
 
 PHOTOS = ROOT / "demo" / "photos"
@@ -32,7 +32,7 @@ def astronaut() -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     """The repository's models on free loopback ports."""
     log = tmp_path_factory.mktemp("triton") / "tritonserver.log"
-    with TritonServer(endpoints=Endpoints.free(), log=log) as running:
+    with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=log) as running:
         yield running
 
 

@@ -11,12 +11,13 @@ import onnx
 import yaml
 from onnx.helper import make_node
 
-from tritonface_server.detectors import get_detector
-from tritonface_server.repository import network_file
+from tests.shipped import network_file
 
 SETTINGS = {
     "Global": {"model_name": "BlazeFace"},
     "Preprocess": [{"type": "Resize", "target_size": [320, 640], "interp": 2, "keep_ratio": False}],
+    "NMS": {"score_threshold": 0.01, "nms_threshold": 0.3, "nms_top_k": 5000, "keep_top_k": 750},
+    "size_multiple": 1,
     "label_list": ["person"],
     "draw_threshold": 0.7,
 }
@@ -24,7 +25,7 @@ SETTINGS = {
 
 def make_export(folder: Path) -> Path:
     folder.mkdir()
-    shutil.copy(network_file(get_detector("BlazeFace")), folder / "model.onnx")
+    shutil.copy(network_file(), folder / "model.onnx")
     write_settings(folder)
     return folder
 

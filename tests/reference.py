@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from tritonface_server.detectors import Detector, NmsSettings
-from tritonface_server.repository import network_file
+from tests.shipped import network_file
+from tritonface_server.detector import Detector, NmsSettings
 
 
 class InProcess:
@@ -18,7 +18,7 @@ class InProcess:
     def __init__(self, detector: Detector, network: Path | None = None) -> None:
         self.detector = detector
         self.session = onnxruntime.InferenceSession(
-            network or network_file(detector), providers=["CPUExecutionProvider"]
+            network or network_file(detector.name), providers=["CPUExecutionProvider"]
         )
 
     def __call__(

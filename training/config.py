@@ -21,7 +21,7 @@ from training.config_values import (
     split_override,
     validate,
 )
-from tritonface_server.detectors import DETECTORS, get_detector
+from training.detectors import DETECTORS, get_detector
 from tritonface_server.limits import MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
 
 LOG = logging.getLogger(__name__)

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.detectors import build_detector
+from training.detectors import DETECTORS, build_detector
 from training.pdparams import read_pdparams
 from training.weights import WeightsError, save_weights, set_weights
-from tritonface_server.detectors import DETECTORS
 
 
 def convert(name: str, source: Path, output: Path) -> None:

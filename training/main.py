@@ -30,7 +30,7 @@ MODES = {
     "check_dataset": "training.check_dataset:run_check_dataset",
     "train": "training.engine.train:run_train",
     "evaluate": "training.evaluation.evaluate:run_evaluate",
-    "export": "training.export_mode:run_export",
+    "export": "training.export:run_export",
     "predict": "training.predict:run_predict",
 }
 """Mode -> the function that runs it, imported when it is wanted: Config -> contents of the result file."""

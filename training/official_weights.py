@@ -17,11 +17,10 @@ import sys
 from pathlib import Path
 
 from training.convert import convert
-from training.detectors import build_detector
+from training.detectors import DETECTORS, build_detector
 from training.download import DownloadError, download
+from training.paths import ROOT
 from training.weights import WeightsError
-from tritonface_server.detectors import DETECTORS
-from tritonface_server.repository import ROOT
 
 BASE_URL = "https://paddle-model-ecology.bj.bcebos.com/paddlex/official_pretrained_model"
 TIMEOUT_S = 600.0

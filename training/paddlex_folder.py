@@ -11,16 +11,9 @@ from pathlib import Path
 import paddle
 from paddle import _C_ops, nn
 
-from tritonface_server.detectors import Detector
+from training.detectors.description import DetectorDescription
+from tritonface_server.export_folder import SETTINGS, settings_text
 
-INTERPOLATION_NUMBERS = {"linear": 1, "cubic": 2}
-ARCHITECTURES = {
-    "BlazeFace": "Face",
-    "BlazeFace-FPN-SSH": "Face",
-    "PicoDet_LCNet_x2_5_face": "PicoDet",
-    "PP-YOLOE_plus-S_face": "YOLO",
-}
-TAKES_NETWORK_SIZE = ("BlazeFace", "BlazeFace-FPN-SSH")  # PaddleX feeds it to these two by name
 IMAGE = paddle.static.InputSpec([None, 3, None, None], "float32", name="image")
 SCALE_YX = paddle.static.InputSpec([None, 2], "float32", name="scale_factor")
 SIZE_HW = paddle.static.InputSpec([None, 2], "float32", name="im_shape")
@@ -29,7 +22,7 @@ SIZE_HW = paddle.static.InputSpec([None, 2], "float32", name="im_shape")
 class PaddleXDetector(nn.Layer):
     """A detector with the inputs and outputs of PaddleX's exported ones."""
 
-    def __init__(self, network: nn.Layer, detector: Detector) -> None:
+    def __init__(self, network: nn.Layer, detector: DetectorDescription) -> None:
         super().__init__()
         self.network = network
         self.nms = detector.nms
@@ -67,39 +60,20 @@ class PaddleXDetector(nn.Layer):
         return rows, counts
 
 
-def export_paddlex(network: nn.Layer, detector: Detector, folder: Path) -> None:
+def export_paddlex(network: nn.Layer, detector: DetectorDescription, folder: Path) -> None:
     """Write the three files; the folder is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
     served = network.fused() if hasattr(network, "fused") else network  # as in the ONNX file
     layer = PaddleXDetector(served, detector)
     layer.eval()
-    inputs = [IMAGE, SCALE_YX, *([SIZE_HW] if detector.name in TAKES_NETWORK_SIZE else [])]
+    inputs = [IMAGE, SCALE_YX, *([SIZE_HW] if detector.paddlex_feeds_size else [])]
     paddle.jit.save(layer, str(folder / "inference"), input_spec=inputs)
-    (folder / "inference.yml").write_text(inference_yml(detector))
+    write_settings(detector, folder)
 
 
-def inference_yml(detector: Detector) -> str:
-    """PaddleX's settings for a detector; mean and standard deviation count in 0..255 (`is_scale: false`)."""
-    width, height = detector.input_size_wh
-    return f"""\
-mode: paddle
-draw_threshold: {detector.score_threshold}
-metric: COCO
-use_dynamic_shape: false
-arch: {ARCHITECTURES[detector.name]}
-min_subgraph_size: 3
-Global:
-  model_name: {detector.name}
-Preprocess:
-- type: Resize
-  target_size: [{height}, {width}]
-  keep_ratio: false
-  interp: {INTERPOLATION_NUMBERS[detector.interpolation]}
-- type: NormalizeImage
-  norm_type: mean_std
-  is_scale: false
-  mean: {list(detector.mean_rgb)}
-  std: {list(detector.std_rgb)}
-- type: Permute
-label_list: [{", ".join(detector.labels)}]
-"""
+def write_settings(detector: DetectorDescription, folder: Path) -> None:
+    """Write what PaddleX and the server have to know about the networks beside it."""
+    text = settings_text(
+        detector, mean_rgb=detector.mean_rgb, std_rgb=detector.std_rgb, architecture=detector.paddlex_architecture
+    )
+    (folder / SETTINGS).write_text(text, encoding="utf-8")

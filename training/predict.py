@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import yaml
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from PIL import Image
 
@@ -20,10 +19,10 @@ from training.config import Config, ConfigError
 from training.dataset_pictures import read_picture
 from training.drawing import draw_boxes
 from tritonface_server.detections import Detections, select_detections
-from tritonface_server.detectors import Detector
+from tritonface_server.detector import Detector
+from tritonface_server.export_folder import NETWORK, ExportFolderError, read_folder
 from tritonface_server.image_file import CUT_OFF
 from tritonface_server.images import ImageError, decode, decode_image, open_image, resize
-from tritonface_server.publish import NETWORK, SETTINGS, PublishError, read_folder
 
 LOG = logging.getLogger(__name__)
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
@@ -104,12 +103,11 @@ def read_exported(folder: Path, name: str) -> Detector:
         PredictError: a file is missing or damaged, or it is another detector.
     """
     try:
-        detector = read_folder(folder, name)
-    except PublishError as error:
+        detector = read_folder(folder)
+    except ExportFolderError as error:
         raise PredictError(f"Predict.model_dir: {error}") from None
-    exported = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))["Global"]["model_name"]
-    if exported != name:
-        raise PredictError(f"Predict.model_dir: {folder} holds {exported}, Global.model is {name}")
+    if detector.name != name:
+        raise PredictError(f"Predict.model_dir: {folder} holds {detector.name}, Global.model is {name}")
     return detector
 
 

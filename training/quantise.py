@@ -27,11 +27,12 @@ import openvino
 
 from training.coco_dataset import CocoSplit, load_split
 from training.dataset_pictures import read_picture
+from training.detectors import DETECTORS, get_detector
 from training.evaluation.coco import evaluate_coco
+from training.paths import ROOT, shipped_network
 from tritonface_server.detections import Detections, select_detections
-from tritonface_server.detectors import DETECTORS, Detector, get_detector
+from tritonface_server.detector import Detector
 from tritonface_server.images import ImageError, decode_image, resize
-from tritonface_server.repository import ROOT, network_file
 
 MAX_AP_LOSS = 0.005  # half a point against float32
 CALIBRATION_PICTURES = 100
@@ -276,7 +277,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     detector = get_detector(arguments.detector)
-    onnx_file = arguments.onnx or network_file(detector)
+    onnx_file = arguments.onnx or shipped_network(detector.name)
     output = arguments.output or ROOT / "output" / "int8" / detector.name
     nncf.set_log_level(logging.ERROR)
     try:

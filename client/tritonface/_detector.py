@@ -45,7 +45,7 @@ def create_model(
 
     Args:
         model_name: the name of the model on the server, e.g. "BlazeFace".
-        model_dir: a folder made by `python -m training.export NAME --folder FOLDER`, whose network is to be served; the
+        model_dir: a folder made by `training/main.py -o Global.mode=export`, whose network is to be served; the
             server must allow it, and must have a model `model_name` whose other steps it shares.
         device: "cpu", "gpu" or "gpu:0": refuse a server that runs the model elsewhere; None takes any.
         img_size: size in pixels to which the network sees every image stretched: one number for a square, or

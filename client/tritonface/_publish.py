@@ -34,7 +34,7 @@ ENSEMBLE_FILES = {"1/README": b"An ensemble has no files, but Triton wants the f
 
 @dataclass(frozen=True)
 class Export:
-    """A folder made by `python -m training.export NAME --folder FOLDER`.
+    """A folder made by `training/main.py -o Global.mode=export`.
 
     Attributes:
         network: the contents of model.onnx.
@@ -66,8 +66,8 @@ def read_export(folder: str | os.PathLike[str], model_name: str) -> Export:
     missing = [name for name in (NETWORK, SETTINGS) if not (path / name).is_file()]
     if missing:
         raise InvalidArgumentError(
-            f"model_dir {str(path)!r} has no {missing[0]}; make the folder with `python -m training.export "
-            f"{model_name} --folder {path}`"
+            f"model_dir {str(path)!r} has no {missing[0]}; make the folder with `python training/main.py "
+            f"-c training/configs/{model_name}.yaml -o Global.mode=export -o Global.output={path}`"
         )
     settings = _settings(path / SETTINGS)
     try:

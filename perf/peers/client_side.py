@@ -9,14 +9,15 @@ import numpy as np
 from tritonclient import grpc
 
 from perf.peers.in_process import detect
+from training.paths import MODEL_REPOSITORY
 from tritonface_server.detections import Detections
-from tritonface_server.detectors import get_detector
+from tritonface_server.repository import read_detector
 
 
 def make_call(name: str, variant: str, url: str, encoded: bytes) -> Callable[[], Detections]:
     """Decode, resize, ask the server for boxes and scores, NMS; for `perf.workers.Workers`."""
     cv2.setNumThreads(1)
-    detector = get_detector(name)
+    detector = read_detector(MODEL_REPOSITORY, name)
     client = grpc.InferenceServerClient(url)
     model = f"{name}_hpi_detector" if variant == "hpi" else f"{name}_detector"
 

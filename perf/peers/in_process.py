@@ -10,10 +10,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from training.paths import MODEL_REPOSITORY, shipped_network
 from tritonface_server.detections import Detections, select_detections
-from tritonface_server.detectors import Detector, get_detector
+from tritonface_server.detector import Detector
 from tritonface_server.images import decode_image, resize
-from tritonface_server.repository import network_file
+from tritonface_server.repository import read_detector
 
 THRESHOLD = 0.5
 Network = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -28,7 +29,7 @@ def load_network(detector: Detector, variant: str, threads: int) -> Network:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(network_file(detector), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(shipped_network(detector.name), options, providers=["CPUExecutionProvider"])
 
     def run(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         boxes, scores = session.run(["boxes", "scores"], {"picture": picture[None]})
@@ -41,7 +42,7 @@ def _openvino(detector: Detector, threads: int) -> Network:
     import openvino
 
     core = openvino.Core()
-    model = core.read_model(network_file(detector))
+    model = core.read_model(shipped_network(detector.name))
     width, height = detector.input_size_wh
     model.reshape({"picture": [1, height, width, 3]})
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -78,6 +79,6 @@ def detect(encoded: bytes, detector: Detector, network: Network, threshold: floa
 def make_call(name: str, variant: str, threads: int, encoded: bytes) -> Callable[[], Detections]:
     """The loop's body, for `perf.workers.Workers`."""
     cv2.setNumThreads(threads)
-    detector = get_detector(name)
+    detector = read_detector(MODEL_REPOSITORY, name)
     network = load_network(detector, variant, threads)
     return lambda: detect(encoded, detector, network)

@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 from types import TracebackType
 
-from tritonface_server.repository import ROOT
+from training.paths import ROOT, shipped_weights
 
 FOLDER = ROOT / "build" / "paddlex"
 PYTHON = FOLDER / "bin" / "python"
@@ -43,7 +43,9 @@ def set_up() -> Path:
 
 def export_folder(name: str, folder: Path) -> Path:
     """The detector's shipped weights as a folder that PaddleX loads; needs Paddle (`make setup-training`)."""
-    command = [sys.executable, "-m", "training.export", name, "--folder", str(folder)]
+    settings = ["Global.mode=export", f"Global.output={folder}", f"Export.weight_path={shipped_weights(name)}"]
+    command = [sys.executable, "training/main.py", "-c", f"training/configs/{name}.yaml"]
+    command += [argument for setting in settings for argument in ("-o", setting)]
     outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if outcome.returncode:
         raise PaddleXError(f"{name} cannot be exported for PaddleX: {outcome.stderr.strip()[-500:]}")

@@ -80,6 +80,9 @@ def _add_repository(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_repository)
     parser.add_argument("detectors", nargs="*", metavar="DETECTOR", help="default: all that have a network there")
     parser.add_argument(
+        "--exported", type=Path, metavar="FOLDER", help="take in an exported folder, under its own name"
+    )
+    parser.add_argument(
         "--scaled-decoding",
         action=argparse.BooleanOptionalAction,
         help="decode large JPEGs at 1/2, 1/4 or 1/8 (default: as it is set there)",
@@ -143,24 +146,27 @@ def _publish_list(options: argparse.Namespace) -> int:
 
 
 def _repository(options: argparse.Namespace) -> int:
-    from tritonface_server.repository import rebuild
+    from tritonface_server.repository import rebuild, take_in
 
-    for folder in rebuild(options.model_repository, options.detectors, options.scaled_decoding):
-        print(folder)
+    if options.exported:
+        folders = take_in(options.exported, options.model_repository, options.scaled_decoding)
+    else:
+        folders = rebuild(options.model_repository, options.detectors, options.scaled_decoding)
+    print(*folders, sep="\n")
     return 0
 
 
 def _tensorrt_build(options: argparse.Namespace) -> int:
     from tritonface_server.tensorrt import build, chosen
 
-    for detector in chosen(options.detector, options.model_repository):
-        print(build(detector, options.model_repository), flush=True)
+    for name in chosen(options.detector, options.model_repository):
+        print(build(name, options.model_repository), flush=True)
     return 0
 
 
 def _tensorrt_check(options: argparse.Namespace) -> int:
     from tritonface_server.tensorrt import check, chosen
 
-    for detector in chosen(options.detector, options.model_repository):
-        print(check(detector, options.model_repository), flush=True)
+    for name in chosen(options.detector, options.model_repository):
+        print(check(name, options.model_repository), flush=True)
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from tritonface_server.detectors import Detector
+from tritonface_server.detector import Detector
 from tritonface_server.limits import MAX_BATCH_SIZE, MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
 from tritonface_server.tensorrt import NOT_BUILT, PROFILE
 
@@ -71,6 +71,12 @@ def cpu_config_name(cpus: int) -> str:
     return CPU_SETTINGS[min((size for size in CPU_SETTINGS if size >= cpus), default=max(CPU_SETTINGS))][0]
 
 
+def model_names(detector_name: str) -> list[str]:
+    """The models that serve a detector: its steps, the ensembles last."""
+    suffixes = ("_preprocess", "_postprocess", "_detector", "_hpi_detector", "", "_hpi")
+    return [detector_name + suffix for suffix in suffixes]
+
+
 def model_configs(detector: Detector, openvino_file: str = "model.onnx") -> dict[str, dict[str, pb.ModelConfig]]:
     """All configurations of a detector: `{model name: {configuration name: configuration}}`.
 
@@ -93,7 +99,7 @@ def model_configs(detector: Detector, openvino_file: str = "model.onnx") -> dict
         {"": ensemble_config(detector, detector.name, "detector")},
         {"": ensemble_config(detector, f"{detector.name}_hpi", "hpi_detector")},
     ]
-    return {next(iter(variants.values())).name: _distinct(variants) for variants in configs}
+    return {name: _distinct(variants) for name, variants in zip(model_names(detector.name), configs, strict=True)}
 
 
 def ensemble_config(detector: Detector, name: str, network: str) -> pb.ModelConfig:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tritonface_server.detectors import NmsSettings
+from tritonface_server.detector import NmsSettings
 from tritonface_server.nms import nms
 
 

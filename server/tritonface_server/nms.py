@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tritonface_server.detectors import NmsSettings
+from tritonface_server.detector import NmsSettings
 
 FIRST_CHUNK, NEXT_CHUNKS = 256, 512
 GROUP = 64  # boxes compared with a chunk at once, few enough for the caches

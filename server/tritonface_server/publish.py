@@ -15,49 +15,22 @@ from pathlib import Path
 
 import numpy as np
 import tritonclient.grpc as triton
-import yaml
 from tritonclient.utils import InferenceServerException
 
-from tritonface_server.configs import model_configs
-from tritonface_server.detectors import DETECTORS, Detector, get_detector
+from tritonface_server.configs import model_names
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.errors import CommandError
-from tritonface_server.images import SizeError, check_network_size
+from tritonface_server.export_folder import NETWORK, ExportFolderError, read_folder
 from tritonface_server.machine import LaunchError
 from tritonface_server.repository import WARMUP_PHOTO, build_entry
 from tritonface_server.server import TritonServer
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RECEIPT = "published.json"
-NETWORK, SETTINGS = "model.onnx", "inference.yml"
 
 
 class PublishError(CommandError):
     """Nothing was published or taken back; the message says why."""
-
-
-def read_folder(folder: Path, name: str) -> Detector:
-    """The facts of an exported folder, to be served as `name`.
-
-    The detector is the one its inference.yml names; input size, labels and threshold are the folder's own.
-
-    Raises:
-        PublishError: a file is missing or says something that cannot be served.
-    """
-    for file_name in (NETWORK, SETTINGS):
-        if not (folder / file_name).is_file():
-            raise PublishError(f"{folder} has no {file_name}; make the folder with `python -m training.export`")
-    try:
-        settings = yaml.safe_load((folder / SETTINGS).read_text(encoding="utf-8"))
-        facts = get_detector(settings["Global"]["model_name"])
-        (resize,) = (step for step in settings["Preprocess"] if step["type"] == "Resize")
-        height, width = resize["target_size"]
-        labels = tuple(str(label) for label in settings["label_list"])
-        threshold = float(settings.get("draw_threshold", facts.score_threshold))
-        check_network_size((width, height), facts.size_multiple)
-    except (yaml.YAMLError, UnicodeError, KeyError, TypeError, ValueError, SizeError) as error:
-        raise PublishError(f"{folder / SETTINGS} cannot be used: {type(error).__name__}: {error}") from error
-    return replace(facts, name=name, input_size_wh=(width, height), labels=labels, score_threshold=threshold)
 
 
 def publish(folder: Path, name: str, repository: Path) -> list[str]:
@@ -75,13 +48,16 @@ def publish(folder: Path, name: str, repository: Path) -> list[str]:
     """
     if not NAME.fullmatch(name):
         raise PublishError(f"the name is {name!r}; use letters, digits, '.', '_' and '-', 64 at most")
-    models = _models_of(name)
+    models = model_names(name)
     taken = [model for model in models if (repository / model).exists()]
     if taken and not (repository / name / RECEIPT).is_file():
         raise PublishError(f"{repository} has a model {taken[0]!r} that was not published; choose another name")
-    detector = read_folder(folder, name)
+    try:
+        detector = replace(read_folder(folder), name=name)
+    except ExportFolderError as error:
+        raise PublishError(str(error)) from error
     with _beside(repository) as staging:
-        build_entry(detector, folder / NETWORK, staging)
+        build_entry(detector, folder, staging)
         _try_out(staging, name)
         (staging / name / RECEIPT).write_text(json.dumps(_receipt(folder), indent=2))
         _move(
@@ -100,7 +76,7 @@ def undo(name: str, repository: Path) -> bool:
     Raises:
         PublishError: nothing was published under that name.
     """
-    models = _models_of(name)
+    models = model_names(name)
     if not NAME.fullmatch(name) or not (repository / name / RECEIPT).is_file():
         known = ", ".join(published(repository)) or "nothing"
         raise PublishError(f"{name!r} was not published in {repository}; published are: {known}")
@@ -116,11 +92,6 @@ def undo(name: str, repository: Path) -> bool:
 def published(repository: Path) -> list[str]:
     """The names under which detectors were published."""
     return sorted(receipt.parent.name for receipt in repository.glob(f"*/{RECEIPT}"))
-
-
-def _models_of(name: str) -> list[str]:
-    """The models that serve a detector, steps first and ensembles last; the same for all detectors."""
-    return list(model_configs(replace(next(iter(DETECTORS.values())), name=name)))
 
 
 def _move(models: list[str], source: Path, target: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 
-from tritonface_server.detectors import DETECTORS
 from tritonface_server.server import TritonServer
 
 CHECK_INTERVAL_S = 1.0
@@ -40,18 +39,10 @@ def _keep_alive(server: TritonServer) -> int:
         server.start()
         server.wait_until_ready()
         ends = server.endpoints
-        print(f"ready: gRPC on {ends.grpc}, HTTP on {ends.http}; Ctrl-C drains and stops{missing(server)}", flush=True)
+        print(f"ready: gRPC on {ends.grpc}, HTTP on {ends.http}; Ctrl-C drains and stops", flush=True)
         while not server.has_lost_a_model():
             code = server.exit_code(within_s=CHECK_INTERVAL_S)
             if code is not None:
                 return code
         print("the process of a model has died; starting the server anew ...", file=sys.stderr, flush=True)
         server.stop()
-
-
-def missing(server: TritonServer) -> str:
-    """A line on the detectors of the table that the repository lacks; empty if it has them all."""
-    absent = [name for name in DETECTORS if not (server.model_repository / name).is_dir()]
-    if not absent:
-        return ""
-    return f"\nnot served, for want of weights: {', '.join(absent)}; `make official-weights` gets the published ones"

@@ -23,7 +23,6 @@ from tritonface_server.cpus import usable_cpus
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError, Triton, check_port, check_repository, find_triton
 from tritonface_server.parent import end_with_parent
-from tritonface_server.repository import MODEL_REPOSITORY
 
 DRAIN_TIMEOUT_S = 15
 START_TIMEOUT_S = 120
@@ -54,7 +53,7 @@ class TritonServer:
 
     def __init__(
         self,
-        model_repository: Path = MODEL_REPOSITORY,
+        model_repository: Path,
         endpoints: Endpoints | None = None,
         log: Path | None = None,
         arguments: tuple[str, ...] = (),

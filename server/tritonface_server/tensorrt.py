@@ -13,7 +13,6 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from tritonface_server.detectors import DETECTORS, Detector, get_detector
 from tritonface_server.errors import CommandError
 from tritonface_server.limits import MAX_BATCH_SIZE
 
@@ -21,7 +20,7 @@ PROFILE = (1, 8, MAX_BATCH_SIZE)
 """Batch sizes of the one optimisation profile: smallest, the one to be fast at, largest."""
 
 DECODING = "decode/"
-"""What the names of the layers behind the heads' last convolutions begin with; `training.export` gives them."""
+"""What the names of the layers behind the heads' last convolutions begin with; `training.onnx_network` gives them."""
 
 TENSORRT_MAJOR = 10
 CONTAINER = "NVIDIA's tritonserver or tensorrt container with TensorRT 10 (24.10, for instance)"
@@ -34,17 +33,14 @@ class TensorRTError(CommandError):
     """No engine can be built or used here; the message says why and what to do."""
 
 
-def chosen(names: list[str] | None, repository: Path) -> list[Detector]:
-    """The detectors with these names, or all with a network in the repository; TensorRTError if there is none."""
-    try:
-        detectors = [get_detector(name) for name in names or DETECTORS]
-    except ValueError as error:
-        raise TensorRTError(str(error)) from None
+def chosen(names: list[str] | None, repository: Path) -> list[str]:
+    """These names, or those of all detectors with a network in the repository; TensorRTError if there is none."""
+    configs = sorted(repository.glob("*_hpi_detector/configs/gpu.pbtxt"))
+    there = [config.parent.parent.name.removesuffix("_hpi_detector") for config in configs]
+    names = names or [name for name in there if _onnx_file(name, repository).is_file()]
     if not names:
-        detectors = [detector for detector in detectors if _onnx_file(detector, repository).is_file()]
-    if not detectors:
         raise TensorRTError(f"there is no network in {repository}; `make repository` and `make export` write it")
-    return detectors
+    return names
 
 
 class Target(NamedTuple):
@@ -77,13 +73,13 @@ def check_engine(file_name: str, gpu_name: str, tensorrt_version: str) -> None:
         )
 
 
-def build_command(detector: Detector, onnx_file: Path, engine_file: Path, timing_cache: Path) -> list[str]:
+def build_command(size_wh: tuple[int, int], onnx_file: Path, engine_file: Path, timing_cache: Path) -> list[str]:
     """Arguments of trtexec: FP16, except for box decoding and scores, which stay FP32.
 
     Layers are chosen with a wildcard on purpose: trtexec then leaves out shape tensors and integer layers, which it
     does not for names given in full.
     """
-    width, height = detector.input_size_wh
+    width, height = size_wh
     shapes = [f"picture:{batch}x{height}x{width}x3" for batch in PROFILE]
     return [
         f"--onnx={onnx_file}",
@@ -149,10 +145,10 @@ def tensorrt_version(number: int) -> str:
     return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
 
 
-def build(detector: Detector, repository: Path) -> Path:
-    """Build the engine and name it in the detector's `configs/gpu.pbtxt`; TensorRTError, and no engine, if it fails."""
+def build(name: str, repository: Path) -> Path:
+    """Build a detector's engine and name it in its `configs/gpu.pbtxt`; TensorRTError, and no engine, if that fails."""
     trtexec, gpu, version = find_trtexec(), find_gpu(), find_tensorrt()
-    onnx_file, config_file = _onnx_file(detector, repository), _config_file(detector, repository)
+    onnx_file, config_file = _onnx_file(name, repository), _config_file(name, repository)
     for needed in (onnx_file, config_file):
         if not needed.is_file():
             raise TensorRTError(f"there is no {needed}; `make repository` and `make export` write it")
@@ -164,20 +160,26 @@ def build(detector: Detector, repository: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     # A cache of another GPU makes the builder fail, so each target has its own.
     timing_cache = logs / engine.name.replace("model.", "timing.", 1).replace(".plan", ".cache")
-    partial, log = engine.with_name(f".{engine.name}.partial"), logs / f"{detector.name}.log"
+    partial, log = engine.with_name(f".{engine.name}.partial"), logs / f"{name}.log"
     try:
         with log.open("wb") as output:
-            command = [str(trtexec), *build_command(detector, onnx_file, partial, timing_cache)]
+            command = [str(trtexec), *build_command(input_size_wh(config_file), onnx_file, partial, timing_cache)]
             status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT).returncode
         if status or not partial.is_file() or not partial.stat().st_size:
             errors = [line for line in log.read_text(errors="replace").splitlines() if "[E]" in line]
             last = f": {errors[-1]}" if errors else ""
-            raise TensorRTError(f"trtexec built no engine of {detector.name} (exit status {status}){last}; see {log}")
+            raise TensorRTError(f"trtexec built no engine of {name} (exit status {status}){last}; see {log}")
         partial.replace(engine)
     finally:
         partial.unlink(missing_ok=True)
     use_engine(config_file, engine.name)
     return engine
+
+
+def input_size_wh(config_file: Path) -> tuple[int, int]:
+    """The one size of pictures that a text-format model configuration allows, read without protobuf."""
+    height, width = re.findall(r"^ +dims: (\d+)$", config_file.read_text(), flags=re.MULTILINE)[:2]
+    return int(width), int(height)
 
 
 def use_engine(config_file: Path, file_name: str) -> None:
@@ -189,24 +191,24 @@ def use_engine(config_file: Path, file_name: str) -> None:
     partial.replace(config_file)
 
 
-def check(detector: Detector, repository: Path) -> Path:
-    """The engine that the detector's configuration names, if it exists and fits this machine; TensorRTError if not."""
-    config_file = _config_file(detector, repository)
+def check(name: str, repository: Path) -> Path:
+    """The engine that a detector's configuration names, if it exists and fits this machine; TensorRTError if not."""
+    config_file = _config_file(name, repository)
     text = config_file.read_text() if config_file.is_file() else ""
     named = re.search(r'^default_model_filename: "(.*)"', text, flags=re.MULTILINE)
     engine = config_file.parent.parent / "1" / (named[1] if named else NOT_BUILT)
     if not engine.is_file():
-        raise TensorRTError(f"{detector.name} has no engine yet ({engine} is missing); {REBUILD}")
+        raise TensorRTError(f"{name} has no engine yet ({engine} is missing); {REBUILD}")
     check_engine(engine.name, find_gpu(), find_tensorrt())
     return engine
 
 
-def _onnx_file(detector: Detector, repository: Path) -> Path:
-    return repository / f"{detector.name}_detector" / "1" / "model.onnx"
+def _onnx_file(name: str, repository: Path) -> Path:
+    return repository / f"{name}_detector" / "1" / "model.onnx"
 
 
-def _config_file(detector: Detector, repository: Path) -> Path:
-    return repository / f"{detector.name}_hpi_detector" / "configs" / "gpu.pbtxt"
+def _config_file(name: str, repository: Path) -> Path:
+    return repository / f"{name}_hpi_detector" / "configs" / "gpu.pbtxt"
 
 
 def _dashes(gpu_name: str) -> str:

@@ -17,8 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import ROOT
 from tritonface_server.server import TritonServer
 
 PHOTO = ROOT / "demo" / "photos" / "solvay_1927.jpg"
@@ -94,7 +94,7 @@ def main() -> int:
         pip_wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
         _run(*pip_wheel, "-w", folder, str(source))
         (wheel,) = Path(folder).glob("*.whl")
-        with TritonServer(endpoints=Endpoints.free(), log=Path(folder, "log")) as server:
+        with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=Path(folder, "log")) as server:
             for python in options.python:
                 python = str(Path(shutil.which(python) or python).absolute())
                 version = _run(python, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])")

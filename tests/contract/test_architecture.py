@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tritonface_server.detectors import DETECTORS, Detector
-from tritonface_server.repository import ROOT
+from training.detectors import DETECTORS
+from training.paths import ROOT
+from tritonface_server.detector import Detector
 
 README = (ROOT / "README.md").read_text().split("## The detectors")[1].split("`make report`")[0]
 

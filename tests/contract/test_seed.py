@@ -22,9 +22,9 @@ from PIL import Image
 import tritonface
 from tests.conftest import WatchedList
 from tests.reference import InProcess
+from tests.shipped import shipped
+from training.paths import ROOT
 from tritonface import DetectionResult, FaceDetector
-from tritonface_server.detectors import get_detector
-from tritonface_server.repository import ROOT
 from tritonface_server.server import TritonServer
 
 
@@ -163,7 +163,7 @@ def test_img_size_is_width_then_height(
     with tritonface.create_model("BlazeFace", img_size=img_size, **address) as model:
         assert model.img_size_wh == size_wh
         (result,) = model.predict(solvay)
-    expected = InProcess(get_detector("BlazeFace"))(solvay.read_bytes(), 0.5, size_wh=size_wh)
+    expected = InProcess(shipped())(solvay.read_bytes(), 0.5, size_wh=size_wh)
     assert [box["score"] for box in result["boxes"]] == pytest.approx([row[0] for row in expected], abs=1e-5)
 
 

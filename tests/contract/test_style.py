@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from tritonface_server.repository import ROOT
+from training.paths import ROOT
 
 
 def test_the_linters_have_nothing_to_say() -> None:

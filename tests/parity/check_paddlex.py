@@ -21,11 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from tests.reference import InProcess
-from training.detectors import BUILDERS, build_detector
+from training.detectors import DETECTORS, build_detector, get_detector
 from training.paddlex_folder import export_paddlex
+from training.paths import ROOT
 from training.weights import load_weights
-from tritonface_server.detectors import DETECTORS, get_detector
-from tritonface_server.repository import ROOT
 
 PHOTOS = [ROOT / "demo" / "photos" / name for name in ("solvay_1927.jpg", "astronaut.jpg")]
 THRESHOLDS = (0.5, 0.1)
@@ -77,7 +76,7 @@ def check(python: Path, name: str) -> bool:
 
 def main() -> None:
     """The command line."""
-    shipped = [name for name in BUILDERS if (ROOT / "weights" / f"{name}.safetensors").is_file()]
+    shipped = [name for name in DETECTORS if (ROOT / "weights" / f"{name}.safetensors").is_file()]
     parser = argparse.ArgumentParser(prog="python -m tests.parity.check_paddlex", description=__doc__.splitlines()[0])
     parser.add_argument("python", type=lambda text: Path(text).absolute(), help="an interpreter that has paddlex")
     parser.add_argument("detectors", nargs="*", choices=[*DETECTORS, []], help=f"default: {' '.join(shipped)}")

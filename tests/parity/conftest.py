@@ -9,18 +9,19 @@ import paddle
 import pytest
 
 from tests.parity.golden import rule
-from training.detectors import build_detector
-from training.export import export_onnx
+from tests.shipped import SHIPPED, network_file
+from training.detectors import DETECTORS, build_detector
+from training.detectors.description import DetectorDescription
+from training.onnx_network import export_onnx
+from training.paths import ROOT
 from training.weights import load_weights, set_weights
-from tritonface_server.detectors import DETECTORS, Detector
-from tritonface_server.repository import ROOT, network_file, shipped_detectors
 
 
 @dataclass
 class Exported:
     """A detector in Paddle and as an ONNX file."""
 
-    facts: Detector
+    facts: DetectorDescription
     network: paddle.nn.Layer
     file: Path
 
@@ -30,8 +31,8 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """The committed file where there are weights; otherwise a fresh export with the golden tests' weights."""
     facts = request.param
     network = build_detector(facts.name)
-    file = network_file(facts)
-    if facts in shipped_detectors():
+    file = network_file(facts.name)
+    if facts.name in SHIPPED:
         load_weights(network, ROOT / "weights" / f"{facts.name}.safetensors")
     else:
         set_weights(network, rule.params({key: value.shape for key, value in network.state_dict().items()}))

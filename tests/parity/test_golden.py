@@ -9,9 +9,8 @@ import paddle
 import pytest
 
 from tests.parity.golden import rule
-from training.detectors import build_detector
+from training.detectors import DETECTORS, build_detector, get_detector
 from training.weights import set_weights
-from tritonface_server.detectors import DETECTORS, get_detector
 from tritonface_server.nms import nms
 
 GOLDEN = Path(__file__).parent / "golden"

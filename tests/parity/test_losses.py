@@ -9,8 +9,8 @@ import paddle
 import pytest
 
 from tests.parity.golden import rule
-from training.detectors import build_detector
-from training.losses import Targets, build_loss
+from training.detectors import build_detector, get_detector
+from training.losses import Targets
 from training.weights import set_weights
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -33,7 +33,7 @@ def test_losses_and_gradients(name: str, options: dict[str, str], variant: str) 
     height, width = golden["input_hw"].tolist()
     targets = Targets.of_faces([golden["gt_boxes_0"], golden["gt_boxes_1"]], (width, height))
     outputs = detector.outputs(paddle.to_tensor(rule.images(name, height, width)))
-    losses = build_loss(name, **options)(outputs, targets)
+    losses = get_detector(name).build_loss(**options)(outputs, targets)
 
     expected = {
         key.removeprefix("loss/").removesuffix(variant): value.item()

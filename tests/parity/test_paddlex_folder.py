@@ -11,19 +11,21 @@ import pytest
 
 from tests.parity.golden import rule
 from tests.reference import InProcess, nms_one_by_one
-from training.detectors import BUILDERS, build_detector
-from training.paddlex_folder import TAKES_NETWORK_SIZE, export_paddlex
+from training.detectors import DETECTORS, build_detector, get_detector
+from training.detectors.description import DetectorDescription
+from training.paddlex_folder import export_paddlex
+from training.paths import ROOT
 from training.weights import load_weights, set_weights
-from tritonface_server.detectors import Detector, get_detector
-from tritonface_server.repository import ROOT
 
-SHIPPED = [name for name in BUILDERS if (ROOT / "weights" / f"{name}.safetensors").is_file()]
+SHIPPED = [name for name in DETECTORS if (ROOT / "weights" / f"{name}.safetensors").is_file()]
 
 
-def run(folder: Path, facts: Detector, images: np.ndarray, scale_yx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def run(
+    folder: Path, facts: DetectorDescription, images: np.ndarray, scale_yx: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows [M, 6] and counts [N], fed as PaddleX feeds its detectors."""
     size_hw = np.tile(np.float32(images.shape[2:]), (len(images), 1))
-    inputs = [images, scale_yx, *([size_hw] if facts.name in TAKES_NETWORK_SIZE else [])]
+    inputs = [images, scale_yx, *([size_hw] if facts.paddlex_feeds_size else [])]
     rows, counts = paddle.jit.load(str(folder / "inference"))(*map(paddle.to_tensor, inputs))
     return rows.numpy(), counts.numpy()
 
@@ -51,7 +53,7 @@ def test_the_boxes_of_a_photo_are_those_of_the_served_pipeline(name: str, photo:
     np.testing.assert_allclose(found[:, 0], expected[:, 0], atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", DETECTORS)
 def test_a_batch_is_the_network_scaled_and_suppressed(name: str, tmp_path: Path) -> None:
     facts, network = get_detector(name), build_detector(name)
     set_weights(network, rule.params({key: value.shape for key, value in network.state_dict().items()}))

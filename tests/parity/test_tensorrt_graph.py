@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.parity.conftest import Exported
-from training.export import decoding_nodes
 from training.onnx_check import tensorrt_problems
+from training.onnx_network import decoding_nodes
 from tritonface_server.tensorrt import DECODING
 
 FLOAT, INT64, UINT8, DOUBLE = TensorProto.FLOAT, TensorProto.INT64, TensorProto.UINT8, TensorProto.DOUBLE

@@ -1,7 +1,7 @@
 """Augmentations of the reference as pure functions: a sample and a generator of random numbers to a new sample."""
 
-from training.augment.chains import build_augmentation
+from training.augment.chain import chain
 from training.augment.geometry import resize_sample
 from training.augment.sample import Augmentation, Sample
 
-__all__ = ["Augmentation", "Sample", "build_augmentation", "resize_sample"]
+__all__ = ["Augmentation", "Sample", "chain", "resize_sample"]

@@ -1,34 +1,36 @@
-"""The networks. Every detector is a `paddle.nn.Layer` with the reference implementation's state-dict names."""
+"""The list of detectors; each is described, with all its parts, in a file of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from paddle import nn
+from training.detectors.blazeface import BLAZE_FACE, BLAZE_FACE_FPN_SSH
+from training.detectors.description import DetectorDescription
+from training.detectors.picodet import PICODET
+from training.detectors.ppyoloe import PP_YOLOE
 
-from training.detectors.blazeface import BlazeFace
-from training.detectors.picodet import PicoDet
-from training.detectors.ppyoloe import PPYOLOE
-from tritonface_server.detectors import get_detector
+if TYPE_CHECKING:  # Paddle takes seconds to import, and a list of names must not
+    from paddle import nn
 
-BUILDERS: dict[str, Callable[[], nn.Layer]] = {
-    "BlazeFace": BlazeFace,
-    "BlazeFace-FPN-SSH": lambda: BlazeFace(fpn_ssh=True),
-    "PicoDet_LCNet_x2_5_face": PicoDet,
-    "PP-YOLOE_plus-S_face": PPYOLOE,
+DETECTORS: dict[str, DetectorDescription] = {
+    detector.name: detector
+    for detector in (
+        BLAZE_FACE,
+        BLAZE_FACE_FPN_SSH,
+        PICODET,
+        PP_YOLOE,
+    )
 }
 
 
+def get_detector(name: str) -> DetectorDescription:
+    """The description of the detector called `name`; ValueError naming the known ones otherwise."""
+    try:
+        return DETECTORS[name]
+    except KeyError:
+        raise ValueError(f"unknown detector {name!r}; known are: {', '.join(DETECTORS)}") from None
+
+
 def build_detector(name: str) -> nn.Layer:
-    """A freshly initialised detector.
-
-    In eval mode it maps normalised images, float32 [N, 3, H, W], to `(boxes, scores)` before NMS:
-    float32 [N, A, 4] xyxy in input pixels and float32 [N, A].
-
-    Raises:
-        ValueError: the name is not in the table of detector facts.
-    """
-    return BUILDERS[get_detector(name).name]()
-
-
-__all__ = ["BUILDERS", "build_detector"]
+    """A freshly initialised network of a detector, see `training.networks`; ValueError for an unknown name."""
+    return get_detector(name).build_network()

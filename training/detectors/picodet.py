@@ -1,167 +1,48 @@
-"""PicoDet_LCNet_x2_5_face: LCNet, CSP-PAN and an anchor-free head that predicts each side's distance as a distribution.
-
-Architecture: Yu et al., "PP-PicoDet", 2021; distributions over distances: Li et al., "Generalized Focal Loss", 2020.
-Layer names are those of the Paddle detector's state dict.
-"""
+"""PicoDet_LCNet_x2_5_face: LCNet, CSP-PAN, an anchor-free head."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-import paddle
-from paddle import nn
-from paddle.nn import functional as F
+from training.augment.colour import distort
+from training.augment.crop import random_crop
+from training.augment.geometry import flip
+from training.augment.sample import Augmentation
+from training.detectors.description import DetectorDescription
+from tritonface_server.detector import NmsSettings
 
-from training.box_ops import expected_distance, ltrb_to_xyxy
-from training.detectors.csp_pan import CHANNELS, CSPPAN
-from training.detectors.layers import same_conv, undecayed_batch_norm
-from training.detectors.lcnet import OUTPUT_CHANNELS, LCNet
-from tritonface_server.detectors import get_detector
-
-LONGEST_SIDE_CELLS = 7  # the furthest a box can reach from its cell's centre
-BINS = LONGEST_SIDE_CELLS + 1
-CONVOLUTIONS_PER_LEVEL = 4
-PRIOR_FACE_PROBABILITY = 0.01
+if TYPE_CHECKING:
+    from training.losses.picodet import PicoDetLoss
+    from training.networks.picodet import PicoDet
 
 
-class PicoDetOutputs(NamedTuple):
-    """What the head says about every cell, levels in order of their strides and row by row.
+def _network() -> PicoDet:
+    from training.networks.picodet import PicoDet
 
-    Attributes:
-        face_logits: float32 [N, A].
-        side_logits: float32 [N, A, 4, 8], over the distances 0..7 cells to the left, top, right and bottom side.
-        sides_ltrb_cells: float32 [N, A, 4], the expected distances in cells.
-        centres_xy_px: float32 [A, 2], of the cells in input pixels.
-        strides_px: float32 [A, 1], the size of a cell.
-    """
-
-    face_logits: paddle.Tensor
-    side_logits: paddle.Tensor
-    sides_ltrb_cells: paddle.Tensor
-    centres_xy_px: paddle.Tensor
-    strides_px: paddle.Tensor
+    return PicoDet()
 
 
-class ConvNorm(nn.Layer):
-    """Convolution without bias, batch norm free of weight decay, hard-swish; same padding for odd kernels."""
+def _loss() -> PicoDetLoss:
+    from training.losses.picodet import PicoDetLoss
 
-    def __init__(self, channels: int, kernel: int, groups: int = 1) -> None:
-        super().__init__()
-        self.conv = same_conv(channels, channels, kernel, groups=groups, initializer=nn.initializer.Normal(std=0.01))
-        self.norm = undecayed_batch_norm(channels)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return F.hardswish(self.norm(self.conv(x)))
+    return PicoDetLoss()
 
 
-class LevelFeatures(nn.Layer):
-    """Depthwise-separable convolutions, separate for each level, shared by its scores and boxes."""
-
-    def __init__(self, levels: int) -> None:
-        super().__init__()
-        self.convs = [[] for _ in range(levels)]
-        for level, convs in enumerate(self.convs):
-            for i in range(CONVOLUTIONS_PER_LEVEL):
-                depthwise, pointwise = ConvNorm(CHANNELS, 5, groups=CHANNELS), ConvNorm(CHANNELS, 1)
-                convs.append(self.add_sublayer(f"cls_conv_dw{level}.{i}", depthwise))
-                convs.append(self.add_sublayer(f"cls_conv_pw{level}.{i}", pointwise))
-
-    def forward(self, x: paddle.Tensor, level: int) -> paddle.Tensor:
-        """[N, 128, h, w] to the same shape."""
-        for conv in self.convs[level]:
-            x = conv(x)
-        return x
+def _augmentations(image_size_px: int) -> tuple[Augmentation, ...]:
+    """In the order of PaddleX's `PicoDet_LCNet_x2_5_face.yaml`."""
+    return random_crop, flip, distort
 
 
-class SideScale(nn.Layer):
-    """A scale that the state dict holds and no computation uses."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale_reg = self.create_parameter([1], default_initializer=nn.initializer.Constant(1.0))
-
-
-class DistanceBins(nn.Layer):
-    """Logits over distances to the expected distance."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("project", paddle.arange(BINS, dtype="float32"))
-
-    def forward(self, side_logits: paddle.Tensor) -> paddle.Tensor:
-        """[..., 8] to [...], in cells."""
-        return expected_distance(side_logits, self.project)
-
-
-class PicoHead(nn.Layer):
-    """Feature maps of 128 channels to face and side logits."""
-
-    def __init__(self, levels: int) -> None:
-        super().__init__()
-        self.conv_feat = LevelFeatures(levels)
-        self.distribution_project = DistanceBins()
-        self.predictors = []
-        for level in range(levels):
-            self.add_sublayer(f"p{level + 3}_feat", SideScale())
-            predictor = nn.Conv2D(
-                CHANNELS,
-                1 + 4 * BINS,
-                1,
-                weight_attr=paddle.ParamAttr(initializer=nn.initializer.Normal(std=0.01)),
-                bias_attr=paddle.ParamAttr(initializer=nn.initializer.Constant(_logit(PRIOR_FACE_PROBABILITY))),
-            )
-            self.predictors.append(self.add_sublayer(f"head_cls{level}", predictor))
-
-    def forward(self, features: Sequence[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Face logits [N, A] and side logits [N, A, 4, 8]."""
-        levels = []
-        for level, (predictor, x) in enumerate(zip(self.predictors, features)):
-            x = predictor(self.conv_feat(x, level))  # [N, 33, h, w]
-            levels.append(x.transpose([0, 2, 3, 1]).reshape([0, -1, 1 + 4 * BINS]))  # [N, h * w, 33]
-        cells = paddle.concat(levels, axis=1)  # [N, A, 33]
-        return cells[:, :, 0], cells[:, :, 1:].reshape([0, -1, 4, BINS])
-
-
-class PicoDet(nn.Layer):
-    """Normalised images to boxes and face scores, see `build_detector`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.strides = get_detector("PicoDet_LCNet_x2_5_face").strides
-        self.backbone = LCNet()
-        self.neck = CSPPAN(OUTPUT_CHANNELS)
-        self.head = PicoHead(len(self.strides))
-
-    def outputs(self, images: paddle.Tensor) -> PicoDetOutputs:
-        """What the training loss is computed from; images float32 [N, 3, H, W]."""
-        features = self.neck(self.backbone(images))
-        face_logits, side_logits = self.head(features)
-        sides = self.head.distribution_project(side_logits)
-        return PicoDetOutputs(face_logits, side_logits, sides, *cells_px(features, self.strides))
-
-    def forward(self, images: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-        cells = self.outputs(images)
-        boxes = ltrb_to_xyxy(cells.centres_xy_px, cells.sides_ltrb_cells * cells.strides_px)
-        return boxes, F.sigmoid(cells.face_logits)
-
-
-def cells_px(features: Sequence[paddle.Tensor], strides: Sequence[int]) -> tuple[paddle.Tensor, paddle.Tensor]:
-    """Centres (x, y) [A, 2] and strides [A, 1] of the cells of all levels in input pixels, row by row.
-
-    The grid follows the feature maps at run time, so that an exported graph takes any image size.
-    """
-    centres, sizes = [], []
-    for feature, stride in zip(features, strides):
-        rows, columns = paddle.shape(feature)[2], paddle.shape(feature)[3]
-        y = (paddle.arange(rows, dtype="float32") + 0.5) * stride
-        x = (paddle.arange(columns, dtype="float32") + 0.5) * stride
-        grid_y, grid_x = paddle.meshgrid(y, x)  # [rows, columns] each
-        centres.append(paddle.stack([grid_x, grid_y], axis=-1).reshape([-1, 2]))
-        sizes.append((grid_x * 0 + stride).reshape([-1, 1]))
-    return paddle.concat(centres, axis=0), paddle.concat(sizes, axis=0)
-
-
-def _logit(probability: float) -> float:
-    return math.log(probability / (1 - probability))
+PICODET = DetectorDescription(
+    name="PicoDet_LCNet_x2_5_face",
+    input_size_wh=(640, 640),
+    size_multiple=32,
+    interpolation="cubic",
+    mean_rgb=(123.675, 116.28, 103.53),
+    std_rgb=(58.395, 57.12, 57.375),
+    nms=NmsSettings(score_floor=0.025, iou_threshold=0.6, top_k=1000, keep_top_k=100),
+    build_network=_network,
+    build_loss=_loss,
+    augmentations=_augmentations,
+    paddlex_architecture="PicoDet",
+)

@@ -12,7 +12,7 @@ import paddle
 
 from training.coco_dataset import IMAGES, CocoSplit
 from training.config import Config
-from training.detectors import build_detector
+from training.detectors import build_detector, get_detector
 from training.engine import stop
 from training.engine.average import WeightAverage
 from training.engine.checkpoint import (
@@ -38,7 +38,6 @@ from training.evaluation.evaluate import detect_all
 from training.evaluation.networks import Faces, layer_network
 from training.weight_files import load_weights_of
 from training.weights import set_weights
-from tritonface_server.detectors import get_detector
 
 
 class Interruptible:
@@ -87,7 +86,7 @@ class Training:
             self.average = WeightAverage(self.network, train.ema_decay, train.ema_cycle_epochs)
             if restored is not None:
                 self.average.restore(restored.weights, self.progress.average_updates)
-        self.step = TrainingStep(self.network, self.detector, loss_of_epoch(self.detector.name, train, 0))
+        self.step = TrainingStep(self.network, self.detector, loss_of_epoch(self.detector, train, 0))
 
     def run(self) -> None:
         """Train to the last epoch.
@@ -118,7 +117,7 @@ class Training:
 
     def _run_epoch(self, forward: paddle.nn.Layer, epoch: int, journal: Journal | None) -> None:
         self.batches.epoch = epoch
-        self.step.loss = loss_of_epoch(self.detector.name, self.config.Train, epoch)
+        self.step.loss = loss_of_epoch(self.detector, self.config.Train, epoch)
         self.step.train()
         if self.config.Train.freeze_norm:
             freeze_norms(self.network)

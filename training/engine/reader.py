@@ -19,14 +19,15 @@ import cv2
 import numpy as np
 from paddle import Tensor, to_tensor
 
-from training.augment import Sample, build_augmentation, resize_sample
+from training.augment import Sample, chain, resize_sample
 from training.coco_dataset import CocoImage
 from training.config import Train
 from training.dataset_pictures import read_picture
 from training.dataset_problems import DatasetError
+from training.detectors.description import DetectorDescription
 from training.engine import stop
 from training.losses.targets import pad_faces
-from tritonface_server.detectors import Detector
+from tritonface_server.detector import Detector
 from tritonface_server.images import ImageError, decode_image, limit_threads
 
 MULTI_SCALE_INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
@@ -62,12 +63,12 @@ class TrainingPictures:
         DatasetError: no picture has a face.
     """
 
-    def __init__(self, folder: Path, images: Sequence[CocoImage], detector: Detector, train: Train) -> None:
+    def __init__(self, folder: Path, images: Sequence[CocoImage], detector: DetectorDescription, train: Train) -> None:
         self.folder, self.train = folder, train
         self.images = [image for image in images if not image.ignored.all()]
         if not self.images:
             raise DatasetError(f"no picture of {folder} has a face to learn from")
-        self.augment = build_augmentation(detector.name, train.image_size)
+        self.augment = chain(detector.augmentations(train.image_size))
 
     def __len__(self) -> int:
         return len(self.images)

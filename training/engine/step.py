@@ -6,10 +6,10 @@ import paddle
 from paddle import nn
 
 from training.config import Train
-from training.export import PictureDetector
-from training.losses import Loss, build_loss
+from training.detectors.description import DetectorDescription
+from training.losses import Loss
 from training.losses.targets import Targets
-from tritonface_server.detectors import Detector
+from training.networks.pictures import PictureDetector
 
 
 class TrainingStep(nn.Layer):
@@ -19,7 +19,7 @@ class TrainingStep(nn.Layer):
         loss: may change between epochs, see `loss_of_epoch`.
     """
 
-    def __init__(self, network: nn.Layer, detector: Detector, loss: Loss) -> None:
+    def __init__(self, network: nn.Layer, detector: DetectorDescription, loss: Loss) -> None:
         super().__init__()
         self.pictures = PictureDetector(network, detector)
         self.loss = loss
@@ -38,8 +38,8 @@ class TrainingStep(nn.Layer):
         return self.loss(outputs, Targets(boxes_xyxy_px, labels, (width, height)))
 
 
-def loss_of_epoch(name: str, train: Train, epoch: int) -> Loss:
+def loss_of_epoch(detector: DetectorDescription, train: Train, epoch: int) -> Loss:
     """The loss that a detector learns by in an epoch, counted from 0."""
     if train.static_assigner_epochs is None:
-        return build_loss(name)
-    return build_loss(name, assigner="atss" if epoch < train.static_assigner_epochs else "tal")
+        return detector.build_loss()
+    return detector.build_loss(assigner="atss" if epoch < train.static_assigner_epochs else "tal")

@@ -10,16 +10,15 @@ import yaml
 
 from training.coco_dataset import CocoSplit, load_dataset
 from training.config import Config, ConfigError
-from training.detectors import build_detector
+from training.detectors import build_detector, get_detector
 from training.engine import stop
 from training.engine.checkpoint import BEST, CheckpointError, checkpoints, read_progress, replace_folder
 from training.engine.devices import devices_of, use_device
 from training.engine.journal import LOG_FILE
 from training.engine.loop import Training
-from training.export_mode import FILES, export_folder
+from training.export import FILES, export_folder
 from training.logs import log_to_stdout
 from training.weight_files import load_weights_of
-from tritonface_server.detectors import get_detector
 
 CONFIG_FILE = "config.yaml"
 SUFFIXES = (".pdparams", ".pdema", ".pdopt", ".pdstates")

@@ -10,9 +10,10 @@ import numpy as np
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from training.detectors import get_detector
 from training.evaluation.networks import DetectError, Faces, Network, onnx_network, paddle_network
 from tritonface_server.detections import select_detections
-from tritonface_server.detectors import Detector, get_detector
+from tritonface_server.detector import Detector
 from tritonface_server.images import check_network_size, decode_image, resize
 
 LOW_THRESHOLD = 0.0  # below it the detector's own `score_floor` decides; curves need the doubtful faces too
@@ -145,7 +146,7 @@ def open_detect(
     """The way that the arguments describe.
 
     Args:
-        detector: a name of the table of detector facts.
+        detector: a name of `training.detectors.DETECTORS`.
         weights: a .safetensors or .pdparams file for the Paddle network, or an exported .onnx file.
         served_url: host:port of a Triton server, instead of `weights`.
         served_model: the model's name there; that of the detector if None.

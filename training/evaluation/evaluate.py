@@ -23,7 +23,8 @@ from training.evaluation.coco import evaluate_coco
 from training.evaluation.curves import Curves, draw_precision_recall, draw_sizes, measure_curves
 from training.evaluation.detect import Detect, open_detect
 from training.evaluation.networks import DetectError, Faces
-from training.evaluation.options import add_detect_options, open_from_options, shipped_weights
+from training.evaluation.options import add_detect_options, open_from_options
+from training.paths import shipped_weights
 from tritonface_server.images import ImageError
 
 RESULT = "evaluate_result.json"

@@ -10,10 +10,10 @@ import onnxruntime
 import paddle
 from paddle import nn
 
-from training.detectors import build_detector
-from training.export import INPUT_NAME, OUTPUT_NAMES, PictureDetector
+from training.detectors.description import DetectorDescription
+from training.networks.pictures import PictureDetector
 from training.weight_files import load_weights_of
-from tritonface_server.detectors import Detector
+from tritonface_server.export_folder import INPUT_NAME, OUTPUT_NAMES
 
 Faces = tuple[np.ndarray, np.ndarray]
 """Boxes float32 [K, 4] xmin, ymin, xmax, ymax in pixels of the upright photo, and scores float32 [K], best first."""
@@ -26,14 +26,14 @@ class DetectError(RuntimeError):
     """Detections that cannot be had: an unfit network, no server, no such model, an image refused by the server."""
 
 
-def paddle_network(facts: Detector, weights: Path) -> Network:
+def paddle_network(facts: DetectorDescription, weights: Path) -> Network:
     """The detector in Paddle, normalisation included; WeightsError if the file does not fit it."""
-    layer = build_detector(facts.name)
+    layer = facts.build_network()
     load_weights_of(layer, weights)
     return layer_network(facts, layer)
 
 
-def layer_network(facts: Detector, network: nn.Layer) -> Network:
+def layer_network(facts: DetectorDescription, network: nn.Layer) -> Network:
     """A detector that is at hand, in inference mode from now on."""
     pictures = PictureDetector(network, facts)
     pictures.eval()
@@ -54,7 +54,7 @@ def onnx_network(path: Path) -> Network:
         raise DetectError(f"{path} cannot be loaded as an ONNX network: {error}") from error
     inputs, outputs = ({value.name for value in values} for values in (session.get_inputs(), session.get_outputs()))
     if inputs != {INPUT_NAME} or not outputs >= {*OUTPUT_NAMES}:
-        raise DetectError(f"{path} is not a detector exported by `python -m training.export`")
+        raise DetectError(f"{path} is not a detector exported by mode export")
 
     def run(picture: np.ndarray) -> Faces:
         boxes, scores = session.run(OUTPUT_NAMES, {INPUT_NAME: picture})

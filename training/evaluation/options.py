@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from training.detectors import DETECTORS
 from training.evaluation.detect import InProcess, Served, open_detect
-from tritonface_server.detectors import DETECTORS
-from tritonface_server.repository import ROOT
+from training.paths import shipped_weights
 
 
 def add_detect_options(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +33,3 @@ def open_from_options(arguments: argparse.Namespace) -> InProcess | Served:
         served_model=arguments.model,
         size_wh=tuple(arguments.img_size) if arguments.img_size else None,
     )
-
-
-def shipped_weights(detector: str) -> Path:
-    """The weights that the project keeps for a detector."""
-    return ROOT / "weights" / f"{detector}.safetensors"

@@ -11,9 +11,9 @@ import paddle
 from paddle.nn import functional as F
 
 from training.box_ops import giou_loss, iou, ltrb_to_xyxy, xyxy_to_ltrb
-from training.detectors.picodet import LONGEST_SIDE_CELLS, PicoDetOutputs
 from training.losses.sim_ota import assign
 from training.losses.varifocal import varifocal_loss
+from training.networks.picodet import LONGEST_SIDE_CELLS, PicoDetOutputs
 
 if TYPE_CHECKING:
     from training.losses.targets import Targets

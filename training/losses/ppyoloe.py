@@ -12,10 +12,10 @@ import paddle
 from paddle.nn import functional as F
 
 from training.box_ops import giou_loss, xyxy_to_ltrb
-from training.detectors.ppyoloe import BINS, Outputs
 from training.losses.assignment import Assignment
 from training.losses.atss import assign_atss
 from training.losses.task_aligned import assign_task_aligned
+from training.networks.ppyoloe import BINS, Outputs
 
 if TYPE_CHECKING:
     from training.losses.targets import Targets

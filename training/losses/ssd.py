@@ -6,8 +6,8 @@ import paddle
 from paddle.nn import functional as F
 
 from training.box_ops import cxcywh_to_xyxy, pairwise_iou, xyxy_to_cxcywh
-from training.detectors.blazeface import BACKGROUND, FACE, VARIANCES, BlazeFaceOutputs
 from training.losses.targets import Targets
+from training.networks.blazeface import BACKGROUND, FACE, VARIANCES, BlazeFaceOutputs
 
 MATCH_IOU = 0.35
 NEGATIVES_PER_POSITIVE = 3
@@ -60,7 +60,7 @@ def hard_negatives(class_losses: paddle.Tensor, positive: paddle.Tensor) -> padd
 
 
 def encode_boxes(boxes_xyxy_px: paddle.Tensor, priors_cxcywh_px: paddle.Tensor) -> paddle.Tensor:
-    """The inverse of `training.detectors.blazeface.decode_boxes`, [P, 4]."""
+    """The inverse of `training.networks.blazeface.decode_boxes`, [P, 4]."""
     boxes = xyxy_to_cxcywh(boxes_xyxy_px)
     centre = (boxes[:, :2] - priors_cxcywh_px[:, :2]) / priors_cxcywh_px[:, 2:] / VARIANCES[0]
     size = (boxes[:, 2:] / priors_cxcywh_px[:, 2:]).log() / VARIANCES[1]

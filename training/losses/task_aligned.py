@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import paddle
 
 from training.box_ops import pairwise_iou, points_in_boxes
-from training.detectors.ppyoloe import Outputs
 from training.losses.assignment import Assignment, boxes_of, mark, one_face_per_anchor
+from training.networks.ppyoloe import Outputs
 
 if TYPE_CHECKING:
     from training.losses.targets import Targets

@@ -6,7 +6,7 @@ import base64
 import json
 from pathlib import Path
 
-from tritonface_server.detectors import Detector
+from tritonface_server.detector import Detector
 
 CONFIG = """
 name: "{name}"

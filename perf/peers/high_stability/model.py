@@ -21,11 +21,13 @@ class TritonPythonModel:
             key: value["string_value"] for key, value in json.loads(args["model_config"])["parameters"].items()
         }
         sys.path.insert(0, parameters["project"])
+
         from perf.peers.in_process import detect, load_network
-        from tritonface_server.detectors import get_detector
+        from training.paths import MODEL_REPOSITORY
+        from tritonface_server.repository import read_detector
 
         self.detect = detect
-        self.detector = get_detector(parameters["detector"])
+        self.detector = read_detector(MODEL_REPOSITORY, parameters["detector"])
         self.network = load_network(self.detector, parameters["variant"], int(parameters["threads"]))
 
     def execute(self, requests: list[Any]) -> list[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from tritonface_server.detections import Detections, select_detections
-from tritonface_server.detectors import NmsSettings
+from tritonface_server.detector import NmsSettings
 from tritonface_server.steps.parameters import read_parameters
 
 

@@ -11,16 +11,17 @@ import pytest
 from tests.conftest import PHOTOS
 from tests.parity.golden import rule
 from tests.reference import InProcess, iou_with_each
-from training.detectors import build_detector
-from training.export import export_onnx
+from tests.shipped import SHIPPED
+from training.detectors import DETECTORS, build_detector
+from training.export import export_for_serving
 from training.weights import set_weights
 from tritonface import DetectionResult, InvalidArgumentError, create_model
-from tritonface_server.detectors import DETECTORS, Detector
+from tritonface_server.detector import Detector
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import build_entry, shipped_detectors
+from tritonface_server.repository import build_entry
 from tritonface_server.server import TritonServer
 
-NOT_SHIPPED = [detector for detector in DETECTORS.values() if detector not in shipped_detectors()]
+NOT_SHIPPED = [detector for detector in DETECTORS.values() if detector.name not in SHIPPED]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         network = build_detector(facts.name)
         set_weights(network, rule.params({key: value.shape for key, value in network.state_dict().items()}))
         files[facts.name] = tmp_path_factory.mktemp("network") / "model.onnx"
-        export_onnx(network, facts, files[facts.name])
+        export_for_serving(network, facts, files[facts.name].parent)
     return files
 
 
@@ -39,7 +40,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def full_server(networks: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     repository = tmp_path_factory.mktemp("repository")
     for facts in NOT_SHIPPED:
-        build_entry(facts, networks[facts.name], repository)
+        build_entry(facts, networks[facts.name].parent, repository)
     log = tmp_path_factory.mktemp("triton") / "tritonserver.log"
     with TritonServer(repository, Endpoints.free(), log=log, arguments=("--model-config-name=cpu",)) as server:
         yield server

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from training.paths import ROOT
 from tritonface import create_model
-from tritonface_server.repository import ROOT
 from tritonface_server.server import TritonServer
 
 # Centres of the 29 faces of solvay_1927.jpg in pixels, read off the photo: back, middle and front row.

@@ -12,12 +12,13 @@ from PIL import Image
 
 from tests.conftest import PHOTOS
 from tests.reference import InProcess
+from tests.shipped import SHIPPED, network_file, shipped
 from training.config import Evaluate
 from training.evaluation.coco import METRICS
 from training.evaluation.detect import Served, open_detect
 from training.evaluation.evaluate import evaluate, run_evaluate
 from training.evaluation.networks import DetectError
-from tritonface_server.repository import ROOT, network_file, shipped_detectors
+from training.paths import ROOT
 from tritonface_server.server import TritonServer
 
 FACE_SCORE = 0.7  # what BlazeFace is that sure of is taken for a face; the figures then depend on its doubtful boxes
@@ -29,7 +30,7 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     (folder / "images").mkdir()
     (folder / "annotations").mkdir()
-    label = InProcess(shipped_detectors()[0])
+    label = InProcess(shipped())
     images, faces = [], []
     for number, photo in enumerate(sorted(PHOTOS.glob("*.jpg")), start=1):
         shutil.copy(photo, folder / "images")
@@ -46,14 +47,13 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("size_wh", [None, (480, 320)])
-@pytest.mark.parametrize("name", [detector.name for detector in shipped_detectors()])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_served_and_in_process_get_equal_figures(
     server: TritonServer, data_set: Path, tmp_path: Path, name: str, size_wh: tuple[int, int] | None
 ) -> None:
-    (facts,) = (detector for detector in shipped_detectors() if detector.name == name)
     ways = {
         "paddle": {"weights": ROOT / "weights" / f"{name}.safetensors"},
-        "onnx": {"weights": network_file(facts)},
+        "onnx": {"weights": network_file(name)},
         "served": {"served_url": server.endpoints.grpc},
         "hpi": {"served_url": server.endpoints.grpc, "served_model": f"{name}_hpi"},
     }
@@ -66,7 +66,7 @@ def test_served_and_in_process_get_equal_figures(
     assert figures["served"] == pytest.approx(figures["onnx"], abs=1e-6)
     assert figures["paddle"] == pytest.approx(figures["onnx"], abs=1e-6)
     assert figures["hpi"]["AP50"] == pytest.approx(figures["onnx"]["AP50"], abs=0.05)
-    width, height = size_wh or facts.input_size_wh
+    width, height = size_wh or shipped(name).input_size_wh
     assert all(result["image_size"] == {"width": width, "height": height} for result in results.values())
 
 

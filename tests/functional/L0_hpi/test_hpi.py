@@ -7,16 +7,16 @@ import pytest
 
 from tests.conftest import PHOTOS
 from tests.reference import iou_with_each
+from tests.shipped import SHIPPED, shipped
 from tritonface import create_model
-from tritonface_server.detectors import Detector
-from tritonface_server.repository import shipped_detectors
+from tritonface_server.detector import Detector
 from tritonface_server.server import TritonServer
 
 LEAST_IOU = 0.85
 SCORE_TOLERANCE = 0.06
 
 
-@pytest.mark.parametrize("detector", shipped_detectors(), ids=lambda detector: detector.name)
+@pytest.mark.parametrize("detector", [shipped(name) for name in SHIPPED], ids=SHIPPED)
 def test_the_same_faces(server: TritonServer, detector: Detector) -> None:
     """Every face of one variant clearly above the threshold has its like in the other, and the other way round."""
     rows = {}

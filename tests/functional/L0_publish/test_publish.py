@@ -14,13 +14,13 @@ import yaml
 from tests.conftest import PHOTOS
 from tests.exported import SETTINGS, UNUSABLE, make_export, write_settings
 from tests.reference import InProcess
+from tests.shipped import shipped
+from training.paths import MODEL_REPOSITORY
 from training.quantise import quantise
 from tritonface import ModelNotFoundError, create_model
-from tritonface_server.detectors import get_detector
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.images import decode_image, resize
 from tritonface_server.publish import PublishError, publish, published, undo
-from tritonface_server.repository import MODEL_REPOSITORY
 from tritonface_server.server import WATCH, TritonServer
 
 
@@ -58,7 +58,7 @@ def test_into_a_running_server_and_back(watching: TritonServer, repository: Path
     url = watching.endpoints.grpc
     with eventually(lambda: create_model("mine", url=url)) as model:
         (result,) = model.predict(solvay)
-    expected = InProcess(get_detector("BlazeFace"))(solvay.read_bytes(), 0.7, size_wh=(640, 320))
+    expected = InProcess(shipped())(solvay.read_bytes(), 0.7, size_wh=(640, 320))
     assert [box["score"] for box in result["boxes"]] == pytest.approx([row[0] for row in expected], abs=1e-5)
     assert {box["label"] for box in result["boxes"]} == {"person"}
     with create_model("BlazeFace", url=url) as model:
@@ -83,7 +83,7 @@ def test_a_quantised_network_serves_the_high_performance_variant(
         create_model("mine", use_hpip=True, url=server.endpoints.grpc) as model,
     ):
         (result,) = model.predict(solvay)
-    expected = InProcess(get_detector("BlazeFace"))(solvay.read_bytes(), 0.7, size_wh=(640, 320))
+    expected = InProcess(shipped())(solvay.read_bytes(), 0.7, size_wh=(640, 320))
     assert abs(len(result["boxes"]) - len(expected)) <= 4
 
 

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.reference import iou_with_each
+from tests.shipped import network_file, shipped
 from tritonface import create_model
-from tritonface_server.detectors import get_detector
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import build_entry, network_file
+from tritonface_server.repository import build_entry
 from tritonface_server.server import TritonServer
 
 LEAST_IOU = 0.6  # the faces are some 15 px wide in the network's input
@@ -24,8 +24,7 @@ CLEAR_SCORE, SCORE_TOLERANCE = 0.7, 0.15
 @pytest.fixture(scope="module")
 def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     folder = tmp_path_factory.mktemp("scaled")
-    facts = get_detector("BlazeFace")
-    build_entry(replace(facts, scaled_decoding=True), network_file(facts), folder / "repository")
+    build_entry(replace(shipped(), scaled_decoding=True), network_file().parent, folder / "repository")
     with TritonServer(folder / "repository", Endpoints.free(), log=folder / "log") as running:
         yield running
 

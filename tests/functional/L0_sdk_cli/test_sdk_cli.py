@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import ROOT
 from tritonface_server.server import TritonServer
 
 COMMAND = [sys.executable, "-m", "tritonface"]
@@ -118,7 +118,7 @@ def test_settings_from_the_environment(environment: dict[str, str], server: Trit
 
 
 def test_health_waits_for_a_server(environment: dict[str, str], tmp_path: Path) -> None:
-    server = TritonServer(endpoints=Endpoints.free(), log=tmp_path / "log")
+    server = TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=tmp_path / "log")
     waiting = subprocess.Popen(
         [*COMMAND, "health", "--url", server.endpoints.grpc, "--wait", "100"],
         env=environment,

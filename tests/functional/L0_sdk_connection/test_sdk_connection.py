@@ -23,6 +23,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import WatchedList
+from training.paths import MODEL_REPOSITORY
 from tritonface import (
     TLS,
     DetectionResult,
@@ -36,7 +37,6 @@ from tritonface import (
     create_model,
 )
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import MODEL_REPOSITORY
 from tritonface_server.server import TritonServer
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from tests.exported import fails_when_it_runs, make_export, no_network, one_output_too_flat, write_settings
 from tests.reference import InProcess
+from tests.shipped import shipped
+from training.paths import MODEL_REPOSITORY
 from tritonface import InvalidArgumentError, ServerError, create_model
-from tritonface_server.detectors import get_detector
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import MODEL_REPOSITORY
 from tritonface_server.server import EXPLICIT, TritonServer
 
 
@@ -43,7 +43,7 @@ def test_an_export_is_served(trusting: TritonServer, folder: Path, solvay: Path,
         (result,) = model.predict(solvay)
         (other,) = model.predict(solvay, threshold=0)
         name = model.model_name
-    expected = InProcess(get_detector("BlazeFace"))(solvay.read_bytes(), 0.7, size_wh=(640, 320))
+    expected = InProcess(shipped())(solvay.read_bytes(), 0.7, size_wh=(640, 320))
     tolerance = 0.02 if use_hpip else 1e-5
     assert [box["score"] for box in result["boxes"]] == pytest.approx([row[0] for row in expected], abs=tolerance)
     assert {box["label"] for box in result["boxes"]} == {"person"} and len(other["boxes"]) > len(result["boxes"])
@@ -113,7 +113,5 @@ def test_settings_that_may_be_missing(trusting: TritonServer, folder: Path) -> N
 @pytest.mark.parametrize("missing", ["model.onnx", "inference.yml"])
 def test_a_folder_that_lacks_a_file(server: TritonServer, folder: Path, missing: str) -> None:
     (folder / missing).unlink()
-    with pytest.raises(
-        InvalidArgumentError, match=f"has no {missing}; make the folder with `python -m training.export"
-    ):
+    with pytest.raises(InvalidArgumentError, match=f"has no {missing}; make the folder with `python training/main.py"):
         create_model("BlazeFace", folder, url=server.endpoints.grpc)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from training.paths import MODEL_REPOSITORY
 from tritonface import ServerUnavailableError, create_model
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import MODEL_REPOSITORY
 from tritonface_server.server import TritonServer
 
 IMAGES = 500

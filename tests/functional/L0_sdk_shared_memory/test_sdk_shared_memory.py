@@ -10,9 +10,9 @@ import pytest
 import tritonclient.grpc as triton
 from PIL import Image
 
+from training.paths import MODEL_REPOSITORY
 from tritonface import create_model
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import MODEL_REPOSITORY
 from tritonface_server.server import TritonServer
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface import create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError
-from tritonface_server.repository import MODEL_REPOSITORY, ROOT
 from tritonface_server.server import TritonServer
 
 
@@ -130,7 +130,7 @@ def test_a_copy_of_the_network_for_every_cpu_it_may_use(cpus: int, solvay: Path,
     allowed = sorted(before)[:cpus]
     os.sched_setaffinity(0, allowed)
     try:
-        with TritonServer(endpoints=Endpoints.free(), log=tmp_path / "log") as server:
+        with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=tmp_path / "log") as server:
             stubs = [" ".join(child.cmdline()) for child in psutil.Process(server.process.pid).children()]
             assert len([stub for stub in stubs if "/BlazeFace_detector/" in stub]) == len(allowed)
             with create_model("BlazeFace", url=server.endpoints.grpc) as model:
@@ -166,7 +166,7 @@ def test_a_model_process_that_dies_is_replaced(
 
 
 def test_a_killed_server_leaves_no_model_process(tmp_path: Path) -> None:
-    with TritonServer(endpoints=Endpoints.free(), log=tmp_path / "server.log") as server:
+    with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=tmp_path / "server.log") as server:
         group = server.process.pid
         stubs = psutil.Process(group).children(recursive=True)
         assert stubs

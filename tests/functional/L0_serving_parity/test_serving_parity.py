@@ -13,12 +13,12 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from tests.reference import InProcess
+from tests.shipped import SHIPPED, shipped
 from tritonface import DetectionResult, FaceDetector, create_model
-from tritonface_server.repository import shipped_detectors
 from tritonface_server.server import TritonServer
 
 
-@pytest.fixture(params=shipped_detectors(), ids=lambda detector: detector.name, scope="module")
+@pytest.fixture(params=[shipped(name) for name in SHIPPED], ids=SHIPPED, scope="module")
 def reference(request: pytest.FixtureRequest) -> InProcess:
     return InProcess(request.param)
 

@@ -17,9 +17,9 @@ import pytest
 
 from tests.dataset import draw_faces_dataset
 from training.config import load_config
+from training.detectors import DETECTORS
+from training.paths import ROOT
 from training.pdparams import read_pdparams
-from tritonface_server.detectors import DETECTORS
-from tritonface_server.repository import ROOT
 
 ARRAYS = (".pdparams", ".pdema", ".pdopt")
 SMALL = ("Train.image_size=64", "Train.image_sizes=[]", "Train.batch_size=4", "Train.log_interval=1")

@@ -13,10 +13,9 @@ import pytest
 
 from tests.dataset import draw_dataset, file_of, read, write
 from tests.reference import InProcess
-from training.detectors import build_detector
+from training.detectors import DETECTORS, build_detector
+from training.paths import ROOT
 from training.weights import save_weights
-from tritonface_server.detectors import DETECTORS
-from tritonface_server.repository import ROOT
 
 MAIN = ROOT / "training" / "main.py"
 

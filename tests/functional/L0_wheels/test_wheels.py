@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.exported import make_export
+from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import MODEL_REPOSITORY, ROOT
 
 ACTIONS = {"serve": [], "publish": ["add", "undo", "list"], "repository": [], "tensorrt": ["build", "check"]}
 COMMANDS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from perf.functions import LAYOUTS, candidates
-from tritonface_server.detectors import get_detector
+from training.detectors import get_detector
 from tritonface_server.nms import nms
 
 DETECTOR = get_detector("BlazeFace")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tritonface_server.detections import Detections, select_detections
-from tritonface_server.detectors import NmsSettings
+from tritonface_server.detector import NmsSettings
 
 SETTINGS = NmsSettings(score_floor=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750)
 

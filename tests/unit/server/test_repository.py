@@ -6,9 +6,12 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from tests.shipped import SHIPPED, network_file, shipped
+from training.detectors import DETECTORS
+from training.paths import MODEL_REPOSITORY
 from tritonface_server.configs import CPU_SETTINGS, cpu_config_name, model_configs
-from tritonface_server.detectors import DETECTORS, Detector, get_detector
-from tritonface_server.repository import MODEL_REPOSITORY, build_entry, bytes_tensor, network_file, shipped_detectors
+from tritonface_server.detector import Detector
+from tritonface_server.repository import build_entry, bytes_tensor
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -24,13 +27,13 @@ def test_an_empty_byte_string_as_a_tensor() -> None:
 
 
 def test_the_repository_is_what_the_builder_writes(tmp_path: Path) -> None:
-    for detector in shipped_detectors():
-        build_entry(detector, network_file(detector), tmp_path)
+    for name in SHIPPED:
+        build_entry(shipped(name), network_file(name).parent, tmp_path)
     assert files(MODEL_REPOSITORY) == files(tmp_path)
 
 
 def test_a_config_carries_the_detectors_facts() -> None:
-    facts = get_detector("BlazeFace")
+    facts = shipped()
     config = pb.ModelConfig()
     text_format.Parse((MODEL_REPOSITORY / "BlazeFace_postprocess" / "config.pbtxt").read_text(), config)
     assert f'"iou_threshold": {facts.nms.iou_threshold}' in config.parameters["nms"].string_value
@@ -53,7 +56,7 @@ def test_cpu_and_gpu_settings_stand_side_by_side(facts: Detector) -> None:
 
 
 def test_every_step_warms_up_and_only_networks_on_gpus_aim_at_batches() -> None:
-    for model_name, variants in model_configs(get_detector("BlazeFace")).items():
+    for model_name, variants in model_configs(shipped()).items():
         for device, config in variants.items():
             if config.platform != "ensemble":
                 assert config.HasField("dynamic_batching")
@@ -78,11 +81,11 @@ def test_every_step_warms_up_and_only_networks_on_gpus_aim_at_batches() -> None:
 def test_the_copies_of_a_network_follow_the_cpus(cpus: int, name: str, networks: int) -> None:
     assert cpu_config_name(cpus) == name
     for network in ("BlazeFace_detector", "BlazeFace_hpi_detector"):
-        assert model_configs(get_detector("BlazeFace"))[network][name].instance_group[0].count == networks
+        assert model_configs(shipped())[network][name].instance_group[0].count == networks
 
 
 def test_a_size_like_the_default_is_not_written() -> None:
-    configs = model_configs(get_detector("BlazeFace"))
+    configs = model_configs(shipped())
     assert [*configs["BlazeFace_preprocess"]] == ["cpu_1", "cpu", "cpu_8", "cpu_16", "gpu"]
     assert [*configs["BlazeFace_postprocess"]] == ["cpu", "cpu_16", "gpu"]
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tritonface_server.repository import ROOT
+from training.paths import ROOT
 
 
 @pytest.mark.parametrize(

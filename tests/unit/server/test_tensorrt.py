@@ -8,11 +8,11 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from tests.shipped import shipped
+from training.paths import ROOT
 from tritonface_server import tensorrt
 from tritonface_server.configs import GPU, onnxruntime_config, tensorrt_config
-from tritonface_server.detectors import BLAZE_FACE
 from tritonface_server.limits import MAX_BATCH_SIZE
-from tritonface_server.repository import ROOT
 from tritonface_server.tensorrt import (
     TensorRTError,
     build,
@@ -69,7 +69,7 @@ def repository(tmp_path: Path) -> Path:
     network.mkdir(parents=True)
     config.mkdir(parents=True)
     (network / "model.onnx").write_bytes(b"... decode/Exp.0 ...")
-    (config / "gpu.pbtxt").write_text("# generated\n" + text_format.MessageToString(tensorrt_config(BLAZE_FACE)))
+    (config / "gpu.pbtxt").write_text("# generated\n" + text_format.MessageToString(tensorrt_config(shipped())))
     return folder
 
 
@@ -192,7 +192,7 @@ def test_an_engine_from_elsewhere_is_refused(gpu: str, version: str) -> None:
 
 
 def test_the_command() -> None:
-    assert build_command(BLAZE_FACE, Path("model.onnx"), Path("model.plan"), Path("timing.cache")) == [
+    assert build_command((640, 640), Path("model.onnx"), Path("model.plan"), Path("timing.cache")) == [
         "--onnx=model.onnx",
         "--saveEngine=model.plan",
         "--timingCacheFile=timing.cache",
@@ -209,7 +209,7 @@ def test_the_command() -> None:
 
 
 def test_the_config_has_the_interface_of_the_detector() -> None:
-    config, onnx = tensorrt_config(BLAZE_FACE), onnxruntime_config(BLAZE_FACE, GPU)
+    config, onnx = tensorrt_config(shipped()), onnxruntime_config(shipped(), GPU)
     assert (config.name, config.backend) == ("BlazeFace_hpi_detector", "tensorrt")
     assert config.max_batch_size == onnx.max_batch_size == MAX_BATCH_SIZE == tensorrt.PROFILE[-1]
     for ours, theirs in zip([*config.input, *config.output], [*onnx.input, *onnx.output], strict=True):
@@ -220,8 +220,8 @@ def test_the_config_has_the_interface_of_the_detector() -> None:
 def test_build_then_check(container: Path, repository: Path) -> None:
     (repository / "BlazeFace_hpi_detector" / "1").mkdir()
     with pytest.raises(TensorRTError, match="has no engine yet"):
-        check(BLAZE_FACE, repository)
-    engine = build(BLAZE_FACE, repository)
+        check("BlazeFace", repository)
+    engine = build("BlazeFace", repository)
     assert engine == repository / "BlazeFace_hpi_detector" / "1" / ENGINE
     assert [path.name for path in engine.parent.iterdir()] == [ENGINE] and engine.read_bytes() == b"engine"
     assert "--fp16" in (container / "arguments").read_text()
@@ -230,14 +230,14 @@ def test_build_then_check(container: Path, repository: Path) -> None:
     text = (repository / "BlazeFace_hpi_detector" / "configs" / "gpu.pbtxt").read_text()
     config = text_format.Parse(text, pb.ModelConfig())
     assert text.startswith("# generated\n") and config.default_model_filename == ENGINE
-    assert check(BLAZE_FACE, repository) == engine
+    assert check("BlazeFace", repository) == engine
 
 
 def test_an_engine_copied_to_another_machine_is_refused(container: Path, repository: Path) -> None:
-    build(BLAZE_FACE, repository)
+    build("BlazeFace", repository)
     program(container / "nvidia-smi", "#!/bin/sh\necho NVIDIA L4\n")
     with pytest.raises(TensorRTError, match=r"built for NVIDIA-A100-SXM4-40GB .* this machine has NVIDIA-L4 "):
-        check(BLAZE_FACE, repository)
+        check("BlazeFace", repository)
 
 
 @pytest.mark.parametrize(
@@ -248,10 +248,10 @@ def test_an_engine_copied_to_another_machine_is_refused(container: Path, reposit
     ],
 )
 def test_a_failed_build_leaves_the_old_engine(container: Path, repository: Path, failure: str, message: str) -> None:
-    engine = build(BLAZE_FACE, repository)
+    engine = build("BlazeFace", repository)
     program(container / "trtexec", f"#!/bin/sh\n{failure}\n")
     with pytest.raises(TensorRTError, match=message):
-        build(BLAZE_FACE, repository)
+        build("BlazeFace", repository)
     assert [path.name for path in engine.parent.iterdir()] == [ENGINE] and engine.read_bytes() == b"engine"
 
 
@@ -259,13 +259,13 @@ def test_a_failed_build_leaves_the_old_engine(container: Path, repository: Path,
 def test_what_the_build_needs(container: Path, repository: Path, missing: str) -> None:
     (repository / missing).unlink()
     with pytest.raises(TensorRTError, match=rf"there is no .*{missing}; `make repository`"):
-        build(BLAZE_FACE, repository)
+        build("BlazeFace", repository)
 
 
 def test_a_network_without_named_decoding_is_not_built_in_fp16(container: Path, repository: Path) -> None:
     (repository / "BlazeFace_detector" / "1" / "model.onnx").write_bytes(b"Exp.0")
     with pytest.raises(TensorRTError, match=r"named decode/.*make export"):
-        build(BLAZE_FACE, repository)
+        build("BlazeFace", repository)
 
 
 @pytest.mark.parametrize("text", ["", 'name: "a"', 'name: "a"\ndefault_model_filename: "old"\nbackend: "tensorrt"\n'])

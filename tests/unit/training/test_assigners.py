@@ -4,12 +4,12 @@ import numpy as np
 import paddle
 import pytest
 
-from training.detectors.ppyoloe import BINS, Outputs, anchor_points
 from training.losses import Targets
 from training.losses.assignment import boxes_of, mark, one_face_per_anchor
 from training.losses.atss import assign_atss
 from training.losses.ppyoloe import PPYOLOELoss, distribution_loss
 from training.losses.task_aligned import assign_task_aligned
+from training.networks.ppyoloe import BINS, Outputs, anchor_points
 
 SIZE_WH = (64, 64)
 STRIDES = (32, 16, 8)

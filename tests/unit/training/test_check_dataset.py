@@ -20,8 +20,8 @@ from training.config_values import ConfigError
 from training.dataset_pictures import read_picture
 from training.dataset_problems import DatasetError, picture_name
 from training.drawing import draw_boxes, draw_histogram
+from training.paths import ROOT
 from tritonface_server.image_file import CUT_OFF
-from tritonface_server.repository import ROOT
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import yaml
 
 from training.config import WITHOUT_EFFECT, Config, load_config
 from training.config_values import ConfigError, leaves
-from tritonface_server.detectors import DETECTORS
-from tritonface_server.repository import ROOT
+from training.detectors import DETECTORS
+from training.paths import ROOT
 
 CONFIGS = ROOT / "training" / "configs"
 BLAZE_FACE = CONFIGS / "BlazeFace.yaml"

@@ -12,8 +12,8 @@ import pytest
 
 from training.convert import convert
 from training.detectors import build_detector
+from training.paths import ROOT
 from training.weights import WeightsError, load_weights
-from tritonface_server.repository import ROOT
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -95,15 +95,3 @@ def test_a_hostile_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "hostile.pdparams").write_bytes(pickle.dumps({"a": Hostile()}))
     assert_one_line(run("training.convert", "BlazeFace", tmp_path / "hostile.pdparams"), "it asks for 'posix.mkdir'")
     assert not (tmp_path / "marker").exists()
-
-
-def test_export_reports_bad_weights_in_one_line(tmp_path: Path) -> None:
-    outcome = run("training.export", "BlazeFace", "--weights", tmp_path / "none", "--folder", tmp_path / "folder")
-    assert_one_line(outcome, f"cannot read weights from {tmp_path / 'none'}")
-    assert not (tmp_path / "folder").exists()
-
-
-def test_export_writes_the_folder_for_paddlex(tmp_path: Path) -> None:
-    outcome = run("training.export", "BlazeFace", "--folder", tmp_path / "folder")
-    assert (outcome.returncode, outcome.stdout) == (0, f"{tmp_path / 'folder'}\n")
-    assert names(tmp_path / "folder") == ["inference.json", "inference.pdiparams", "inference.yml", "model.onnx"]

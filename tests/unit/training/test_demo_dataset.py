@@ -16,8 +16,8 @@ from tests.https_server import Server, body
 from training.dataset_problems import DatasetError
 from training.demo_dataset import MAX_BYTES, MIN_BYTES, NAME, URL, demo_dataset, main
 from training.download import DownloadError
+from training.paths import ROOT
 from training.safe_tar import ArchiveError
-from tritonface_server.repository import ROOT
 
 NOWHERE = "https://127.0.0.1:9/demo.tar"
 TAR = f"/{NAME}.tar"

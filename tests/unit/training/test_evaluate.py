@@ -16,9 +16,10 @@ from PIL import Image
 
 from tests.corpus.pieces import chunk
 from tests.dataset import split_of
+from tests.shipped import network_file
 from training.config import Evaluate
 from training.dataset_problems import DatasetError
-from training.detectors import build_detector
+from training.detectors import build_detector, get_detector
 from training.evaluation.coco import METRICS, evaluate_coco
 from training.evaluation.curves import measure_curves
 from training.evaluation.detect import InProcess, open_detect
@@ -31,11 +32,9 @@ from training.evaluation.evaluate import (
     run_evaluate,
 )
 from training.evaluation.networks import DetectError, Faces
-from training.evaluation.options import shipped_weights
+from training.paths import ROOT, shipped_weights
 from training.weights import WeightsError, load_weights
-from tritonface_server.detectors import get_detector
 from tritonface_server.images import SizeError
-from tritonface_server.repository import ROOT, network_file
 
 NOTHING = np.empty((0, 4), np.float32), np.empty(0, np.float32)
 BOXES = [[10, 10, 15, 15], [60, 20, 20, 20], [100, 100, 120, 110]]  # x, y, width, height: sides 15, 20 and 115
@@ -162,8 +161,7 @@ def test_paddle_and_onnx_find_the_same_faces(
 ) -> None:
     shipped = shipped_weights("BlazeFace")
     in_paddle, in_onnx = (
-        open_detect("BlazeFace", weights=weights, size_wh=size_wh)
-        for weights in (shipped, network_file(get_detector("BlazeFace")))
+        open_detect("BlazeFace", weights=weights, size_wh=size_wh) for weights in (shipped, network_file())
     )
     assert (in_paddle.source, in_onnx.source, in_onnx.size_wh) == ("paddle", "onnx", size_wh or (640, 640))
     expected = in_paddle(solvay_bytes)
@@ -185,7 +183,7 @@ def test_a_photo_without_detections_gives_empty_arrays() -> None:
     assert (boxes.shape, scores.shape) == ((0, 4), (0,))
 
 
-@pytest.mark.parametrize("weight_path", [None, str(network_file(get_detector("BlazeFace")))])
+@pytest.mark.parametrize("weight_path", [None, str(network_file())])
 def test_from_the_settings_of_the_command_line(tmp_path: Path, weight_path: str | None) -> None:
     chosen = Evaluate(weight_path=weight_path, log_interval=1)
     data_set = write_data_set(tmp_path / "data", [BOXES])
@@ -221,7 +219,7 @@ def test_a_photo_that_cannot_be_decoded(tmp_path: Path) -> None:
     data_set = write_data_set(tmp_path / "data", [BOXES])
     path = data_set / "images" / "1.png"
     path.write_bytes(path.read_bytes()[:33] + chunk(b"IDAT", b"no pixels") + chunk(b"IEND", b""))
-    detect = open_detect("BlazeFace", weights=network_file(get_detector("BlazeFace")))
+    detect = open_detect("BlazeFace", weights=network_file())
     with pytest.raises(EvaluateError, match=r"1\.png: .* cannot be decoded"):
         evaluate(detect, "BlazeFace", data_set, tmp_path)
 
@@ -230,7 +228,7 @@ def test_command(tmp_path: Path) -> None:
     data_set = write_data_set(tmp_path / "data", [BOXES])
     command = [sys.executable, "-m", "training.evaluation.evaluate", "--detector", "BlazeFace", "--dataset", data_set]
     command += ["--output", tmp_path / "output"]
-    onnx = ["--onnx", network_file(get_detector("BlazeFace")), "--img-size", "320", "256"]
+    onnx = ["--onnx", network_file(), "--img-size", "320", "256"]
     run = subprocess.run([*command, *onnx], cwd=ROOT, capture_output=True, text=True, check=True)
     result = json.loads(run.stdout)
     assert result["image_size"] == {"width": 320, "height": 256}

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 from tests.dataset import draw_dataset, draw_picture, file_of, read, write
+from tests.shipped import network_file
 from training import quantise
 from training.check_dataset import run_check_dataset
 from training.coco_dataset import IMAGES
 from training.config import Config, load_config
 from training.dataset_problems import DatasetError
+from training.detectors import get_detector
 from training.engine.train import run_train
 from training.evaluation.evaluate import evaluate, run_evaluate
 from training.evaluation.networks import Faces
-from tritonface_server.detectors import get_detector
-from tritonface_server.repository import ROOT, network_file
+from training.paths import ROOT
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def config_of(dataset: Path) -> Config:
 def quantise_with(dataset: Path) -> None:
     detector = get_detector("BlazeFace")
     images, output = dataset / IMAGES, dataset.parent / "output"
-    quantise.run(detector, network_file(detector), images, file_of(dataset, "val"), output, 1)
+    quantise.run(detector, network_file(detector.name), images, file_of(dataset, "val"), output, 1)
 
 
 MODES: dict[str, Callable[[Path], Any]] = {

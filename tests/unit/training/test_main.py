@@ -10,7 +10,7 @@ import pytest
 import training.main
 from training.config import Config, Mode, load_config
 from training.main import message, mode_function, run
-from tritonface_server.repository import ROOT
+from training.paths import ROOT
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import numpy as np
 import paddle
 import pytest
 
-from training.detectors.picodet import BINS, PicoDetOutputs
 from training.losses import Targets
 from training.losses.picodet import PicoDetLoss, distribution_focal_loss
+from training.networks.picodet import BINS, PicoDetOutputs
 
 NO_FACE = np.empty((0, 4), np.float32)
 FACE = np.array([[4, 4, 20, 20]], np.float32)  # every side one cell from the centre of the middle cell

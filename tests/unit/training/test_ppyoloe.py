@@ -6,8 +6,8 @@ import pytest
 
 from tests.parity.golden import rule
 from training.detectors import build_detector
-from training.detectors.csp_resnet import RepVGGBlock
-from training.detectors.ppyoloe import PPYOLOE
+from training.networks.csp_resnet import RepVGGBlock
+from training.networks.ppyoloe import PPYOLOE
 from training.weights import set_weights
 
 NAME = "PP-YOLOE_plus-S_face"

@@ -12,12 +12,13 @@ from PIL import Image
 
 from tests.dataset import draw_picture
 from tests.reference import InProcess
+from tests.shipped import network_file
 from training.config import load_config
 from training.config_values import ConfigError
-from training.paddlex_folder import inference_yml
+from training.detectors import get_detector
+from training.paddlex_folder import write_settings
+from training.paths import ROOT
 from training.predict import PredictError, run_predict
-from tritonface_server.detectors import get_detector
-from tritonface_server.repository import ROOT, network_file
 
 BLAZE_FACE = get_detector("BlazeFace")
 
@@ -25,8 +26,8 @@ BLAZE_FACE = get_detector("BlazeFace")
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
-    shutil.copy(network_file(BLAZE_FACE), folder / "model.onnx")
-    (folder / "inference.yml").write_text(inference_yml(BLAZE_FACE))
+    shutil.copy(network_file(), folder / "model.onnx")
+    write_settings(BLAZE_FACE, folder)
     return folder
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import openvino
 import pytest
 
+from tests.shipped import network_file
 from training import quantise
-from tritonface_server.detectors import get_detector
-from tritonface_server.repository import ROOT, network_file
+from training.detectors import get_detector
+from training.paths import ROOT
 
 DETECTOR = get_detector("BlazeFace")
 PHOTOS = ROOT / "demo" / "photos"
@@ -18,7 +19,7 @@ PHOTOS = ROOT / "demo" / "photos"
 
 @pytest.fixture(scope="module")
 def network() -> openvino.Model:
-    return openvino.convert_model(network_file(DETECTOR))
+    return openvino.convert_model(network_file(DETECTOR.name))
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from tests.dataset import draw_dataset, file_of, read
 from training.coco_dataset import load_dataset
 from training.dataset_problems import DatasetError
+from training.paths import ROOT
 from training.resplit import resplit
-from tritonface_server.repository import ROOT
 
 KILLED = """
 import os, signal, sys

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from training.detectors import build_detector
+from training.paths import ROOT
 from training.weight_files import find_weights, load_weights_of
 from training.weights import WeightsError
-from tritonface_server.repository import ROOT
 
 SHIPPED = ROOT / "weights" / "BlazeFace.safetensors"
 

@@ -22,7 +22,7 @@ from training.evaluation.wider_files import (
     read_predictions,
     write_predictions,
 )
-from tritonface_server.repository import ROOT
+from training.paths import ROOT
 
 NOTHING = np.empty((0, 5))
 

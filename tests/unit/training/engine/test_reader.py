@@ -11,8 +11,8 @@ from training.augment import Sample
 from training.coco_format import CocoImage
 from training.config import Train, load_config
 from training.dataset_problems import DatasetError
+from training.detectors import get_detector
 from training.engine.reader import EpochBatches, TrainingPictures, read_epoch
-from tritonface_server.detectors import get_detector
 
 DETECTOR = get_detector("BlazeFace")
 TRAIN = load_config(

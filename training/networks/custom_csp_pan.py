@@ -12,7 +12,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from training.detectors.csp_resnet import BasicBlock, ConvBN
+from training.networks.csp_resnet import BasicBlock, ConvBN
 
 OUTPUT_CHANNELS = (384, 192, 96)  # at strides 32, 16 and 8
 POOLING_KERNELS = (5, 9, 13)

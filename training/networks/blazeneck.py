@@ -9,7 +9,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from training.detectors.layers import ConvBN
+from training.networks.layers import ConvBN
 
 NECK_CHANNELS = 48
 LR_SCALE = 0.1

@@ -7,18 +7,22 @@ import numpy as np
 import pytest
 
 from tests.augment_samples import assert_same, assert_sound, colour, coloured_sample, crowd, empty_sample
-from training.augment import Augmentation, Sample, build_augmentation, resize_sample
-from training.augment.chains import CHAINS, apply_steps
+from training.augment import Augmentation, Sample, chain, resize_sample
+from training.augment.chain import apply_steps
 from training.augment.colour import distort
-from tritonface_server.detectors import DETECTORS
+from training.detectors import DETECTORS
 
 SIZE_PX = 320
 SEEDS = range(60)
 every_detector = pytest.mark.parametrize("name", DETECTORS)
 
 
+def augmentation(name: str) -> Augmentation:
+    return chain(DETECTORS[name].augmentations(SIZE_PX))
+
+
 def without_colours(name: str) -> Augmentation:
-    steps = CHAINS[name](SIZE_PX)
+    steps = DETECTORS[name].augmentations(SIZE_PX)
     kept = tuple(step for step in steps if getattr(step, "func", step) is not distort)
     assert len(kept) == len(steps) - 1
     return partial(apply_steps, steps=kept)
@@ -26,25 +30,11 @@ def without_colours(name: str) -> Augmentation:
 
 @every_detector
 def test_no_boxes(name: str) -> None:
-    augment = build_augmentation(name, SIZE_PX)
+    augment = augmentation(name)
     for seed in SEEDS:
         result = augment(empty_sample(), np.random.default_rng(seed))
         assert_sound(result)
         assert len(result.labels) == 0
-
-
-def test_every_detector_has_a_chain() -> None:
-    assert list(CHAINS) == list(DETECTORS)
-
-
-def test_unknown_detector() -> None:
-    with pytest.raises(ValueError, match="unknown detector 'YOLO'; known are: BlazeFace"):
-        build_augmentation("YOLO", SIZE_PX)
-
-
-def test_size_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="image_size_px is 0"):
-        build_augmentation("BlazeFace", 0)
 
 
 @every_detector
@@ -59,7 +49,7 @@ def test_size_must_be_positive() -> None:
     ],
 )
 def test_odd_sizes(name: str, size_wh: tuple[int, int], boxes: list[list[int]]) -> None:
-    augment = build_augmentation(name, SIZE_PX)
+    augment = augmentation(name)
     for seed in SEEDS:
         result = augment(coloured_sample(size_wh, boxes), np.random.default_rng(seed))
         assert_sound(result)
@@ -68,7 +58,7 @@ def test_odd_sizes(name: str, size_wh: tuple[int, int], boxes: list[list[int]]) 
 
 @every_detector
 def test_boxes_thinner_than_a_float_can_tell(name: str) -> None:
-    augment, picture = build_augmentation(name, SIZE_PX), crowd().picture
+    augment, picture = augmentation(name), crowd().picture
     for x in (0.0, 0.3, 300.0, 638.0):
         next_x = np.nextafter(np.float32(x), np.float32(np.inf))
         sliver = Sample(picture, np.array([[x, 10, next_x, 60]], np.float32), np.zeros(1, np.int64))
@@ -78,7 +68,7 @@ def test_boxes_thinner_than_a_float_can_tell(name: str) -> None:
 
 @every_detector
 def test_a_crowd_keeps_its_form_and_is_not_written_to(name: str) -> None:
-    augment, sample, untouched = build_augmentation(name, SIZE_PX), crowd(), crowd()
+    augment, sample, untouched = augmentation(name), crowd(), crowd()
     sample.picture.setflags(write=False)
     sample.boxes_xyxy_px.setflags(write=False)
     for seed in SEEDS:
@@ -91,7 +81,7 @@ def test_a_crowd_keeps_its_form_and_is_not_written_to(name: str) -> None:
 
 @every_detector
 def test_a_seed_determines_the_result(name: str) -> None:
-    augment = build_augmentation(name, SIZE_PX)
+    augment = augmentation(name)
     np.random.seed(1)  # of no influence
     results = [augment(crowd(), np.random.default_rng(seed)) for seed in SEEDS]
     for seed in SEEDS:
@@ -102,7 +92,7 @@ def test_a_seed_determines_the_result(name: str) -> None:
 
 @every_detector
 def test_it_can_be_sent_to_another_process(name: str) -> None:
-    augment = build_augmentation(name, SIZE_PX)
+    augment = augmentation(name)
     copied = pickle.loads(pickle.dumps(augment))  # noqa: S301
     assert_same(augment(crowd(), np.random.default_rng(5)), copied(crowd(), np.random.default_rng(5)))
 

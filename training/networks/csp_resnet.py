@@ -11,7 +11,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from training.detectors.layers import undecayed_batch_norm
+from training.networks.layers import undecayed_batch_norm
 
 STEM_CHANNELS = 32
 # (out channels, residual blocks) of the stages at strides 4, 8, 16 and 32

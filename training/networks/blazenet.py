@@ -12,7 +12,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from training.detectors.layers import ConvBN
+from training.networks.layers import ConvBN
 
 Activation = Callable[[paddle.Tensor], paddle.Tensor]
 

@@ -12,7 +12,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from training.detectors.layers import same_conv
+from training.networks.layers import same_conv
 
 CHANNELS = 128  # of every level
 KERNEL = 5  # of every depthwise convolution

@@ -10,7 +10,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from training.detectors.layers import same_conv, undecayed_batch_norm
+from training.networks.layers import same_conv, undecayed_batch_norm
 
 # Stage: blocks of (kernel, in, out, stride, squeeze-and-excitation)
 STAGES = {

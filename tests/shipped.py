@@ -1,0 +1,21 @@
+"""The detectors of the project's own model repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from training.paths import MODEL_REPOSITORY, shipped_network
+from tritonface_server.detector import Detector
+from tritonface_server.repository import detector_names, read_detector
+
+SHIPPED = detector_names(MODEL_REPOSITORY)
+
+
+def shipped(name: str = "BlazeFace") -> Detector:
+    """The facts of a detector, as its folder states them."""
+    return read_detector(MODEL_REPOSITORY, name)
+
+
+def network_file(name: str = "BlazeFace") -> Path:
+    """Its exported network."""
+    return shipped_network(name)

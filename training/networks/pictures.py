@@ -1,0 +1,35 @@
+"""A network behind its normalisation: what is trained, evaluated and exported takes pictures as they are decoded."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+from training.detectors.description import DetectorDescription
+
+
+class PictureDetector(nn.Layer):
+    """uint8 [N, H, W, 3] BGR in, boxes and scores out, see `training.networks`.
+
+    The cast to float comes first, because TensorRT has uint8 for inputs only and computes nothing on it.
+    """
+
+    def __init__(self, network: nn.Layer, detector: DetectorDescription) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("bgr_to_rgb", paddle.to_tensor([2, 1, 0]), persistable=False)
+        self.register_buffer("mean", _per_channel(detector.mean_rgb), persistable=False)
+        self.register_buffer("scale", 1 / _per_channel(detector.std_rgb), persistable=False)
+
+    def forward(self, picture: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+        return self.network(self.normalised(picture))
+
+    def normalised(self, picture: paddle.Tensor) -> paddle.Tensor:
+        """What the network itself takes: float32 [N, 3, H, W] RGB."""
+        planes = picture.astype("float32").transpose([0, 3, 1, 2])  # [N, 3, H, W] BGR
+        rgb = paddle.gather(planes, self.bgr_to_rgb, axis=1)
+        return (rgb - self.mean) * self.scale
+
+
+def _per_channel(values: tuple[float, float, float]) -> paddle.Tensor:
+    return paddle.to_tensor(values, dtype="float32").reshape([1, 3, 1, 1])

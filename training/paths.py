@@ -1,0 +1,21 @@
+"""Where the project keeps what it ships: weights, and networks in the model repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tritonface_server.export_folder import NETWORK
+from tritonface_server.repository import exported_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL_REPOSITORY = ROOT / "model_repository"
+
+
+def shipped_weights(detector: str) -> Path:
+    """The weights of a detector."""
+    return ROOT / "weights" / f"{detector}.safetensors"
+
+
+def shipped_network(detector: str) -> Path:
+    """The exported network of a detector."""
+    return exported_folder(MODEL_REPOSITORY, detector) / NETWORK
