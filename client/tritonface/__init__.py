@@ -1,8 +1,8 @@
 """Face detection by a Triton server, with the API of PaddleX: `create_model(...).predict(...)`."""
 
-from tritonface._address import TLS
 from tritonface._async_detector import AsyncFaceDetector, create_async_model
 from tritonface._box import Box
+from tritonface._connection import TLS, Connection
 from tritonface._detector import FaceDetector, create_model
 from tritonface._errors import (
     DeadlineExceededError,
@@ -20,6 +20,7 @@ __all__ = [
     "TLS",
     "AsyncFaceDetector",
     "Box",
+    "Connection",
     "DeadlineExceededError",
     "DetectionResult",
     "FaceDetector",

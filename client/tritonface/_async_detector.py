@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from tritonface._address import TLS, Address, resolve
-from tritonface._fetch import UrlPolicy
+from tritonface._detector import _open_again
+from tritonface._errors import InvalidArgumentError
 from tritonface._inputs import Input
-from tritonface._options import Options
+from tritonface._numbers import Number, Whole
+from tritonface._options import Options, takes
 from tritonface._request import OnError
 from tritonface._result import DetectionResult
 from tritonface._run import Run
-from tritonface._session import Session, open_session
+from tritonface._session import CLOSED, Session, open_session
+
+T = TypeVar("T")
 
 
-def create_async_model(
-    model_name: str,
-    model_dir: str | os.PathLike[str] | None = None,
-    *,
-    device: str | None = None,
-    img_size: int | Sequence[int] | None = None,
-    threshold: float | None = None,
-    use_hpip: bool = False,
-    batch_size: int = 1,
-    url: str | None = None,
-    protocol: str | None = None,
-    timeout_s: float | None = None,
-    retries: int | None = None,
-    tls: TLS | None = None,
-    headers: Mapping[str, str] | None = None,
-    urls: UrlPolicy | None = None,
-    max_side_px: int | None = None,
-    timings: bool = False,
-    shared_memory: bool = False,
-) -> Opening:
+@takes(Options)
+def create_async_model(options: Options) -> Opening:
     """Connect to a served detector; `async with` it or await it. Arguments and errors are those of `create_model`.
 
     Example:
@@ -49,27 +34,13 @@ def create_async_model(
         >>> asyncio.run(main())
         'photo.jpg'
     """
-    options = Options(
-        model_name,
-        model_dir,
-        device,
-        img_size,
-        threshold,
-        use_hpip,
-        batch_size,
-        urls,
-        max_side_px,
-        timings,
-        shared_memory,
-    )
-    return Opening(resolve(url, protocol, timeout_s, retries, tls, headers), options)
+    return Opening(options)
 
 
 class Opening:
     """A detector to be: `await` it, or enter it with `async with`, which closes the detector at the end."""
 
-    def __init__(self, address: Address, options: Options) -> None:
-        self._address = address
+    def __init__(self, options: Options) -> None:
         self._options = options
         self._model: AsyncFaceDetector | None = None
 
@@ -87,13 +58,13 @@ class Opening:
             await self._model.close()
 
     async def _open(self) -> AsyncFaceDetector:
-        return AsyncFaceDetector(await asyncio.wrap_future(open_session(self._address, self._options)))
+        return AsyncFaceDetector(await _wait(open_session(self._options)))
 
 
 class AsyncFaceDetector:
     """A served face detector; make it with `create_async_model`. Usable from any task and any event loop.
 
-    Attributes: those of `FaceDetector`.
+    Attributes: those of `FaceDetector`. Pickling is as there; unpickling it waits for the connection.
     """
 
     def __init__(self, session: Session) -> None:
@@ -106,8 +77,8 @@ class AsyncFaceDetector:
     def predict(
         self,
         input: Input,
-        batch_size: int | None = None,
-        threshold: float | None = None,
+        batch_size: Whole | None = None,
+        threshold: Number | None = None,
         *,
         on_error: OnError = "raise",
     ) -> AsyncIterator[DetectionResult]:
@@ -117,6 +88,8 @@ class AsyncFaceDetector:
         all images under way.
         """
         return _results(self._session.run(input, batch_size, threshold, on_error))
+
+    __call__ = predict
 
     async def close(self) -> None:
         """Close the connection to the server; what is under way fails."""
@@ -130,6 +103,9 @@ class AsyncFaceDetector:
     ) -> None:
         await self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_again, (AsyncFaceDetector, self._session.options)
+
 
 async def _results(run: Run) -> AsyncIterator[DetectionResult]:
     loop = asyncio.get_running_loop()
@@ -138,6 +114,19 @@ async def _results(run: Run) -> AsyncIterator[DetectionResult]:
             future = await loop.run_in_executor(None, run.next)  # it may list a directory
             if future is None:
                 return
-            yield await asyncio.wrap_future(future)
+            yield await _wait(future)
     finally:
         run.cancel()
+
+
+async def _wait(future: Future[T]) -> T:
+    """The result; InvalidArgumentError if the model is closed meanwhile, which cancels the future, but not the task."""
+    wrapped = asyncio.wrap_future(future)
+    try:
+        await asyncio.wait([wrapped])
+    except asyncio.CancelledError:
+        future.cancel()
+        raise
+    if wrapped.cancelled():
+        raise InvalidArgumentError(CLOSED)
+    return wrapped.result()

@@ -10,17 +10,15 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from tritonface._address import TLS, Address, resolve
 from tritonface._cli_options import make_parser
-from tritonface._connection import Connection
+from tritonface._client import Client
+from tritonface._connection import TLS, Connection
 from tritonface._detector import FaceDetector, create_model
 from tritonface._engine import engine
 from tritonface._errors import InvalidArgumentError, TritonFaceError
 from tritonface._fetch import UrlPolicy
-from tritonface._images import is_writable
 from tritonface._inputs import Source, iterate_sources
 from tritonface._result import DetectionResult
 from tritonface._served import detectors
@@ -68,16 +66,15 @@ def _predict(options: argparse.Namespace) -> int:
         max_side_px=options.max_side_px,
         urls=UrlPolicy(allowed=not options.no_urls, allow_private=options.private_urls),
         timings=options.timings,
-        **_address_of(options),
+        connection=_connection(options),
     )
-    saver = None if options.save is None else _Saver(options.save)
     failed = 0
     with model, _Progress(len(sources), sys.stderr) as progress:
-        for source, result in zip(sources, _results(model, sources, options.batch_size)):
+        for result in _results(model, sources, options.batch_size):
             failed += result.error is not None
             progress.clear()
-            if result.error is None and saver is not None:
-                saver.save(result, source)
+            if result.error is None and options.save is not None:
+                result.save_all(options.save)
             _show(result, options)
             progress.advance()
     return SOME_FAILED if failed else GOOD
@@ -94,52 +91,34 @@ def _show(result: DetectionResult, options: argparse.Namespace) -> None:
     elif result.error is not None:
         print(f"error: {result.error}", file=sys.stderr)
     else:
-        count = len(result["boxes"])
+        count = len(result)
         stages = (result.timings_ms or {}).items()
         times = "".join(f", {name} {milliseconds:.1f} ms" for name, milliseconds in stages)
         print(f"{result['input_path']}: {count} {'face' if count == 1 else 'faces'}{times}", flush=True)
 
 
-class _Saver:
-    """Writes picture and JSON under the image's name; same names from several folders get a number more."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._taken: set[str] = set()
-
-    def save(self, result: DetectionResult, source: Source) -> None:
-        name = Path(source.file_name)
-        stem, number = name.stem, 1
-        while stem in self._taken:
-            number += 1
-            stem = f"{name.stem}_{number}"
-        self._taken.add(stem)
-        result.save_to_img(self._folder / f"{stem}_res{name.suffix if is_writable(name.suffix) else '.png'}")
-        result.save_to_json(self._folder / f"{stem}_res.json")
-
-
 def _models(options: argparse.Namespace) -> int:
-    address = resolve(**_address_of(options))
-    found = _ask(address, lambda connection: detectors(connection, address.timeout_s))
+    connection = _connection(options)
+    found = _ask(connection, lambda client: detectors(client, connection.timeout_s))
     for served in found:
         facts = {"name": served.name, "devices": list(served.devices), "labels": served.labels}
         print(json.dumps(facts) if options.json else f"{served.name}  ({', '.join(served.devices)})")
     if not found:
-        print(f"the server at {address.url} serves no detector", file=sys.stderr)
+        print(f"the server at {connection.url} serves no detector", file=sys.stderr)
     return GOOD if found else FAILED
 
 
 def _health(options: argparse.Namespace) -> int:
-    address = resolve(**_address_of(options))
+    connection = _connection(options)
     deadline = time.monotonic() + options.wait
     while True:
         try:
-            ready = _ask(address, lambda connection: connection.is_ready(address.timeout_s))
-            reason = f"the server at {address.url} is not ready yet"
+            ready = _ask(connection, lambda client: client.is_ready(connection.timeout_s))
+            reason = f"the server at {connection.url} is not ready yet"
         except TritonFaceError as error:
             ready, reason = False, str(error)
         if ready:
-            print(f"ready: {address.protocol} at {address.url}")
+            print(f"ready: {connection.protocol} at {connection.url}")
             return GOOD
         if time.monotonic() >= deadline:
             print(f"error: {reason}", file=sys.stderr)
@@ -147,15 +126,15 @@ def _health(options: argparse.Namespace) -> int:
         time.sleep(POLL_INTERVAL_S)
 
 
-def _ask(address: Address, question: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+def _ask(connection: Connection, question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
     """The answer to one question, over a connection of its own."""
 
     async def ask() -> T:
-        connection = Connection(address)
+        client = Client(connection)
         try:
-            return await question(connection)
+            return await question(client)
         finally:
-            await connection.close()
+            await client.close()
 
     engine.acquire()
     try:
@@ -197,17 +176,15 @@ class _Progress:
             self.clear()
 
 
-def _address_of(options: argparse.Namespace) -> dict[str, Any]:
+def _connection(options: argparse.Namespace) -> Connection:
     files = (options.tls_ca, options.tls_cert, options.tls_key)
-    tls = TLS(*files) if options.tls or any(files) else None
-    headers = dict(header.split("=", 1) for header in options.header)
-    return {
-        "url": options.url,
-        "protocol": options.protocol,
-        "timeout_s": options.timeout,
-        "tls": tls,
-        "headers": headers,
-    }
+    return Connection(
+        options.url,
+        options.protocol,
+        timeout_s=options.timeout,
+        tls=TLS(*files) if options.tls or any(files) else None,
+        headers=dict(header.split("=", 1) for header in options.header),
+    )
 
 
 if __name__ == "__main__":

@@ -1,192 +1,149 @@
-"""The two ways to a Triton server, gRPC and HTTP, behind one interface; their failures become ours."""
+"""Which server to talk to and how: arguments first, then environment variables, then defaults."""
 
 from __future__ import annotations
 
-import asyncio
-import io
+import math
+import os
+import re
+import ssl
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-from tritonclient.utils import InferenceServerException
+from tritonface._errors import InvalidArgumentError
+from tritonface._numbers import Number, Whole, number, whole_number
 
-from tritonface._address import Address
-from tritonface._errors import ImageError, ModelNotFoundError, ServerError
-from tritonface._failures import late, reported, unavailable
-from tritonface._shared_memory import UNKNOWN_REGION, SharedMemory
-
-GRPC_OPTIONS = [
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.initial_reconnect_backoff_ms", 200),  # a server that comes back is noticed at once, not after two minutes
-    ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.use_local_subchannel_pool", 1),  # each model has connections of its own
-]
-NEVER_S = 10.0**9  # the HTTP client's own limit; ours is in `Connection._call`
-
-SHORT_TIMEOUT_S = 2.0
+DEFAULT_URLS = {"grpc": "127.0.0.1:8001", "http": "127.0.0.1:8000"}
+DEFAULT_TIMEOUT_S = 30.0
 
 
-class _Headers(dict[str, str]):
-    """gRPC's asyncio API wants its metadata as a tuple, Triton's client hands it `headers.items()`."""
+@dataclass(frozen=True)
+class TLS:
+    """How to encrypt the connection.
 
-    def items(self) -> Any:
-        return tuple(super().items())
-
-
-class _InPieces:
-    """The HTTP client's session, posting bodies piece by piece: megabytes at once would block the event loop."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-
-    def post(self, *, data: bytes | str, **options: Any) -> Any:
-        return self._session.post(data=data if isinstance(data, str) else io.BytesIO(data), **options)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
-
-
-class Connection:
-    """One client of the server; belongs to the event loop in which it is made.
-
-    Every method has a `timeout_s` after which it gives up, and raises exceptions of `tritonface` only.
+    Attributes:
+        ca_file: PEM file of the authorities that may vouch for the server; None for those of the system.
+        cert_file, key_file: PEM files of the client's own certificate and key, for mutual TLS.
     """
 
-    def __init__(self, address: Address, shared_memory: bool = False) -> None:
-        self.address = address
-        self._shared = SharedMemory(self._register, self._unregister) if shared_memory else None
-        tls = address.tls
-        self._broken: tuple[type[BaseException], ...] = (OSError,)
-        if address.protocol == "grpc":
-            import tritonclient.grpc as api
-            from tritonclient.grpc import aio
+    ca_file: str | os.PathLike[str] | None = None
+    cert_file: str | os.PathLike[str] | None = None
+    key_file: str | os.PathLike[str] | None = None
 
-            self._options: dict[str, Any] = {"as_json": True}
-            self._client = aio.InferenceServerClient(
-                address.url,
-                ssl=tls is not None,
-                root_certificates=tls and tls.ca_file,
-                private_key=tls and tls.key_file,
-                certificate_chain=tls and tls.cert_file,
-                channel_args=GRPC_OPTIONS,
-            )
-        else:
-            import aiohttp
-            import tritonclient.http as api
-            from tritonclient.http import aio
+    def __post_init__(self) -> None:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise InvalidArgumentError("TLS needs cert_file and key_file together, for mutual TLS, or neither")
+        for name in ("ca_file", "cert_file", "key_file"):
+            value = getattr(self, name)
+            if value is not None and not Path(value).is_file():
+                raise InvalidArgumentError(f"TLS: {name} {os.fspath(value)!r} is not a file")
 
-            self._options = {}
-            self._broken = (OSError, aiohttp.ClientError)
-            context = tls.context() if tls else None
-            arguments = {"ssl": True, "ssl_context": context} if context else {"ssl_context": False}
-            self._client = aio.InferenceServerClient(address.url, conn_limit=0, conn_timeout=NEVER_S, **arguments)
-            if hasattr(self._client, "_stub"):
-                self._client._stub = _InPieces(self._client._stub)
-        self._api: Any = api
+    def context(self) -> ssl.SSLContext:
+        """The same for Python's own TLS.
 
-    async def infer(
+        Raises:
+            InvalidArgumentError: a file is no PEM file, or key and certificate do not belong together.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            if self.cert_file is not None:
+                context.load_cert_chain(self.cert_file, self.key_file)
+        except (ssl.SSLError, OSError) as error:
+            raise InvalidArgumentError(f"TLS: the PEM files cannot be used: {error}") from error
+        return context
+
+
+@dataclass(frozen=True, init=False)
+class Connection:
+    """A server and the rules for talking to it: `create_model(..., connection=Connection(...))`.
+
+    Attributes:
+        url: host:port; if not given the environment variable TRITONFACE_URL, then 127.0.0.1:8001 for gRPC and
+            127.0.0.1:8000 for HTTP.
+        protocol: "grpc" or "http"; if not given TRITONFACE_PROTOCOL, then gRPC.
+        timeout_s: deadline in seconds of each image, repetitions included, and of every other call; if not given
+            TRITONFACE_TIMEOUT_S, then 30.
+        retries: how often an image is sent again while the server is unavailable; None for as often as the deadline
+            allows. `create_model` itself does not try again, so that a wrong address is told at once.
+        tls: encrypts the connection; None for a plain one.
+        headers: sent with every call, e.g. {"authorization": "Bearer ..."}; names are made lower case, for gRPC.
+        shared_memory: hand large images to a server on this machine through shared memory; without effect where the
+            server is elsewhere or does not allow it.
+
+    Raises:
+        InvalidArgumentError: an argument, or a variable, is of no use.
+    """
+
+    url: str
+    protocol: str
+    timeout_s: float
+    retries: int | None
+    tls: TLS | None
+    headers: Mapping[str, str] = field(repr=False)  # they may hold a password
+    shared_memory: bool
+
+    def __init__(
         self,
-        model: str,
-        inputs: Mapping[str, npt.NDArray[Any]],
-        outputs: tuple[str, ...],
-        request_id: str,
-        timeout_s: float,
-    ) -> list[npt.NDArray[Any]]:
-        """The named outputs for the named inputs (object arrays hold bytes), among which is one "image", [1, 1]."""
-        data = inputs["image"][0, 0]
-        region = await self._shared.take(data) if self._shared else None
-        tensors = [self._tensor(name, value) for name, value in inputs.items() if region is None or name != "image"]
-        if self._shared is None or region is None:
-            return await self._infer(model, tensors, outputs, request_id, timeout_s)
-        image = self._api.InferInput("image", [1, 1], "BYTES")
-        image.set_shared_memory(region.name, region.write(data))
+        url: str | None = None,
+        protocol: str | None = None,
+        *,
+        timeout_s: Number | None = None,
+        retries: Whole | None = None,
+        tls: TLS | None = None,
+        headers: Mapping[str, str] | None = None,
+        shared_memory: bool = False,
+    ) -> None:
+        if tls is not None and not isinstance(tls, TLS):
+            raise InvalidArgumentError(f"tls must be a tritonface.TLS, got {type(tls).__name__}")
+        checked = _protocol(protocol)
+        values = {
+            "url": _url(url, checked),
+            "protocol": checked,
+            "timeout_s": _timeout_s(timeout_s),
+            "retries": _retries(retries),
+            "tls": tls,
+            "headers": {str(name).lower(): str(value) for name, value in (headers or {}).items()},
+            "shared_memory": bool(shared_memory),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)  # the only time that a frozen object is written
+
+
+def _protocol(argument: str | None) -> str:
+    protocol = argument or os.environ.get("TRITONFACE_PROTOCOL") or "grpc"
+    if protocol not in DEFAULT_URLS:
+        raise InvalidArgumentError(f"protocol must be one of {', '.join(map(repr, DEFAULT_URLS))}, got {protocol!r}")
+    return protocol
+
+
+def _url(argument: str | None, protocol: str) -> str:
+    url = argument or os.environ.get("TRITONFACE_URL") or DEFAULT_URLS[protocol]
+    if not isinstance(url, str):
+        raise InvalidArgumentError(f"url is host:port, e.g. {DEFAULT_URLS[protocol]!r}, got {url!r}")
+    if "://" in url:
+        raise InvalidArgumentError(f"url is host:port without a scheme, got {url!r}; choose gRPC or HTTP by protocol=")
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):\d{1,5}", url):
+        raise InvalidArgumentError(f"url is host:port, e.g. {DEFAULT_URLS[protocol]!r}, got {url!r}")
+    return url
+
+
+def _timeout_s(argument: Number | None) -> float:
+    variable = os.environ.get("TRITONFACE_TIMEOUT_S")
+    if argument is None and variable:
         try:
-            reply = await self._infer(model, [image, *tensors], outputs, request_id, timeout_s)
-        except (ImageError, ServerError, ModelNotFoundError) as error:
-            if UNKNOWN_REGION not in str(error):
-                self._shared.give_back(region)
-                raise
-            self._shared.forget(region)
-            tensors.append(self._tensor("image", inputs["image"]))
-            return await self._infer(model, tensors, outputs, request_id, timeout_s)
-        except BaseException:
-            self._shared.give_up(region)
-            raise
-        self._shared.give_back(region)
-        return reply
-
-    async def _infer(
-        self, model: str, tensors: list[Any], outputs: tuple[str, ...], request_id: str, timeout_s: float
-    ) -> list[npt.NDArray[Any]]:
-        wanted = [self._api.InferRequestedOutput(name) for name in outputs]
-        reply = await self._call("infer", timeout_s, model, tensors, outputs=wanted, request_id=request_id)
-        return [reply.as_numpy(name) for name in outputs]
-
-    async def config(self, model: str, timeout_s: float) -> dict[str, Any]:
-        """A model's configuration, as the server has completed it."""
-        reply: dict[str, Any] = await self._call("get_model_config", timeout_s, model, **self._options)
-        config: dict[str, Any] = reply.get("config", reply)
-        return config
-
-    async def ready_models(self, timeout_s: float) -> list[str]:
-        """The names of all models that answer, steps of ensembles included."""
-        reply = await self._call("get_model_repository_index", timeout_s, **self._options)
-        index = reply.get("models", []) if isinstance(reply, dict) else reply
-        return [item["name"] for item in index if item.get("state") == "READY"]
-
-    async def is_model_ready(self, model: str, timeout_s: float) -> bool:
-        """Whether a model answers; also one that a client has loaded, which `ready_models` does not list."""
-        return bool(await self._call("is_model_ready", timeout_s, model))
-
-    async def is_ready(self, timeout_s: float) -> bool:
-        """Whether the server says that it and all its models are ready."""
-        return bool(await self._call("is_server_ready", timeout_s))
-
-    async def load(self, model: str, config: str, files: dict[str, bytes], timeout_s: float) -> None:
-        """Load a model that consists of this configuration (JSON) and these files (`{"1/model.onnx": ...}`)."""
-        named = {f"file:{path}": data for path, data in files.items()}
-        await self._call("load_model", timeout_s, model, config=config, files=named)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._shared:
-            await self._shared.close()
-        await self._client.close()
-
-    async def _register(self, name: str, key: str, size: int) -> None:
-        await self._call("register_system_shared_memory", self.address.timeout_s, name, key, size)
-
-    async def _unregister(self, name: str) -> None:
-        await self._call("unregister_system_shared_memory", SHORT_TIMEOUT_S, name)
-
-    def _tensor(self, name: str, value: npt.NDArray[Any]) -> Any:
-        data_type = {"O": "BYTES", "f": "FP32", "i": "INT32"}[value.dtype.kind]
-        tensor = self._api.InferInput(name, list(value.shape), data_type)
-        tensor.set_data_from_numpy(value)
-        return tensor
-
-    async def _call(self, method: str, timeout_s: float, *arguments: Any, **options: Any) -> Any:
-        headers = _Headers(self.address.headers) if self.address.headers else None
-        call = getattr(self._client, method)(*arguments, headers=headers, **options)
-        try:
-            return await asyncio.wait_for(call, timeout_s)
-        except InferenceServerException as error:
-            raise reported(error, self.address) from error
-        except asyncio.TimeoutError as error:
-            raise late(self.address) from error
-        except self._broken as error:
-            not_http = hasattr(error, "status")  # aiohttp has met bytes that are no answer of a web server
-            reason = "the answer is not HTTP" if not_http else str(error) or repr(error)
-            raise unavailable(self.address, reason) from error
-        except (ValueError, UnicodeError) as error:  # not the JSON that Triton would have sent
-            raise unavailable(self.address, f"the answer is not Triton's: {error}") from error
+            argument = float(variable)
+        except ValueError:
+            raise InvalidArgumentError(f"TRITONFACE_TIMEOUT_S must be a number of seconds, got {variable!r}") from None
+    if argument is None:
+        return DEFAULT_TIMEOUT_S
+    seconds = number(argument)
+    if seconds is None or not 0 < seconds < math.inf:
+        raise InvalidArgumentError(f"timeout_s must be a positive number of seconds, got {argument!r}")
+    return seconds
 
 
-def bytes_tensor(data: bytes) -> npt.NDArray[np.object_]:
-    """One encoded image as a BYTES tensor, [1, 1]."""
-    tensor = np.empty((1, 1), dtype=object)
-    tensor[0, 0] = data
-    return tensor
+def _retries(argument: Whole | None) -> int | None:
+    retries = whole_number(argument)
+    if argument is not None and (retries is None or retries < 0):
+        raise InvalidArgumentError(f"retries must be a whole number from 0 on, or None, got {argument!r}")
+    return retries

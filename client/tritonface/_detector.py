@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from tritonface._address import TLS, resolve
 from tritonface._errors import InvalidArgumentError
-from tritonface._fetch import UrlPolicy
 from tritonface._inputs import Input
-from tritonface._options import Options
+from tritonface._numbers import Number, Whole
+from tritonface._options import Options, takes
 from tritonface._request import OnError
 from tritonface._result import DetectionResult
 from tritonface._run import Run
-from tritonface._session import Session, open_session
+from tritonface._session import CLOSED, Session, open_session
 
 T = TypeVar("T")
 
 
-def create_model(
-    model_name: str,
-    model_dir: str | os.PathLike[str] | None = None,
-    *,
-    device: str | None = None,
-    img_size: int | Sequence[int] | None = None,
-    threshold: float | None = None,
-    use_hpip: bool = False,
-    batch_size: int = 1,
-    url: str | None = None,
-    protocol: str | None = None,
-    timeout_s: float | None = None,
-    retries: int | None = None,
-    tls: TLS | None = None,
-    headers: Mapping[str, str] | None = None,
-    urls: UrlPolicy | None = None,
-    max_side_px: int | None = None,
-    timings: bool = False,
-    shared_memory: bool = False,
-) -> FaceDetector:
+@takes(Options)
+def create_model(options: Options) -> FaceDetector:
     """Connect to a served detector.
 
     Args:
@@ -53,21 +33,14 @@ def create_model(
         threshold: faces with a score <= this are dropped; the model's own default (0.5) if None.
         use_hpip: the high-performance variant of the model, whose boxes and scores differ slightly.
         batch_size: what `predict` uses if it is not told otherwise.
-        url: host:port of the server; if None the environment variable TRITONFACE_URL, then 127.0.0.1:8001 for
-            gRPC and 127.0.0.1:8000 for HTTP.
-        protocol: "grpc" or "http"; if None TRITONFACE_PROTOCOL, then gRPC.
-        timeout_s: deadline in seconds of each image, repetitions included, and of every other call; if None
-            TRITONFACE_TIMEOUT_S, then 30.
-        retries: how often an image is sent again while the server is unavailable; None for as often as the deadline
-            allows. `create_model` itself does not try again, so that a wrong address is told at once.
-        tls: encrypts the connection; None for a plain one.
-        headers: sent with every call, e.g. {"authorization": "Bearer ..."}.
+        url, protocol: short for `connection=Connection(url, protocol)`: host:port of the server, "grpc" or "http"; if
+            None those of the environment (TRITONFACE_URL, TRITONFACE_PROTOCOL), then gRPC on 127.0.0.1:8001.
+        connection: server, deadline, repetitions, TLS, headers, shared memory: see `Connection`.
         urls: what may be fetched when an input is a URL; None for public addresses only.
         max_side_px: images with a longer side are shrunk to this before they are sent, which saves network traffic and
             costs time here; boxes are in the original's pixels all the same. None for never.
         timings: give each result its `timings_ms`.
-        shared_memory: hand large images to a server on this machine through shared memory; without effect where the
-            server is elsewhere or does not allow it.
+        pp_option, hpi_config: of PaddleX, which has them for networks that run in the caller's process; only None.
 
     Raises:
         InvalidArgumentError: an argument is of no use.
@@ -78,27 +51,16 @@ def create_model(
     Example:
         >>> with create_model("BlazeFace", threshold=0.7) as model:
         ...     [result] = model.predict("photo.jpg")
-        >>> result["input_path"], len(result["boxes"]) > 10
+        >>> result["input_path"], len(result) > 10
         ('photo.jpg', True)
     """
-    options = Options(
-        model_name,
-        model_dir,
-        device,
-        img_size,
-        threshold,
-        use_hpip,
-        batch_size,
-        urls,
-        max_side_px,
-        timings,
-        shared_memory,
-    )
-    return FaceDetector(_wait(open_session(resolve(url, protocol, timeout_s, retries, tls, headers), options)))
+    return FaceDetector(_wait(open_session(options)))
 
 
 class FaceDetector:
     """A served face detector; make it with `create_model`. Usable as a context manager, and from several threads.
+
+    Pickled, it is the arguments it was made with, headers included; unpickled, it connects anew.
 
     Attributes:
         model_name: the name on the server.
@@ -117,16 +79,16 @@ class FaceDetector:
     def predict(
         self,
         input: Input,
-        batch_size: int | None = None,
-        threshold: float | None = None,
+        batch_size: Whole | None = None,
+        threshold: Number | None = None,
         *,
         on_error: OnError = "raise",
     ) -> Iterator[DetectionResult]:
-        """Detect faces, one result per image, in order, lazily.
+        """Detect faces, one result per image, in order, lazily. `model(...)` is the same.
 
         Args:
-            input: uint8 BGR array [H, W, 3] (or grey [H, W]), path of an image or a directory, http(s) URL, or a list
-                of these. An array must not change before its result is there.
+            input: uint8 BGR array [H, W, 3] (or grey [H, W]), path of an image or a directory, http(s) or data URL, or
+                a list of these. An array must not change before its result is there.
             batch_size: how many images are under way at once; that of `create_model` (1) if None.
             threshold: overrides that of `create_model`.
             on_error: what an image that cannot be read does: "raise" ends the run there with an ImageError,
@@ -147,6 +109,8 @@ class FaceDetector:
         """
         return _results(self._session.run(input, batch_size, threshold, on_error))
 
+    __call__ = predict
+
     def close(self) -> None:
         """Close the connection to the server; what is under way fails."""
         self._session.close()
@@ -158,6 +122,16 @@ class FaceDetector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_again, (FaceDetector, self._session.options)
+
+
+def _open_again(kind: type[T], options: Options) -> T:
+    """What was pickled, a detector or its asyncio twin, in another process."""
+    make: Any = kind
+    detector: T = make(_wait(open_session(options)))
+    return detector
 
 
 def _results(run: Run) -> Iterator[DetectionResult]:
@@ -172,7 +146,7 @@ def _wait(future: Future[T]) -> T:
     try:
         return future.result()
     except CancelledError:
-        raise InvalidArgumentError("the model was closed while an image was under way") from None
+        raise InvalidArgumentError(CLOSED) from None
     except BaseException:  # Ctrl-C leaves nothing behind
         future.cancel()
         raise

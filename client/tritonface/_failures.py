@@ -6,7 +6,7 @@ import re
 
 from tritonclient.utils import InferenceServerException
 
-from tritonface._address import Address
+from tritonface._connection import Connection
 from tritonface._errors import (
     DeadlineExceededError,
     ImageError,
@@ -27,40 +27,42 @@ NOT_TRITON = "while decoding the response"  # tritonclient on an answer that is 
 DEADLINE = {"StatusCode.DEADLINE_EXCEEDED", "499", "504"}
 
 
-def reported(error: InferenceServerException, address: Address) -> TritonFaceError:
+def reported(error: InferenceServerException, connection: Connection) -> TritonFaceError:
     """What a failure that the server, or gRPC, has reported is to a caller."""
     status, message = str(error.status()), re.sub(r"^in ensemble '[^']*', ", "", str(error.message()))
     if NOT_TRITON in message:
-        return unavailable(address, f"what answers there is not Triton: HTTP status {status}")
+        return unavailable(connection, f"what answers there is not Triton: HTTP status {status}")
     if BUSY.search(message):
-        return ServerUnavailableError(f"the server at {address.url} cannot take the request now: {message}")
+        return ServerUnavailableError(f"the server at {connection.url} cannot take the request now: {message}")
     if status in FORBIDDEN or "restricted" in message:
         return ServerError(
-            f"the server at {address.url} does not allow this: {message}; pass the key it expects as headers="
+            f"the server at {connection.url} does not allow this: {message}; pass the key it expects as "
+            "connection=Connection(headers=)"
         )
     if status in NOT_FOUND:
-        return ModelNotFoundError(f"the server at {address.url} reports: {message}")
+        return ModelNotFoundError(f"the server at {connection.url} reports: {message}")
     if status in REFUSED:
         return ImageError(message)
     if status in DEADLINE:
-        return late(address)
+        return late(connection)
     if status in UNAVAILABLE:
-        return unavailable(address, message)
-    return ServerError(f"the server at {address.url} reports: {message}")
+        return unavailable(connection, message)
+    return ServerError(f"the server at {connection.url} reports: {message}")
 
 
-def late(address: Address) -> DeadlineExceededError:
+def late(connection: Connection) -> DeadlineExceededError:
     """No answer in time."""
     return DeadlineExceededError(
-        f"no answer from {address.url} within {address.timeout_s:g} s; pass a larger timeout_s or send less at once"
+        f"no answer from {connection.url} within {connection.timeout_s:g} s; pass a larger "
+        "connection=Connection(timeout_s=) or send less at once"
     )
 
 
-def unavailable(address: Address, reason: str) -> ServerUnavailableError:
+def unavailable(connection: Connection, reason: str) -> ServerUnavailableError:
     """Nobody, or somebody else, answers."""
-    name = {"grpc": "gRPC", "http": "HTTP"}[address.protocol]
+    name = {"grpc": "gRPC", "http": "HTTP"}[connection.protocol]
     short = next(iter(reason.strip().splitlines()), "no reason given")[:REASON_CHARACTERS]
     return ServerUnavailableError(
-        f"no Triton server answers {name} at {address.url} ({short}); start one (`make serve`) or "
+        f"no Triton server answers {name} at {connection.url} ({short}); start one (`make serve`) or "
         "pass its address as url= (Triton's usual ports: 8001 for gRPC, 8000 for HTTP)"
     )

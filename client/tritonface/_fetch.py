@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import math
+import re
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
+from tritonface._data_url import decode_data_url, is_data_url
 from tritonface._errors import ImageError, InvalidArgumentError
 from tritonface._limits import FETCH_TIMEOUT_S, MAX_ENCODED_BYTES, MAX_REDIRECTS
+from tritonface._numbers import number, whole_number
 
 if TYPE_CHECKING:
     import aiohttp
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 SCHEMES = ("http", "https")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 CHUNK_BYTES = 64 * 2**10
+URL = re.compile(r"(data|file):|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+LONGEST_DATA_SHOWN, LONGEST_PATH = 64, 4096
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -41,10 +46,14 @@ class UrlPolicy:
     max_redirects: int = MAX_REDIRECTS
 
     def __post_init__(self) -> None:
-        if not 0 < self.timeout_s < math.inf:
+        if not 0 < (number(self.timeout_s) or 0) < math.inf:
             raise InvalidArgumentError(f"UrlPolicy: timeout_s must be a positive number, got {self.timeout_s!r}")
-        if self.max_bytes < 1 or self.max_redirects < 0:
-            raise InvalidArgumentError("UrlPolicy: max_bytes must be at least 1 and max_redirects at least 0")
+        for name, least in (("max_bytes", 1), ("max_redirects", 0)):
+            value = whole_number(getattr(self, name))
+            if value is None or value < least:
+                raise InvalidArgumentError(
+                    f"UrlPolicy: {name} must be a whole number from {least} on, got {getattr(self, name)!r}"
+                )
 
 
 class _RefusedError(Exception):
@@ -52,8 +61,14 @@ class _RefusedError(Exception):
 
 
 def is_url(value: str) -> bool:
-    """Whether an input is a URL that `fetch` would look at."""
-    return value[:8].lower().startswith(("http://", "https://"))
+    """Whether an input is a URL, of whatever scheme, and no path."""
+    return URL.match(value) is not None
+
+
+def shown(url: str) -> str:
+    """A path or URL as messages and results show it: whole, but for data in it."""
+    longest = LONGEST_DATA_SHOWN if is_data_url(url) else LONGEST_PATH
+    return url if len(url) <= longest else f"{url[:LONGEST_DATA_SHOWN]}... ({len(url):,} characters)"
 
 
 def is_public(address: str) -> bool:
@@ -69,14 +84,18 @@ def is_public(address: str) -> bool:
 
 
 async def fetch(url: str, policy: UrlPolicy) -> bytes:
-    """The bytes behind a URL.
+    """The bytes behind an http or https URL, or in a data URL.
 
     Host names are resolved once per connection, and the connection goes to an address that was checked, so that a name
     cannot change its meaning in between. Proxies of the environment are not used.
 
     Raises:
-        ImageError: refused by the policy, unreachable, not found, too large or too slow.
+        ImageError: of another scheme, refused by the policy, unreachable, not found, too large or too slow.
     """
+    if is_data_url(url):
+        return await _decode(url)
+    if url.partition(":")[0].lower() not in SCHEMES:
+        raise _not_fetched(url)
     if not policy.allowed:
         raise ImageError(f"{url!r} is a URL, and fetching is off; download it, or allow it by urls=UrlPolicy()", url)
     import aiohttp
@@ -90,6 +109,19 @@ async def fetch(url: str, policy: UrlPolicy) -> bytes:
     except (aiohttp.ClientError, OSError, ValueError) as error:
         refused = _cause_of_refusal(error)
         raise ImageError(f"cannot fetch {url!r}: {refused or error or type(error).__name__}", url) from error
+
+
+def _not_fetched(url: str) -> ImageError:
+    file = re.sub(r"^file:(//[^/]*)?", "", url, flags=re.IGNORECASE)
+    remedy = "download it first and pass the file" if file == url else f"pass the path itself, {unquote(shown(file))!r}"
+    return ImageError(f"cannot read {shown(url)!r}: only http, https and data URLs are read; {remedy}", shown(url))
+
+
+async def _decode(url: str) -> bytes:
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, decode_data_url, url)
+    except ImageError as error:
+        raise ImageError(f"cannot read {shown(url)!r}: {error}", shown(url)) from error
 
 
 async def _fetch(url: str, policy: UrlPolicy) -> bytes:

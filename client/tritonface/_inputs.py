@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import itertools
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +16,18 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import numpy.typing as npt
 
+from tritonface._data_url import is_data_url
 from tritonface._errors import ImageError, InvalidArgumentError
-from tritonface._fetch import UrlPolicy, fetch, is_url
-from tritonface._images import PILLOW_ERRORS, SUFFIXES, Payload, encode_array, read_file, sendable, shrink
+from tritonface._fetch import UrlPolicy, fetch, is_url, shown
+from tritonface._folder import images_of
+from tritonface._images import PILLOW_ERRORS, Payload, encode_array, read_file, sendable, shrink
 
 Input = Union[npt.NDArray[np.uint8], str, "os.PathLike[str]", "list[Any]", "tuple[Any, ...]"]
+Origin = Union["npt.NDArray[np.uint8]", Path, str]
+
+NAMES_IN_A_MESSAGE = 5
+
+log = logging.getLogger("tritonface")
 
 
 @dataclass(frozen=True)
@@ -27,15 +37,17 @@ class Source:
     Attributes:
         index: position among all images of the call, from 0.
         origin: uint8 [H, W, 3] BGR or [H, W] grey, a file, or a URL.
+        file_name: the name that saved results derive theirs from.
     """
 
     index: int
-    origin: npt.NDArray[np.uint8] | Path | str
+    origin: Origin
+    file_name: str
 
     @property
     def input_path(self) -> str | None:
-        """The path or URL as results report it."""
-        return None if isinstance(self.origin, np.ndarray) else str(self.origin)
+        """The path or URL as results report it: as it was given, but for the data in a data URL."""
+        return None if isinstance(self.origin, np.ndarray) else shown(str(self.origin))
 
     @property
     def label(self) -> str:
@@ -43,12 +55,9 @@ class Source:
         return f"array {self.index}" if self.input_path is None else repr(self.input_path)
 
     @property
-    def file_name(self) -> str:
-        """The name that saved results derive theirs from."""
-        if isinstance(self.origin, Path):
-            return self.origin.name
-        name = unquote(urlsplit(self.origin).path).rpartition("/")[2] if isinstance(self.origin, str) else ""
-        return "".join(c for c in name if c.isprintable() and c not in '\\/:*?"<>|') or f"image_{self.index:06d}.png"
+    def has_a_name(self) -> bool:
+        """Whether `input_path` tells it from all other images."""
+        return self.input_path is not None and self.input_path == str(self.origin)
 
     async def load(self, urls: UrlPolicy, max_side_px: int | None) -> Payload:
         """The image to send; files travel as they are, arrays without loss.
@@ -73,31 +82,49 @@ class Source:
             raise ImageError(message, self.input_path) from error
 
     def _cannot_read(self, error: Exception) -> str:
-        return f"cannot read {self.label}: {getattr(error, 'strerror', None) or error or type(error).__name__}"
+        reason = getattr(error, "strerror", None) or error or type(error).__name__
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            reason = f"{reason}; an image in base64 is passed as a URL, 'data:image/jpeg;base64,...'"
+        return f"cannot read {self.label}: {reason}"
 
 
-def iterate_sources(value: Input) -> Iterator[Source]:
+def iterate_sources(value: Input, unnamed: Iterator[int] | None = None) -> Iterator[Source]:
     """All images of `value` in order; directories recursively, their files sorted by path.
+
+    What a directory holds that is no image is left out, and said in one warning at the end.
+
+    Args:
+        unnamed: numbers for images that have no name, such as arrays.
 
     Raises:
         InvalidArgumentError: a value of another type, a directory without images.
     """
-    for index, origin in enumerate(_flatten(value)):
-        yield Source(index, origin)
+    numbers = itertools.count() if unnamed is None else unnamed
+    skipped: list[Path] = []
+    for index, origin in enumerate(_flatten(value, skipped)):
+        yield Source(index, origin, _file_name(origin) or f"image_{next(numbers):06d}.png")
+    if skipped:
+        names = ", ".join(map(str, skipped[:NAMES_IN_A_MESSAGE]))
+        more = ", ..." if len(skipped) > NAMES_IN_A_MESSAGE else ""
+        log.warning("left out %d that are no images of a format that is read: %s%s", len(skipped), names, more)
 
 
-def _flatten(value: Input) -> Iterator[npt.NDArray[np.uint8] | Path | str]:
+def _flatten(value: Input, skipped: list[Path]) -> Iterator[Origin]:
     if isinstance(value, np.ndarray):
         yield value
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _flatten(item)
+            yield from _flatten(item, skipped)
+    elif isinstance(value, str) and not value:
+        raise InvalidArgumentError(
+            "an input is an empty string; pass the path of a file or directory, '.' for this one"
+        )
     elif isinstance(value, str) and is_url(value):
         yield value
     elif isinstance(value, (str, os.PathLike)):
-        path = Path(value)
-        if path.is_dir():
-            yield from _files_of(path)
+        path = Path(os.fsdecode(value))
+        if _is_directory(path):
+            yield from images_of(path, skipped)
         else:
             yield path
     else:
@@ -107,10 +134,21 @@ def _flatten(value: Input) -> Iterator[npt.NDArray[np.uint8] | Path | str]:
         )
 
 
-def _files_of(directory: Path) -> list[Path]:
-    files = sorted(path for path in directory.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not files:
-        raise InvalidArgumentError(
-            f"no image in directory {str(directory)!r} (looked for {' '.join(sorted(SUFFIXES))})"
-        )
-    return files
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a text that is no path at all; reading it as a file says what is wrong
+        return False
+
+
+def _file_name(origin: Origin) -> str:
+    """The name in a path or URL; "" if there is none."""
+    if isinstance(origin, Path):
+        return origin.name
+    if not isinstance(origin, str) or is_data_url(origin):
+        return ""
+    try:
+        name = unquote(urlsplit(origin).path).rpartition("/")[2]
+    except ValueError:  # no URL; fetching it says what is wrong
+        return ""
+    return "".join(c for c in name if c.isprintable() and c not in '\\/:*?"<>|')

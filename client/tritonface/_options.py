@@ -1,56 +1,134 @@
-"""The arguments of `create_model` and `predict` that can be checked without a server."""
+"""The arguments of `create_model` and its twin, listed and checked once; and those of `predict`."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from numbers import Real
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
+import numpy as np
+import numpy.typing as npt
+
+from tritonface._connection import Connection
 from tritonface._errors import InvalidArgumentError
 from tritonface._fetch import UrlPolicy
+from tritonface._numbers import Number, Whole, number, whole_number
+
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec
+
+    P = ParamSpec("P")
+
+T = TypeVar("T")
+
+Size = Union[Whole, Sequence[Whole], "npt.NDArray[np.integer[Any]]"]
 
 MAX_SIDES_PX = range(16, 2**16)
+IN_PADDLEX = {
+    "pp_option": "the server decides how and where a network runs; device= makes sure of a device, use_hpip=True asks "
+    "for the high-performance variant",
+    "hpi_config": "the high-performance variant is configured on the server; use_hpip=True asks for it",
+}
+"""Arguments of PaddleX's `create_model` that choose how a network runs in the caller's process, and what is here."""
 
 
-@dataclass(frozen=True)
 class Options:
-    """The arguments of `create_model` that are not the address; see there."""
+    """The arguments of `create_model`, which describes them; an attribute each, checked, but for `pp_option` etc.
 
-    model_name: str
-    model_dir: str | os.PathLike[str] | None = None
-    device: str | None = None
-    img_size: int | Sequence[int] | None = None
-    threshold: float | None = None
-    use_hpip: bool = False
-    batch_size: int = 1
-    urls: UrlPolicy | None = None
-    max_side_px: int | None = None
-    timings: bool = False
-    shared_memory: bool = False
+    Raises:
+        InvalidArgumentError: one of them is of no use, as far as this can be told without a server.
+    """
 
-    def check(self) -> None:
-        """InvalidArgumentError for what can be told without a server."""
-        if not isinstance(self.model_name, str) or not self.model_name:
-            raise InvalidArgumentError(f"model_name must be the name of a model, got {self.model_name!r}")
-        check_threshold(self.threshold)
-        check_batch_size(self.batch_size)
-        if self.urls is not None and not isinstance(self.urls, UrlPolicy):
-            raise InvalidArgumentError(f"urls must be a tritonface.UrlPolicy, got {type(self.urls).__name__}")
-        side = self.max_side_px
-        if side is not None and (isinstance(side, bool) or not isinstance(side, int) or side not in MAX_SIDES_PX):
-            raise InvalidArgumentError(f"max_side_px must be a whole number of pixels from 16 on, got {side!r}")
+    def __init__(
+        self,
+        model_name: str,
+        model_dir: str | os.PathLike[str] | None = None,
+        *,
+        device: str | None = None,
+        img_size: Size | None = None,
+        threshold: Number | None = None,
+        use_hpip: bool = False,
+        batch_size: Whole = 1,
+        url: str | None = None,
+        protocol: str | None = None,
+        connection: Connection | None = None,
+        urls: UrlPolicy | None = None,
+        max_side_px: Whole | None = None,
+        timings: bool = False,
+        pp_option: None = None,
+        hpi_config: None = None,
+    ) -> None:
+        if not isinstance(model_name, str) or not model_name:
+            raise InvalidArgumentError(f"model_name must be the name of a model, got {model_name!r}")
+        for name, value in (("pp_option", pp_option), ("hpi_config", hpi_config)):
+            if value is not None:
+                raise InvalidArgumentError(f"{name} has no effect here: {IN_PADDLEX[name]}")
+        self.model_name = model_name
+        self.model_dir = model_dir
+        self.device = device
+        self.img_size = img_size
+        self.threshold = checked_threshold(threshold)
+        self.use_hpip = bool(use_hpip)
+        self.batch_size = checked_batch_size(batch_size)
+        self.connection = _connection(connection, url, protocol)
+        self.urls = _urls(urls)
+        self.max_side_px = _max_side_px(max_side_px)
+        self.timings = bool(timings)
 
 
-def check_threshold(threshold: float | None) -> None:
+def takes(options: Callable[P, Options]) -> Callable[[Callable[[Options], T]], Callable[P, T]]:
+    """Gives a function of `Options` the arguments of `Options`: when called, for type checkers and in editors."""
+
+    def decorate(function: Callable[[Options], T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            return function(options(*args, **kwargs))
+
+        returned = inspect.signature(function).return_annotation
+        call.__signature__ = inspect.signature(options).replace(return_annotation=returned)  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def checked_threshold(threshold: Number | None) -> float | None:
     """InvalidArgumentError unless it is None or a number in 0..1."""
-    if threshold is None:
-        return
-    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= float(threshold) <= 1:
+    value = number(threshold)
+    if threshold is not None and (value is None or not 0 <= value <= 1):
         raise InvalidArgumentError(f"threshold must be a number between 0 and 1, got {threshold!r}")
+    return value
 
 
-def check_batch_size(batch_size: int) -> None:
+def checked_batch_size(batch_size: Whole) -> int:
     """InvalidArgumentError unless it is a whole number from 1 on."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+    size = whole_number(batch_size)
+    if size is None or size < 1:
         raise InvalidArgumentError(f"batch_size must be a whole number from 1 on, got {batch_size!r}")
+    return size
+
+
+def _connection(connection: Connection | None, url: str | None, protocol: str | None) -> Connection:
+    if connection is None:
+        return Connection(url, protocol)
+    if not isinstance(connection, Connection):
+        raise InvalidArgumentError(f"connection must be a tritonface.Connection, got {type(connection).__name__}")
+    if url is not None or protocol is not None:
+        raise InvalidArgumentError(
+            "url= and protocol= are short for connection=Connection(url=, protocol=); pass them there, beside the rest"
+        )
+    return connection
+
+
+def _urls(urls: UrlPolicy | None) -> UrlPolicy:
+    if urls is not None and not isinstance(urls, UrlPolicy):
+        raise InvalidArgumentError(f"urls must be a tritonface.UrlPolicy, got {type(urls).__name__}")
+    return urls or UrlPolicy()
+
+
+def _max_side_px(max_side_px: Whole | None) -> int | None:
+    side = whole_number(max_side_px)
+    if max_side_px is not None and (side is None or side not in MAX_SIDES_PX):
+        raise InvalidArgumentError(f"max_side_px must be a whole number of pixels from 16 on, got {max_side_px!r}")
+    return side

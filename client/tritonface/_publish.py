@@ -16,7 +16,7 @@ from typing import Any
 
 from tritonclient.utils import InferenceServerException
 
-from tritonface._connection import Connection
+from tritonface._client import Client
 from tritonface._errors import (
     ImageError,
     InvalidArgumentError,
@@ -111,7 +111,7 @@ def _settings(file: Path) -> dict[str, Any]:
     return settings
 
 
-async def publish(connection: Connection, export: Export, base: Served, timeout_s: float) -> Served:
+async def publish(client: Client, export: Export, base: Served, timeout_s: float) -> Served:
     """Load the export beside the detector `base`, unless the server has it already; it stays loaded.
 
     Raises:
@@ -122,24 +122,24 @@ async def publish(connection: Connection, export: Export, base: Served, timeout_
     name = export.served_name + suffix
     served = replace(base, name=name, labels=export.labels, threshold=export.threshold)
     served = replace(served, input_size_wh=check_img_size(export.input_size_wh, served))
-    if not await connection.is_model_ready(name, timeout_s):
+    if not await client.is_model_ready(name, timeout_s):
         index = network_step(base.steps)
         network = _network_config(base.steps[index], f"{name}_detector", export)
         ensemble = _ensemble_config(base, served, index, network["name"])
         try:
-            await connection.load(network["name"], json.dumps(network), {f"1/{NETWORK}": export.network}, timeout_s)
-            await _load_ensemble(connection, name, json.dumps(ensemble), timeout_s)
+            await client.load(network["name"], json.dumps(network), {f"1/{NETWORK}": export.network}, timeout_s)
+            await _load_ensemble(client, name, json.dumps(ensemble), timeout_s)
         except (ServerError, ImageError, ServerUnavailableError) as error:
-            raise _refused(error, export, connection) from error
-    return replace(await describe(connection, name, timeout_s), **_own_settings(served))
+            raise _refused(error, export, client) from error
+    return replace(await describe(client, name, timeout_s), **_own_settings(served))
 
 
-async def _load_ensemble(connection: Connection, name: str, config: str, timeout_s: float) -> None:
+async def _load_ensemble(client: Client, name: str, config: str, timeout_s: float) -> None:
     """Triton 2.51 loads it, but reports a failure: it looks for the steps in its repository (server issue 4630)."""
     try:
-        await connection.load(name, config, ENSEMBLE_FILES, timeout_s)
+        await client.load(name, config, ENSEMBLE_FILES, timeout_s)
     except ServerError:
-        if not await connection.is_model_ready(name, timeout_s):
+        if not await client.is_model_ready(name, timeout_s):
             raise
 
 
@@ -174,14 +174,14 @@ def _by_hand(export: Export) -> str:
     return f"`tritonface-server publish add {export.folder} NAME` and create_model('NAME')"
 
 
-def _refused(error: TritonFaceError, export: Export, connection: Connection) -> TritonFaceError:
+def _refused(error: TritonFaceError, export: Export, client: Client) -> TritonFaceError:
     cause = error.__cause__
     if not isinstance(cause, InferenceServerException):
         return error  # nobody answers
     reason = str(cause.message()).partition("\n")[0]
     if any(word in reason for word in FORBIDDEN):
         return ServerError(
-            f"the server at {connection.address.url} does not let clients load models ({reason}); on its machine: "
+            f"the server at {client.connection.url} does not let clients load models ({reason}); on its machine: "
             f"{_by_hand(export)} (a server started with `make serve WATCH=1` notices it, another one at its next "
             "start), or start it with `tritonface-server serve --model-control explicit` if all its "
             "clients are trusted"

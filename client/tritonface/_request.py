@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tritonface._box import Box
-from tritonface._connection import Connection, bytes_tensor
+from tritonface._client import Client, bytes_tensor
 from tritonface._errors import ImageError, ServerError, TritonFaceError
 from tritonface._fetch import UrlPolicy
 from tritonface._images import Payload
@@ -50,8 +50,8 @@ class Rules:
     run_id: str
 
 
-async def detect(connection: Connection, source: Source, rules: Rules) -> DetectionResult:
-    """The result of one image; `timeout_s` of the connection's address holds for sending and its repetitions.
+async def detect(client: Client, source: Source, rules: Rules) -> DetectionResult:
+    """The result of one image; `timeout_s` of the connection holds for sending and its repetitions.
 
     Raises:
         ImageError: the image cannot be read, or the server refuses it (with `on_error="raise"`).
@@ -62,15 +62,15 @@ async def detect(connection: Connection, source: Source, rules: Rules) -> Detect
     try:
         payload = await source.load(rules.urls, rules.max_side_px)
     except ImageError as error:
-        return _failed(error, source, rules)
+        return _failed(error, source, rules, request_id)
     loaded = time.perf_counter()
     try:
-        boxes = await _boxes(connection, payload, rules, request_id)
+        boxes = await _boxes(client, payload, rules, request_id)
     except ImageError as error:
         refused = ImageError(f"the server refuses {source.label}: {error}", source.input_path)
         refused.__cause__ = error.__cause__
         refused.request_id = request_id
-        return _failed(refused, source, rules)
+        return _failed(refused, source, rules, request_id)
     except TritonFaceError as error:
         error.request_id = request_id
         raise
@@ -81,23 +81,24 @@ async def detect(connection: Connection, source: Source, rules: Rules) -> Detect
         source.input_path,
         boxes,
         file_name=source.file_name,
+        origin=_origin(source, request_id),
         encoded=payload.original,
         request_id=request_id,
         timings_ms={name: 1e3 * seconds for name, seconds in stages.items()} if rules.timings else None,
     )
 
 
-async def _boxes(connection: Connection, payload: Payload, rules: Rules, request_id: str) -> list[Box]:
+async def _boxes(client: Client, payload: Payload, rules: Rules, request_id: str) -> list[Box]:
     inputs: dict[str, npt.NDArray[Any]] = {"image": bytes_tensor(payload.sent)}
     if rules.threshold is not None:
         inputs["threshold"] = np.array([[rules.threshold]], dtype=np.float32)
     if rules.img_size_wh is not None:
         inputs["img_size"] = np.array([rules.img_size_wh], dtype=np.int32)
-    address = connection.address
+    connection = client.connection
     reply = await with_retries(
-        lambda seconds: connection.infer(rules.model, inputs, OUTPUTS, request_id, seconds),
-        address.timeout_s,
-        address.retries,
+        lambda seconds: client.infer(rules.model, inputs, OUTPUTS, request_id, seconds),
+        connection.timeout_s,
+        connection.retries,
         f"request {request_id}",
     )
     count, boxes, scores, class_ids = (tensor[0] for tensor in reply)
@@ -114,9 +115,20 @@ async def _boxes(connection: Connection, payload: Payload, rules: Rules, request
         ) from None
 
 
-def _failed(error: ImageError, source: Source, rules: Rules) -> DetectionResult:
+def _failed(error: ImageError, source: Source, rules: Rules, request_id: str) -> DetectionResult:
     if rules.on_error == "raise":
         raise error
     return DetectionResult(
-        source.input_path, [], file_name=source.file_name, encoded=b"", error=error, request_id=error.request_id
+        source.input_path,
+        [],
+        file_name=source.file_name,
+        origin=_origin(source, request_id),
+        encoded=b"",
+        error=error,
+        request_id=error.request_id,
     )
+
+
+def _origin(source: Source, request_id: str) -> str:
+    """What tells this image from others when results are saved."""
+    return str(source.origin) if source.has_a_name else request_id

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from tritonface._box import Box
 from tritonface._draw import draw_boxes
 from tritonface._errors import TritonFaceError
 from tritonface._images import is_writable, open_upright
+from tritonface._saved_names import saved_names
+
+StrPath = Union[str, "os.PathLike[str]"]
+Text = str  # in the class, `str` is PaddleX's property
+Wrapped = dict[Text, dict[Text, Any]]
 
 
 class DetectionResult(dict[str, Any]):
     """`{"input_path": str | None, "boxes": [Box, ...]}`, boxes in descending score order.
+
+    It is a dict in all but two things: `len(result)` is the number of faces, and a result is always true, whether it
+    has faces or not; `if len(result)` asks for faces.
 
     Attributes:
         error: why this image has no result (with `on_error="yield"`); None for a good one. Such a result has no
@@ -27,31 +38,62 @@ class DetectionResult(dict[str, Any]):
 
     def __init__(
         self,
-        input_path: str | None,
+        input_path: Text | None,
         boxes: list[Box],
         *,
-        file_name: str,
+        file_name: Text,
+        origin: Text,
         encoded: bytes,
         error: TritonFaceError | None = None,
-        request_id: str | None = None,
-        timings_ms: dict[str, float] | None = None,
+        request_id: Text | None = None,
+        timings_ms: dict[Text, float] | None = None,
     ) -> None:
         super().__init__(input_path=input_path, boxes=boxes)
         if error is not None:
-            self["error"] = str(error)
+            self["error"] = f"{error}"
         self.error = error
         self.request_id = request_id
         self.timings_ms = timings_ms
         self._encoded = encoded
-        self._file_name = file_name
+        self._file_name = Path(file_name)
+        self._origin = origin
+
+    def __len__(self) -> int:
+        return len(self["boxes"])
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> Text:
+        return f"{dict(self)!r}"  # its own, for `pprint` asks a dict's length, and would print `{}` without faces
 
     @property
-    def json(self) -> dict[str, dict[str, Any]]:
+    def xyxy(self) -> npt.NDArray[np.float32]:
+        """The boxes as float32 [K, 4]: xmin, ymin, xmax, ymax in pixels of the upright original."""
+        return np.array([box["coordinate"] for box in self["boxes"]], dtype=np.float32).reshape(-1, 4)
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """The scores as float32 [K], in descending order."""
+        return np.array([box["score"] for box in self["boxes"]], dtype=np.float32)
+
+    @property
+    def class_ids(self) -> npt.NDArray[np.int64]:
+        """The indices of the labels as int64 [K]."""
+        return np.array([box["cls_id"] for box in self["boxes"]], dtype=np.int64)
+
+    @property
+    def json(self) -> Wrapped:
         """`{"res": {...}}`, plain Python values."""
         return {"res": dict(self)}
 
     @property
-    def img(self) -> dict[str, Image.Image]:
+    def str(self) -> Wrapped:
+        """The same as `json`: what `print` prints, as PaddleX names it."""
+        return self.json
+
+    @property
+    def img(self) -> dict[Text, Image.Image]:
         """`{"res": picture}`, an RGB `PIL.Image` of the upright original with the boxes drawn on it."""
         return {"res": draw_boxes(self.picture(), self["boxes"])}
 
@@ -82,30 +124,39 @@ class DetectionResult(dict[str, Any]):
         else:
             print(self.json)
 
-    def save_to_json(self, save_path: str | Path, indent: int = 4, ensure_ascii: bool = False) -> None:
+    def save_to_json(self, save_path: StrPath, indent: int = 4, ensure_ascii: bool = False) -> None:
         """Write the result without its "res" shell.
 
         Args:
-            save_path: a file if it ends in .json; a directory otherwise, where `<stem>_res.json` is written.
+            save_path: a file if it ends in .json; a directory otherwise, where `<stem>_res.json` is written. Inputs of
+                the same name get different stems in one directory: x, x_2, ...
         """
         path = Path(save_path)
         if path.suffix.lower() != ".json":
-            path /= f"{Path(self._file_name).stem}_res.json"
+            path /= f"{self._stem_in(path)}_res.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self, indent=indent, ensure_ascii=ensure_ascii)
+        text = json.dumps(dict(self), indent=indent, ensure_ascii=ensure_ascii)
         path.write_text(text, encoding="utf-8", errors="backslashreplace")  # a file name may be no text
 
-    def save_to_img(self, save_path: str | Path) -> None:
+    def save_to_img(self, save_path: StrPath) -> None:
         """Write the picture with its boxes.
 
         Args:
             save_path: a file if it ends in a suffix of a picture format; a directory otherwise, where
-                `<stem>_res<suffix>` is written (.png where the input's format cannot be written).
+                `<stem>_res<suffix>` is written (.png where the input's format cannot be written), with the stem of
+                `save_to_json`.
         """
-        path = Path(save_path)
+        path, suffix = Path(save_path), self._file_name.suffix
         if not is_writable(path.suffix):
-            name = Path(self._file_name)
-            path /= f"{name.stem}_res{name.suffix if is_writable(name.suffix) else '.png'}"
+            path /= f"{self._stem_in(path)}_res{suffix if is_writable(suffix) else '.png'}"
         picture = self.img["res"]
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path, quality=95)
+
+    def save_all(self, save_path: StrPath) -> None:
+        """Write picture and JSON into a directory, as `save_to_img` and `save_to_json` do."""
+        self.save_to_img(save_path)
+        self.save_to_json(save_path)
+
+    def _stem_in(self, folder: Path) -> Text:
+        return saved_names.name(folder, self._file_name.stem, self._origin)

@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tritonface._connection import Connection
+import numpy as np
+
+from tritonface._client import Client
 from tritonface._errors import InvalidArgumentError, ModelNotFoundError
+from tritonface._numbers import whole_number
+from tritonface._options import Size
 
 
 @dataclass(frozen=True)
@@ -36,38 +40,38 @@ class Served:
     input_size_wh: tuple[int, int] | None = None
 
 
-async def describe(connection: Connection, name: str, timeout_s: float) -> Served:
+async def describe(client: Client, name: str, timeout_s: float) -> Served:
     """What the server says of a detector.
 
     Raises:
         ModelNotFoundError: it serves no detector of this name; the message lists those it does.
     """
-    ready = await connection.is_model_ready(name, timeout_s)
-    served = await _read(connection, name, timeout_s) if ready else None
+    ready = await client.is_model_ready(name, timeout_s)
+    served = await _read(client, name, timeout_s) if ready else None
     if served is None:
-        known = ", ".join([found.name for found in await detectors(connection, timeout_s)]) or "none at all"
+        known = ", ".join([found.name for found in await detectors(client, timeout_s)]) or "none at all"
         raise ModelNotFoundError(
-            f"the server at {connection.address.url} has no detector {name!r}; it has: {known}. A detector is served "
+            f"the server at {client.connection.url} has no detector {name!r}; it has: {known}. A detector is served "
             "once it has weights: train it, or get the published ones with `make official-weights`"
         )
     return served
 
 
-async def detectors(connection: Connection, timeout_s: float) -> list[Served]:
+async def detectors(client: Client, timeout_s: float) -> list[Served]:
     """All detectors that `create_model` accepts, by name."""
-    names = sorted(await connection.ready_models(timeout_s))
-    found = [await _read(connection, name, timeout_s) for name in names]
+    names = sorted(await client.ready_models(timeout_s))
+    found = [await _read(client, name, timeout_s) for name in names]
     return [served for served in found if served is not None]
 
 
-async def _read(connection: Connection, name: str, timeout_s: float) -> Served | None:
+async def _read(client: Client, name: str, timeout_s: float) -> Served | None:
     """None for another kind of model, and for a step of an ensemble."""
-    config = await connection.config(name, timeout_s)
+    config = await client.config(name, timeout_s)
     parameters = {key: value.get("string_value", "") for key, value in config.get("parameters", {}).items()}
     steps = config.get("ensemble_scheduling", {}).get("step", [])
     if not steps or not {"labels", "img_size"} <= set(parameters):
         return None
-    configs = tuple([await connection.config(step["model_name"], timeout_s) for step in steps])
+    configs = tuple([await client.config(step["model_name"], timeout_s) for step in steps])
     labels, img_size = json.loads(parameters["labels"]), json.loads(parameters["img_size"])
     threshold = json.loads(parameters.get("threshold", "null"))
     input_size_wh = json.loads(parameters.get("input_size_wh", "null"))
@@ -107,18 +111,18 @@ def check_device(device: str | None, served: Served) -> None:
         )
 
 
-def check_img_size(img_size: int | Sequence[int] | None, served: Served) -> tuple[int, int] | None:
+def check_img_size(img_size: Size | None, served: Served) -> tuple[int, int] | None:
     """(width, height) in pixels, checked against what the served model takes."""
     if img_size is None:
         return None
-    sides: list[int] = list(img_size) if isinstance(img_size, (list, tuple)) else [img_size] * 2  # type: ignore[list-item]
+    values = img_size.tolist() if isinstance(img_size, np.ndarray) else img_size
+    sides = [whole_number(side) for side in (values if isinstance(values, (list, tuple)) else [values] * 2)]
     multiple, least, most = (served.img_size[key] for key in ("multiple", "min_px", "max_px"))
-    if len(sides) != 2 or not all(
-        isinstance(side, int) and least <= side <= most and side % multiple == 0 for side in sides
-    ):
+    fitting = [side for side in sides if side is not None and least <= side <= most and side % multiple == 0]
+    if len(sides) != 2 or fitting != sides:
         raise InvalidArgumentError(
             f"img_size is a number or [width, height] of whole numbers from {least} to {most}"
             + (f", multiples of {multiple}" if multiple > 1 else "")
             + f"; got {img_size!r}"
         )
-    return sides[0], sides[1]
+    return fitting[0], fitting[1]

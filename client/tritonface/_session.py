@@ -5,27 +5,27 @@ Everything that waits runs in the engine's thread; this module only hands out fu
 
 from __future__ import annotations
 
+import itertools
 import uuid
 import weakref
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from contextlib import suppress
 
-from tritonface._address import Address
-from tritonface._connection import Connection
+from tritonface._client import Client
 from tritonface._engine import engine
-from tritonface._errors import InvalidArgumentError
-from tritonface._fetch import UrlPolicy
+from tritonface._errors import InvalidArgumentError, TritonFaceError
 from tritonface._inputs import Input, Source, iterate_sources
-from tritonface._options import Options, check_batch_size, check_threshold
+from tritonface._numbers import Number, Whole
+from tritonface._options import Options, checked_batch_size, checked_threshold
 from tritonface._publish import publish, read_export
 from tritonface._request import OnError, Rules, detect
 from tritonface._result import DetectionResult
 from tritonface._run import Run
 from tritonface._served import Served, check_device, check_img_size, describe
-from tritonface._shared_memory import is_possible
 
 CLOSE_TIMEOUT_S = 5.0
+CLOSED = "the model was closed while an image was under way"
 
 
 class Session:
@@ -35,11 +35,12 @@ class Session:
         model_name: the name on the server.
         labels: class names by class id.
         threshold, img_size_wh: what `predict` sends if it is not told otherwise; None for the server's own.
+        options: what it was opened with.
     """
 
     def __init__(
         self,
-        connection: Connection,
+        client: Client,
         served: Served,
         options: Options,
         threshold: float | None,
@@ -48,14 +49,14 @@ class Session:
         self.model_name, self.labels = served.name, served.labels
         self.threshold, self.img_size_wh = threshold, size_wh
         self.options = options
-        self._connection = connection
-        self.close = weakref.finalize(self, _close, connection)
+        self._client = client
+        self._unnamed = itertools.count()  # frames of many calls get names of their own
+        self.close = weakref.finalize(self, _close, client)
 
-    def run(self, input: Input, batch_size: int | None, threshold: float | None, on_error: OnError) -> Run:
+    def run(self, input: Input, batch_size: Whole | None, threshold: Number | None, on_error: OnError) -> Run:
         """The images of one `predict` call, not started yet; InvalidArgumentError at once."""
-        check_threshold(threshold)
-        size = self.options.batch_size if batch_size is None else batch_size
-        check_batch_size(size)
+        own_threshold = checked_threshold(threshold)
+        size = self.options.batch_size if batch_size is None else checked_batch_size(batch_size)
         if on_error not in ("raise", "yield"):
             raise InvalidArgumentError(f"on_error must be 'raise' or 'yield', got {on_error!r}")
         if not self.close.alive:
@@ -63,44 +64,53 @@ class Session:
         rules = Rules(
             self.model_name,
             self.labels,
-            self.threshold if threshold is None else threshold,
+            self.threshold if own_threshold is None else own_threshold,
             self.img_size_wh,
             on_error,
-            self.options.urls or UrlPolicy(),
+            self.options.urls,
             self.options.max_side_px,
             self.options.timings,
             uuid.uuid4().hex[:12],
         )
-        return Run(self.submit, iterate_sources(input), rules, size)
+        return Run(self.submit, iterate_sources(input, self._unnamed), rules, size)
 
     def submit(self, source: Source, rules: Rules) -> Future[DetectionResult]:
         """Start one image."""
-        return engine.submit(detect(self._connection, source, rules))
+        return engine.submit(_detect(self._client, source, rules))
 
 
-def open_session(address: Address, options: Options) -> Future[Session]:
+async def _detect(client: Client, source: Source, rules: Rules) -> DetectionResult:
+    """The result; when the model is closed meanwhile, no failure of the connection, which differs by protocol."""
+    try:
+        return await detect(client, source, rules)
+    except (TritonFaceError, RuntimeError):  # RuntimeError: aiohttp's "Session is closed"
+        if client.closed:
+            raise InvalidArgumentError(CLOSED) from None
+        raise
+
+
+def open_session(options: Options) -> Future[Session]:
     """Connect; the future fails with what `create_model` raises."""
-    options.check()
     engine.acquire()
-    future = engine.submit(_open(address, options))
+    future = engine.submit(_open(options))
     future.add_done_callback(_release_unless_open)
     return future
 
 
-async def _open(address: Address, options: Options) -> Session:
-    connection = Connection(address, options.shared_memory and is_possible(address.url))
+async def _open(options: Options) -> Session:
+    client, timeout_s = Client(options.connection), options.connection.timeout_s
     try:
         name = f"{options.model_name}_hpi" if options.use_hpip else options.model_name
         export = None if options.model_dir is None else read_export(options.model_dir, options.model_name)
-        served = await describe(connection, name, address.timeout_s)
+        served = await describe(client, name, timeout_s)
         check_device(options.device, served)
         if export is not None:
-            served = await publish(connection, export, served, address.timeout_s)
+            served = await publish(client, export, served, timeout_s)
         size_wh = check_img_size(options.img_size, served) or served.input_size_wh
         threshold = served.threshold if options.threshold is None else options.threshold
-        return Session(connection, served, options, threshold, size_wh)
+        return Session(client, served, options, threshold, size_wh)
     except BaseException:
-        await connection.close()
+        await client.close()
         raise
 
 
@@ -109,10 +119,10 @@ def _release_unless_open(future: Future[Session]) -> None:
         engine.release()
 
 
-def _close(connection: Connection) -> None:
+def _close(client: Client) -> None:
     """End the connection and give up the engine; runs once, also when a model is forgotten or Python ends."""
     with suppress(InvalidArgumentError):  # in a forked child there is nothing to close
-        future = engine.submit(connection.close())
+        future = engine.submit(client.close())
         if not engine.is_current():
             wait_for_futures([future], CLOSE_TIMEOUT_S)
     engine.release()

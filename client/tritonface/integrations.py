@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from tritonface._errors import InvalidArgumentError
+from tritonface._numbers import Number, Whole, number, whole_number
 from tritonface._result import DetectionResult
 
 if TYPE_CHECKING:
@@ -31,17 +32,16 @@ def to_supervision(result: DetectionResult) -> supervision.Detections:
 
     if result.error is not None:
         raise result.error
-    boxes = result["boxes"]
     return supervision.Detections(
-        xyxy=np.array([box["coordinate"] for box in boxes], dtype=np.float32).reshape(-1, 4),
-        confidence=np.array([box["score"] for box in boxes], dtype=np.float32),
-        class_id=np.array([box["cls_id"] for box in boxes], dtype=int),
-        data={"class_name": np.array([box["label"] for box in boxes], dtype=str)},
+        xyxy=result.xyxy,
+        confidence=result.scores,
+        class_id=result.class_ids,
+        data={"class_name": np.array([box["label"] for box in result["boxes"]], dtype=str)},
     )
 
 
 def crop_faces(
-    result: DetectionResult, *, margin: float = 0.0, square: bool = False, size_px: int | None = None
+    result: DetectionResult, *, margin: Number = 0.0, square: bool = False, size_px: Whole | None = None
 ) -> list[npt.NDArray[np.uint8]]:
     """Each face cut out of the upright original, in the order of the boxes.
 
@@ -63,15 +63,16 @@ def crop_faces(
         >>> with create_model("BlazeFace", threshold=0.9) as model:
         ...     [result] = model.predict("photo.jpg")
         >>> faces = crop_faces(result, margin=0.2, size_px=112)
-        >>> len(faces) == len(result["boxes"]), faces[0].shape
+        >>> len(faces) == len(result), faces[0].shape
         (True, (112, 112, 3))
     """
-    if not 0 <= margin < float("inf"):
+    share, side_px = number(margin), whole_number(size_px)
+    if share is None or not 0 <= share < float("inf"):
         raise InvalidArgumentError(f"margin must be a number from 0 on, got {margin!r}")
-    if size_px is not None and size_px < 1:
+    if size_px is not None and (side_px is None or side_px < 1):
         raise InvalidArgumentError(f"size_px must be a whole number from 1 on, got {size_px!r}")
     picture = result.picture()
-    return [_crop(picture, box["coordinate"], margin, square, size_px) for box in result["boxes"]]
+    return [_crop(picture, box["coordinate"], share, square, side_px) for box in result["boxes"]]
 
 
 def _crop(

@@ -40,11 +40,13 @@ import numpy, tritonface
 photo, *urls = sys.argv[1:]
 counts = []
 for protocol, url in zip(("grpc", "http"), urls):
-    with tritonface.create_model("BlazeFace", protocol=protocol, url=url, headers={"X-Key": "value"}) as model:
+    keyed = tritonface.Connection(url, protocol, headers={"X-Key": "value"})
+    with tritonface.create_model("BlazeFace", connection=keyed) as model:
         counts += [len(result["boxes"]) for result in model.predict([photo] * 4, batch_size=2)]
         array = numpy.zeros((1080, 1920, 3), numpy.uint8)
         assert [result["boxes"] for result in model.predict([array])] == [[]]
-    with tritonface.create_model("BlazeFace", protocol=protocol, url=url, shared_memory=True, max_side_px=800) as model:
+    shared = tritonface.Connection(url, protocol, shared_memory=True)
+    with tritonface.create_model("BlazeFace", connection=shared, max_side_px=800) as model:
         assert [result["boxes"] for result in model.predict([array, array])] == [[], []]
     async def run():
         async with tritonface.create_async_model("BlazeFace", protocol=protocol, url=url) as model:

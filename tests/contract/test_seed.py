@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import doctest
-import importlib
 import inspect
 import json
 import os
@@ -24,7 +23,7 @@ from tests.conftest import WatchedList
 from tests.reference import InProcess
 from tests.shipped import shipped
 from training.paths import ROOT
-from tritonface import DetectionResult, FaceDetector
+from tritonface import DetectionResult, FaceDetector, integrations
 from tritonface_server.server import TritonServer
 
 
@@ -51,21 +50,24 @@ def test_the_code_of_the_readme_runs(server: TritonServer, tmp_path: Path, solva
     assert list((tmp_path / "output").glob("*res.json"))
 
 
-MODULES = ["tritonface._detector", "tritonface._async_detector", "tritonface.integrations"]
+EXAMPLES = [
+    test
+    for module in (tritonface, integrations)
+    for name in module.__all__
+    for test in doctest.DocTestFinder().find(getattr(module, name), name, module=False)
+    if test.examples
+]
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda test: test.name)
 def test_the_examples_of_docstrings(
-    server: TritonServer, tmp_path: Path, solvay: Path, module: str, monkeypatch: pytest.MonkeyPatch
+    server: TritonServer, tmp_path: Path, solvay: Path, example: doctest.DocTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(solvay, tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRITONFACE_URL", server.endpoints.grpc)
-    found = [test for test in doctest.DocTestFinder().find(importlib.import_module(module)) if test.examples]
-    assert found
-    for test in found:
-        test.globs.update(vars(tritonface))
-        assert doctest.DocTestRunner().run(test).failed == 0, test.name
+    example.globs = {**vars(tritonface), **vars(integrations)}
+    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 SEED = """

@@ -11,6 +11,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from tritonface import (
+    Connection,
     DeadlineExceededError,
     FaceDetector,
     ImageError,
@@ -165,7 +166,7 @@ def test_the_wrong_port(server: TritonServer) -> None:
 
 
 def test_a_server_that_hangs(server: TritonServer, address: dict[str, str], solvay: Path) -> None:
-    with create_model("BlazeFace", timeout_s=0.5, **address) as model:
+    with create_model("BlazeFace", connection=Connection(**address, timeout_s=0.5)) as model:
         server.process.send_signal(signal.SIGSTOP)
         try:
             with pytest.raises(DeadlineExceededError, match=r"within 0.5 s"):
@@ -180,8 +181,9 @@ def test_a_server_that_hangs(server: TritonServer, address: dict[str, str], solv
     "arguments",
     [
         {"protocol": "ftp"},
-        {"timeout_s": 0},
-        {"timeout_s": float("nan")},
+        {"connection": "127.0.0.1:8001"},
+        {"connection": Connection(), "url": "127.0.0.1:8001"},
+        {"connection": Connection(), "protocol": "grpc"},
         {"url": "http://127.0.0.1:8000"},
         {"threshold": 2},
     ],

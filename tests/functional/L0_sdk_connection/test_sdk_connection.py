@@ -26,6 +26,7 @@ from tests.conftest import WatchedList
 from training.paths import MODEL_REPOSITORY
 from tritonface import (
     TLS,
+    Connection,
     DetectionResult,
     FaceDetector,
     ImageError,
@@ -112,11 +113,12 @@ async def stop(proxy: asyncio.Server) -> None:
 def test_mutual_tls(secure: dict[str, str], certificates: Path, solvay: Path, protocol: str) -> None:
     address = {"protocol": protocol, "url": secure[protocol], "timeout_s": 10}
     own = {"cert_file": certificates / "client.pem", "key_file": certificates / "client.key"}
-    with create_model("BlazeFace", tls=TLS(certificates / "ca.pem", **own), **address) as model:
+    trusted = Connection(**address, tls=TLS(certificates / "ca.pem", **own))
+    with create_model("BlazeFace", connection=trusted) as model:
         assert next(model.predict(solvay))["boxes"]
     for tls in (None, TLS(), TLS(certificates / "ca.pem"), TLS(**own)):
         with pytest.raises(ServerUnavailableError):
-            create_model("BlazeFace", tls=tls, **address)
+            create_model("BlazeFace", connection=Connection(**address, tls=tls))
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
@@ -129,8 +131,9 @@ def test_headers_open_what_a_key_protects(tmp_path: Path, protocol: str) -> None
     with TritonServer(tmp_path / "models", Endpoints.free(), log=tmp_path / "log", arguments=(restricted,)) as server:
         address = {"protocol": protocol, "url": getattr(server.endpoints, protocol)}
         prefix = "triton-grpc-protocol-" if protocol == "grpc" else ""  # Triton's own rule
-        create_model("BlazeFace", headers={f"{prefix}X-Key": "secret"}, **address).close()
-        with pytest.raises(ServerError, match=r"does not allow this: .*restricted.*x-key'; pass the key .* headers="):
+        keyed = Connection(**address, headers={f"{prefix}X-Key": "secret"})
+        create_model("BlazeFace", connection=keyed).close()
+        with pytest.raises(ServerError, match=r"does not allow this: .*restricted.*x-key'; pass the key .*headers="):
             create_model("BlazeFace", **address)
 
 
@@ -293,7 +296,7 @@ def test_a_server_that_accepts_and_says_nothing() -> None:
         for protocol in ("grpc", "http"):
             started = time.monotonic()
             with pytest.raises((TimeoutError, ConnectionError)):
-                create_model("BlazeFace", url=url, protocol=protocol, timeout_s=0.5)
+                create_model("BlazeFace", connection=Connection(url, protocol, timeout_s=0.5))
             assert time.monotonic() - started < 10
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from training.paths import MODEL_REPOSITORY
-from tritonface import ServerUnavailableError, create_model
+from tritonface import Connection, ServerUnavailableError, create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
 
@@ -51,8 +51,9 @@ def test_no_result_is_lost_or_doubled(
     first.wait_until_ready()
     second = TritonServer(repository, ends, log=tmp_path / "second.log")
     results = []
+    patient = Connection(getattr(ends, protocol), protocol, timeout_s=120)
     try:
-        with create_model("BlazeFace", protocol=protocol, url=getattr(ends, protocol), timeout_s=120) as model:
+        with create_model("BlazeFace", connection=patient) as model:
             for result in model.predict(folder, batch_size=8):
                 results.append(result)
                 if len(results) == RESTART_AFTER:
@@ -71,8 +72,8 @@ def test_no_result_is_lost_or_doubled(
 def test_retries_end_with_the_deadline_or_their_number(repository: Path, tmp_path: Path, solvay: Path) -> None:
     ends = Endpoints.free()
     with TritonServer(repository, ends, log=tmp_path / "log"):
-        patient = create_model("BlazeFace", url=ends.grpc, timeout_s=2)
-        hasty = create_model("BlazeFace", url=ends.grpc, retries=0)
+        patient = create_model("BlazeFace", connection=Connection(ends.grpc, timeout_s=2))
+        hasty = create_model("BlazeFace", connection=Connection(ends.grpc, retries=0))
     with patient, pytest.raises(ServerUnavailableError, match=r"\[\d+ attempts in \d\.\d s\]") as caught:
         list(patient.predict(solvay))
     assert caught.value.request_id is not None

@@ -11,7 +11,7 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from training.paths import MODEL_REPOSITORY
-from tritonface import create_model
+from tritonface import Connection, create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
 
@@ -47,7 +47,7 @@ def test_the_same_results_and_nothing_left(
     with create_model("BlazeFace", **address) as model:
         expected = [dict(result) for result in model.predict(images, on_error="yield")]
     assert regions(server) == 0
-    with create_model("BlazeFace", shared_memory=True, **address) as model:
+    with create_model("BlazeFace", connection=Connection(**address, shared_memory=True)) as model:
         for _ in range(3):
             found = [dict(result) for result in model.predict(images, batch_size=4, on_error="yield")]
             assert found == expected
@@ -59,7 +59,7 @@ def test_the_same_results_and_nothing_left(
 def test_a_region_given_up_is_not_written_again(
     server: TritonServer, address: dict[str, str], array: np.ndarray
 ) -> None:
-    with create_model("BlazeFace", shared_memory=True, **address) as model:
+    with create_model("BlazeFace", connection=Connection(**address, shared_memory=True)) as model:
         run = model.predict([array] * 8, batch_size=8)
         next(run)
         run.close()
@@ -72,7 +72,8 @@ def test_a_server_started_anew(repository: Path, tmp_path: Path, array: np.ndarr
     ends = Endpoints.free()
     url = getattr(ends, protocol)
     with TritonServer(repository, ends, log=tmp_path / "first") as server:
-        model = create_model("BlazeFace", shared_memory=True, timeout_s=60, url=url, protocol=protocol)
+        shared = Connection(url, protocol, timeout_s=60, shared_memory=True)
+        model = create_model("BlazeFace", connection=shared)
         (before,) = model.predict(array)
         assert regions(server) == 1
     with model, TritonServer(repository, ends, log=tmp_path / "second") as server:
@@ -83,6 +84,6 @@ def test_a_server_started_anew(repository: Path, tmp_path: Path, array: np.ndarr
 def test_a_server_that_does_not_allow_it(repository: Path, tmp_path: Path, array: np.ndarray) -> None:
     arguments = ("--grpc-restricted-protocol=shared-memory:key=value",)
     with TritonServer(repository, Endpoints.free(), log=tmp_path / "log", arguments=arguments) as server:
-        with create_model("BlazeFace", shared_memory=True, url=server.endpoints.grpc) as model:
+        with create_model("BlazeFace", connection=Connection(server.endpoints.grpc, shared_memory=True)) as model:
             assert next(model.predict(array))["boxes"]
         assert files() == []

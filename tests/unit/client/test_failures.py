@@ -7,6 +7,7 @@ from tritonclient.utils import InferenceServerException
 
 import tritonface
 from tritonface import (
+    Connection,
     DeadlineExceededError,
     ImageError,
     ModelNotFoundError,
@@ -14,10 +15,9 @@ from tritonface import (
     ServerUnavailableError,
     TritonFaceError,
 )
-from tritonface._address import resolve
 from tritonface._failures import reported, unavailable
 
-ADDRESS = resolve("host:1", environment={})
+SERVER = Connection("host:1", "grpc", timeout_s=30)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,12 @@ ADDRESS = resolve("host:1", environment={})
         ("StatusCode.NOT_FOUND", "unknown model 'X' has no available versions", ServerUnavailableError, "cannot take"),
         ("StatusCode.UNAVAILABLE", "Exceeds maximum queue size", ServerUnavailableError, "cannot take the request now"),
         ("404", "unknown model 'X' is not found", ModelNotFoundError, "is not found"),
-        ("StatusCode.UNAVAILABLE", "This protocol is restricted", ServerError, "pass the key it expects as headers="),
+        (
+            "StatusCode.UNAVAILABLE",
+            "This protocol is restricted",
+            ServerError,
+            "pass the key it expects as connection=",
+        ),
         ("401", "no token", ServerError, "pass the key"),
         ("StatusCode.DEADLINE_EXCEEDED", "Deadline Exceeded", DeadlineExceededError, "from host:1 within 30 s"),
         ("StatusCode.INTERNAL", "broken", ServerError, "host:1 reports: broken"),
@@ -44,13 +49,13 @@ ADDRESS = resolve("host:1", environment={})
     ],
 )
 def test_reports(status: str, message: str, kind: type[TritonFaceError], text: str) -> None:
-    error = reported(InferenceServerException(message, status=status), ADDRESS)
+    error = reported(InferenceServerException(message, status=status), SERVER)
     assert type(error) is kind and text in str(error) and "ensemble" not in str(error)
 
 
 def test_reasons_are_short() -> None:
-    assert len(str(unavailable(ADDRESS, "x" * 10_000))) < 500
-    assert "no reason given" in str(unavailable(ADDRESS, "\n"))
+    assert len(str(unavailable(SERVER, "x" * 10_000))) < 500
+    assert "no reason given" in str(unavailable(SERVER, "\n"))
 
 
 def test_all_kinds_are_builtin_kinds_too() -> None:

@@ -215,8 +215,14 @@ def test_public_addresses(address: str, public: bool) -> None:
         ("photo.jpg", False),
         ("http://a/b", True),
         ("HTTPS://a/b", True),
-        ("ftp://a/b", False),
+        ("ftp://a/b", True),
+        ("s3+x://a/b", True),
+        ("DATA:,", True),
+        ("file:/a", True),
         ("httpx", False),
+        ("C://a", False),
+        ("a/b://c", False),
+        ("://", False),
     ],
 )
 def test_is_url(text: str, expected: bool) -> None:
@@ -224,7 +230,15 @@ def test_is_url(text: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"timeout_s": 0}, {"timeout_s": float("nan")}, {"max_bytes": 0}, {"max_redirects": -1}]
+    "arguments",
+    [
+        {"timeout_s": 0},
+        {"timeout_s": float("nan")},
+        {"max_bytes": 0},
+        {"max_redirects": -1},
+        {"max_bytes": 1.5},
+        {"timeout_s": True},
+    ],
 )
 def test_policies_of_no_use(arguments: dict[str, float]) -> None:
     with pytest.raises(InvalidArgumentError, match="UrlPolicy"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tritonface import InvalidArgumentError
-from tritonface._inputs import Source, iterate_sources
+from tritonface._inputs import iterate_sources
 
 GREY = np.zeros((2, 2), np.uint8)
 
@@ -40,7 +41,7 @@ def test_other_values(value: object) -> None:
 
 def test_a_directory_without_images(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(InvalidArgumentError, match=r"no image in directory .*\.bmp \.dib"):
+    with pytest.raises(InvalidArgumentError, match=r"no image in directory .*: 1 other files"):
         list(iterate_sources(tmp_path))
 
 
@@ -55,7 +56,10 @@ def test_a_directory_without_images(tmp_path: Path) -> None:
         ("http://h/a%5C..%5Cb.png", "a..b.png"),
         ("http://h/", "image_000003.png"),
         ("http://h", "image_000003.png"),
+        ("http://[h", "image_000003.png"),
+        ("data:image/png;base64,a/b.png", "image_000003.png"),
     ],
 )
 def test_file_names_of_results(origin: object, name: str) -> None:
-    assert Source(3, origin).file_name == name
+    (source,) = iterate_sources(origin, itertools.count(3))
+    assert source.file_name == name

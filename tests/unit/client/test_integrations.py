@@ -19,7 +19,7 @@ def result(*boxes_xyxy_px: list[float], error: ImageError | None = None, orienta
     exif[0x0112] = orientation
     Image.fromarray(PICTURE).save(buffer, "PNG", exif=exif)
     boxes = [Box(cls_id=0, label="face", score=0.9, coordinate=box) for box in boxes_xyxy_px]
-    return DetectionResult("a.png", boxes, file_name="a.png", encoded=buffer.getvalue(), error=error)
+    return DetectionResult("a.png", boxes, file_name="a.png", origin="a.png", encoded=buffer.getvalue(), error=error)
 
 
 def test_no_faces_no_crops() -> None:
@@ -45,14 +45,22 @@ def test_crops(box: list[float], options: dict[str, float], expected: np.ndarray
 
 
 def test_crops_of_one_size_and_of_turned_pictures() -> None:
-    crops = crop_faces(result([5, 6, 15, 12], [0, 0, 3, 3]), size_px=16)
+    crops = crop_faces(result([5, 6, 15, 12], [0, 0, 3, 3]), size_px=np.int64(16))
     assert [crop.shape for crop in crops] == [(16, 16, 3)] * 2
     (crop,) = crop_faces(result([0, 0, 20, 30], orientation=6))
     assert np.array_equal(crop[:, :, ::-1], np.rot90(PICTURE, -1))
 
 
 @pytest.mark.parametrize(
-    "options", [{"margin": -0.1}, {"margin": float("nan")}, {"margin": float("inf")}, {"size_px": 0}]
+    "options",
+    [
+        {"margin": -0.1},
+        {"margin": float("nan")},
+        {"margin": float("inf")},
+        {"size_px": 0},
+        {"size_px": 9.5},
+        {"margin": True},
+    ],
 )
 def test_options_of_no_use(options: dict[str, float]) -> None:
     with pytest.raises(InvalidArgumentError, match="must be a"):

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import FrozenInstanceError, replace
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tritonface import TLS, InvalidArgumentError
-from tritonface._address import resolve
+from tritonface import TLS, Connection, InvalidArgumentError
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("URL", "PROTOCOL", "TIMEOUT_S"):
+        monkeypatch.delenv(f"TRITONFACE_{name}", raising=False)
+
+
+def connection(
+    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, object], environment: dict[str, str]
+) -> Connection:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Connection(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -22,10 +39,13 @@ from tritonface._address import resolve
     ],
 )
 def test_where_settings_come_from(
-    arguments: dict[str, object], environment: dict[str, str], expected: tuple[str, str, float]
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: dict[str, object],
+    environment: dict[str, str],
+    expected: tuple[str, str, float],
 ) -> None:
-    address = resolve(**arguments, environment=environment)
-    assert (address.url, address.protocol, address.timeout_s) == expected
+    made = connection(monkeypatch, arguments, environment)
+    assert (made.url, made.protocol, made.timeout_s) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,16 +65,38 @@ def test_where_settings_come_from(
         ({"timeout_s": "5"}, {}, "timeout_s"),
         ({"retries": -1}, {}, "retries must be a whole number"),
         ({"retries": 1.5}, {}, "retries must be a whole number"),
+        ({"url": 8001}, {}, "url is host:port"),
+        ({"retries": True}, {}, "retries"),
+        ({"timeout_s": np.bool_(True)}, {}, "timeout_s"),
+        ({"timeout_s": np.array([1.0, 2.0])}, {}, "timeout_s"),
         ({"tls": True}, {}, "tls must be a tritonface.TLS, got bool"),
     ],
 )
-def test_settings_of_no_use(arguments: dict[str, object], environment: dict[str, str], message: str) -> None:
+def test_settings_of_no_use(
+    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, object], environment: dict[str, str], message: str
+) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
-        resolve(**arguments, environment=environment)
+        connection(monkeypatch, arguments, environment)
+
+
+@pytest.mark.fault("A10")
+@pytest.mark.parametrize("seconds", [2, 2.0, np.int64(2), np.float32(2), np.array(2), np.array(2.0), Fraction(2)])
+def test_a_number_is_a_number(seconds: object) -> None:
+    assert Connection(timeout_s=seconds).timeout_s == 2.0
+    assert type(Connection(retries=np.int8(3)).retries) is int
+
+
+def test_a_connection_is_a_value() -> None:
+    made = Connection("host:1", headers={"x": "secret"})
+    assert made == Connection("host:1", headers={"X": "secret"}) != Connection("host:2")
+    assert pickle.loads(pickle.dumps(made)) == made and replace(made, retries=2).retries == 2  # noqa: S301
+    assert "secret" not in repr(made)
+    with pytest.raises(FrozenInstanceError):
+        made.url = "host:2"
 
 
 def test_header_names_are_lower_case_as_grpc_wants_them() -> None:
-    assert dict(resolve(headers={"X-Key": "Value"}, environment={}).headers) == {"x-key": "Value"}
+    assert dict(Connection(headers={"X-Key": "Value"}).headers) == {"x-key": "Value"}
 
 
 def test_tls_files(tmp_path: Path) -> None:

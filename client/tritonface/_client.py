@@ -1,0 +1,197 @@
+"""The two ways to a Triton server, gRPC and HTTP, behind one interface; their failures become ours."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.utils import InferenceServerException
+
+from tritonface._connection import Connection
+from tritonface._errors import ImageError, InvalidArgumentError, ModelNotFoundError, ServerError
+from tritonface._failures import late, reported, unavailable
+from tritonface._shared_memory import UNKNOWN_REGION, SharedMemory, is_possible
+
+GRPC_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 200),  # a server that comes back is noticed at once, not after two minutes
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.use_local_subchannel_pool", 1),  # each model has connections of its own
+]
+NEVER_S = 10.0**9  # the HTTP client's own limit; ours is in `Client._call`
+
+SHORT_TIMEOUT_S = 2.0
+
+
+class _Headers(dict[str, str]):
+    """gRPC's asyncio API wants its metadata as a tuple, Triton's client hands it `headers.items()`."""
+
+    def items(self) -> Any:
+        return tuple(super().items())
+
+
+class _InPieces:
+    """The HTTP client's session, posting bodies piece by piece: megabytes at once would block the event loop."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def post(self, *, data: bytes | str, **options: Any) -> Any:
+        return self._session.post(data=data if isinstance(data, str) else io.BytesIO(data), **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+class Client:
+    """One client of the server; belongs to the event loop in which it is made.
+
+    Every method has a `timeout_s` after which it gives up, and raises exceptions of `tritonface` only.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.closed = False
+        shared = connection.shared_memory and is_possible(connection.url)
+        self._shared = SharedMemory(self._register, self._unregister) if shared else None
+        tls = connection.tls
+        self._broken: tuple[type[BaseException], ...] = (OSError,)
+        if connection.protocol == "grpc":
+            import tritonclient.grpc as api
+            from tritonclient.grpc import aio
+
+            self._options: dict[str, Any] = {"as_json": True}
+            self._client = aio.InferenceServerClient(
+                connection.url,
+                ssl=tls is not None,
+                root_certificates=tls and tls.ca_file,
+                private_key=tls and tls.key_file,
+                certificate_chain=tls and tls.cert_file,
+                channel_args=GRPC_OPTIONS,
+            )
+        else:
+            import aiohttp
+            import tritonclient.http as api
+            from tritonclient.http import aio
+
+            self._options = {}
+            self._broken = (OSError, aiohttp.ClientError)
+            context = tls.context() if tls else None
+            arguments = {"ssl": True, "ssl_context": context} if context else {"ssl_context": False}
+            self._client = aio.InferenceServerClient(connection.url, conn_limit=0, conn_timeout=NEVER_S, **arguments)
+            if hasattr(self._client, "_stub"):
+                self._client._stub = _InPieces(self._client._stub)
+        self._api: Any = api
+
+    async def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, npt.NDArray[Any]],
+        outputs: tuple[str, ...],
+        request_id: str,
+        timeout_s: float,
+    ) -> list[npt.NDArray[Any]]:
+        """The named outputs for the named inputs (object arrays hold bytes), among which is one "image", [1, 1]."""
+        if self.closed:
+            raise InvalidArgumentError("the model is closed; make a new one with create_model")
+        data = inputs["image"][0, 0]
+        region = await self._shared.take(data) if self._shared else None
+        tensors = [self._tensor(name, value) for name, value in inputs.items() if region is None or name != "image"]
+        if self._shared is None or region is None:
+            return await self._infer(model, tensors, outputs, request_id, timeout_s)
+        image = self._api.InferInput("image", [1, 1], "BYTES")
+        image.set_shared_memory(region.name, region.write(data))
+        try:
+            reply = await self._infer(model, [image, *tensors], outputs, request_id, timeout_s)
+        except (ImageError, ServerError, ModelNotFoundError) as error:
+            if UNKNOWN_REGION not in str(error):
+                self._shared.give_back(region)
+                raise
+            self._shared.forget(region)
+            tensors.append(self._tensor("image", inputs["image"]))
+            return await self._infer(model, tensors, outputs, request_id, timeout_s)
+        except BaseException:
+            self._shared.give_up(region)
+            raise
+        self._shared.give_back(region)
+        return reply
+
+    async def _infer(
+        self, model: str, tensors: list[Any], outputs: tuple[str, ...], request_id: str, timeout_s: float
+    ) -> list[npt.NDArray[Any]]:
+        wanted = [self._api.InferRequestedOutput(name) for name in outputs]
+        reply = await self._call("infer", timeout_s, model, tensors, outputs=wanted, request_id=request_id)
+        return [reply.as_numpy(name) for name in outputs]
+
+    async def config(self, model: str, timeout_s: float) -> dict[str, Any]:
+        """A model's configuration, as the server has completed it."""
+        reply: dict[str, Any] = await self._call("get_model_config", timeout_s, model, **self._options)
+        config: dict[str, Any] = reply.get("config", reply)
+        return config
+
+    async def ready_models(self, timeout_s: float) -> list[str]:
+        """The names of all models that answer, steps of ensembles included."""
+        reply = await self._call("get_model_repository_index", timeout_s, **self._options)
+        index = reply.get("models", []) if isinstance(reply, dict) else reply
+        return [item["name"] for item in index if item.get("state") == "READY"]
+
+    async def is_model_ready(self, model: str, timeout_s: float) -> bool:
+        """Whether a model answers; also one that a client has loaded, which `ready_models` does not list."""
+        return bool(await self._call("is_model_ready", timeout_s, model))
+
+    async def is_ready(self, timeout_s: float) -> bool:
+        """Whether the server says that it and all its models are ready."""
+        return bool(await self._call("is_server_ready", timeout_s))
+
+    async def load(self, model: str, config: str, files: dict[str, bytes], timeout_s: float) -> None:
+        """Load a model that consists of this configuration (JSON) and these files (`{"1/model.onnx": ...}`)."""
+        named = {f"file:{path}": data for path, data in files.items()}
+        await self._call("load_model", timeout_s, model, config=config, files=named)
+
+    async def close(self) -> None:
+        """Close the connections; what is under way fails, in a way of the protocol's own."""
+        self.closed = True
+        if self._shared:
+            await self._shared.close()
+        await self._client.close()
+
+    async def _register(self, name: str, key: str, size: int) -> None:
+        await self._call("register_system_shared_memory", self.connection.timeout_s, name, key, size)
+
+    async def _unregister(self, name: str) -> None:
+        await self._call("unregister_system_shared_memory", SHORT_TIMEOUT_S, name)
+
+    def _tensor(self, name: str, value: npt.NDArray[Any]) -> Any:
+        data_type = {"O": "BYTES", "f": "FP32", "i": "INT32"}[value.dtype.kind]
+        tensor = self._api.InferInput(name, list(value.shape), data_type)
+        tensor.set_data_from_numpy(value)
+        return tensor
+
+    async def _call(self, method: str, timeout_s: float, *arguments: Any, **options: Any) -> Any:
+        headers = _Headers(self.connection.headers) if self.connection.headers else None
+        call = getattr(self._client, method)(*arguments, headers=headers, **options)
+        try:
+            return await asyncio.wait_for(call, timeout_s)
+        except InferenceServerException as error:
+            raise reported(error, self.connection) from error
+        except asyncio.TimeoutError as error:
+            raise late(self.connection) from error
+        except self._broken as error:
+            not_http = hasattr(error, "status")  # aiohttp has met bytes that are no answer of a web server
+            reason = "the answer is not HTTP" if not_http else str(error) or repr(error)
+            raise unavailable(self.connection, reason) from error
+        except (ValueError, UnicodeError) as error:  # not the JSON that Triton would have sent
+            raise unavailable(self.connection, f"the answer is not Triton's: {error}") from error
+
+
+def bytes_tensor(data: bytes) -> npt.NDArray[np.object_]:
+    """One encoded image as a BYTES tensor, [1, 1]."""
+    tensor = np.empty((1, 1), dtype=object)
+    tensor[0, 0] = data
+    return tensor
