@@ -52,6 +52,8 @@ def _visible_files(folder: Path, skipped: list[Path]) -> Iterator[Path]:
 def _begins_like_an_image(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return format_of(file.read(LOOKED_AT_BYTES)) in FORMATS_READ
+            head = file.read(LOOKED_AT_BYTES)
     except OSError:
         return False
+    name = format_of(head)
+    return name in FORMATS_READ and (name != "BMP" or b"\0" in head)  # a text may begin with BM
