@@ -63,7 +63,7 @@ def test_json_lines(environment: dict[str, str], photos: Path) -> None:
         "wait",
         "total",
     }
-    assert list(bad) == ["input_path", "boxes", "error"] and "cannot be decoded" in bad["error"]
+    assert list(bad) == ["input_path", "boxes", "error"] and "not a JPEG" in bad["error"]
     assert last["input_path"].endswith("same.jpg") and last["boxes"]
 
 
