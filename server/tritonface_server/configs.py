@@ -18,9 +18,11 @@ Tensor = tuple[str, int, list[int]]
 IMAGE: Tensor = ("image", pb.TYPE_STRING, [1])
 THRESHOLD: Tensor = ("threshold", pb.TYPE_FP32, [1])
 IMG_SIZE: Tensor = ("img_size", pb.TYPE_INT32, [2])
+STRICT: Tensor = ("strict", pb.TYPE_BOOL, [1])
 PICTURE: Tensor = ("picture", pb.TYPE_UINT8, [-1, -1, 3])
 SIZES_WH: Tensor = ("sizes_wh", pb.TYPE_INT32, [2, 2])
 ERROR: Tensor = ("error", pb.TYPE_STRING, [1])
+WARNING: Tensor = ("warning", pb.TYPE_STRING, [1])
 BOXES: Tensor = ("boxes", pb.TYPE_FP32, [-1, 4])
 SCORES: Tensor = ("scores", pb.TYPE_FP32, [-1])
 DETECTIONS: list[Tensor] = [
@@ -106,10 +108,10 @@ def ensemble_config(detector: Detector, name: str, network: str) -> pb.ModelConf
     """What clients call: images in, detections out."""
     sizes = {"multiple": detector.size_multiple, "min_px": MIN_NETWORK_SIDE_PX, "max_px": MAX_NETWORK_SIDE_PX}
     parameters = _as_json(labels=detector.labels, img_size=sizes)
-    config = _config(name, [IMAGE], [*DETECTIONS, ERROR], parameters, optional=[THRESHOLD, IMG_SIZE])
+    config = _config(name, [IMAGE], [*DETECTIONS, ERROR, WARNING], parameters, optional=[THRESHOLD, IMG_SIZE, STRICT])
     config.platform = "ensemble"
     steps = [
-        ("preprocess", [IMAGE, IMG_SIZE], [PICTURE, SIZES_WH, ERROR]),
+        ("preprocess", [IMAGE, IMG_SIZE, STRICT], [PICTURE, SIZES_WH, ERROR, WARNING]),
         (network, [PICTURE], [BOXES, SCORES]),
         ("postprocess", [BOXES, SCORES, SIZES_WH, THRESHOLD], DETECTIONS),
     ]
@@ -131,8 +133,8 @@ def preprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
         interpolation=detector.interpolation,
         scaled_decoding=detector.scaled_decoding,
     )
-    outputs = [PICTURE, SIZES_WH, ERROR]
-    config = _config(f"{detector.name}_preprocess", [IMAGE], outputs, parameters, optional=[IMG_SIZE])
+    outputs = [PICTURE, SIZES_WH, ERROR, WARNING]
+    config = _config(f"{detector.name}_preprocess", [IMAGE], outputs, parameters, optional=[IMG_SIZE, STRICT])
     _run_by(config, "python", device.preprocess_instances)
     photo = pb.ModelWarmup.Input(data_type=pb.TYPE_STRING, dims=[1], input_data_file="image")
     _warm_up(config, {"image": photo})

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from tritonface_server.image_file import CUT_OFF
 from tritonface_server.images import (
     ImageError,
     SizeError,
@@ -24,6 +25,7 @@ class TritonPythonModel:
 
     A bad image alone in its request is refused with INVALID_ARGUMENT. Among others it leaves them intact:
     its row of `error` says what is wrong, and its sizes are zero, so that no face comes out of it.
+    One that is cut off is told in `warning`, or refused where `strict` is set.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -40,7 +42,13 @@ class TritonPythonModel:
     def _respond(self, request: Any) -> Any:
         try:
             size_wh = self._network_size_wh(request)
-            return self._prepare(pb_utils.get_input_tensor_by_name(request, "image").as_numpy()[:, 0], size_wh)
+            encoded_images = pb_utils.get_input_tensor_by_name(request, "image").as_numpy()[:, 0]
+            strict = pb_utils.get_input_tensor_by_name(request, "strict")
+            return self._prepare(
+                encoded_images,
+                np.zeros(len(encoded_images), bool) if strict is None else strict.as_numpy()[:, 0],
+                size_wh,
+            )
         except (ImageError, SizeError) as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
 
@@ -57,14 +65,14 @@ class TritonPythonModel:
         check_network_size(size_wh, self.size_multiple)
         return size_wh
 
-    def _prepare(self, encoded_images: np.ndarray, size_wh: tuple[int, int]) -> Any:
+    def _prepare(self, encoded_images: np.ndarray, strict: np.ndarray, size_wh: tuple[int, int]) -> Any:
         count, (width, height) = len(encoded_images), size_wh
         pictures = np.empty((count, height, width, 3), np.uint8)
         sizes_wh = np.zeros((count, 2, 2), np.int32)
-        errors = np.full((count, 1), b"", object)
+        errors, warnings = np.full((2, count, 1), b"", object)
         for i, encoded in enumerate(encoded_images):
             try:
-                opened = open_image(encoded)
+                opened = open_image(encoded, strict[i])
                 image = decode(opened, size_wh if self.scaled_decoding else None)
             except ImageError as error:
                 if count == 1:
@@ -74,5 +82,7 @@ class TritonPythonModel:
                 continue
             resize(image, size_wh, self.interpolation, out=pictures[i])
             sizes_wh[i] = opened.header.upright_wh, size_wh
-        tensors = {"picture": pictures, "sizes_wh": sizes_wh, "error": errors}
+            if opened.header.cut_off:
+                warnings[i, 0] = CUT_OFF.encode()
+        tensors = {"picture": pictures, "sizes_wh": sizes_wh, "error": errors, "warning": warnings}
         return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
