@@ -15,7 +15,7 @@ class WeightsError(ValueError):
 
 
 def load_weights(detector: nn.Layer, path: Path) -> None:
-    """Fill a detector from a safetensors file; the names and shapes must be exactly its own.
+    """Fill a detector from a safetensors file; the names and shapes must be exactly its own. Float16 is widened.
 
     Raises:
         WeightsError: naming the first missing, unexpected, mis-shaped and mis-typed tensors.
@@ -24,7 +24,8 @@ def load_weights(detector: nn.Layer, path: Path) -> None:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"cannot read weights from {path}: {error}") from error
-    set_weights(detector, tensors)
+    half = {name: tensor for name, tensor in tensors.items() if tensor.dtype == np.float16}
+    set_weights(detector, tensors | {name: tensor.astype(np.float32) for name, tensor in half.items()})
 
 
 def set_weights(detector: nn.Layer, tensors: dict[str, np.ndarray]) -> None:

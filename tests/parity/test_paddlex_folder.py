@@ -10,12 +10,13 @@ import paddle
 import pytest
 
 from tests.parity.golden import rule
+from tests.parity.recorded import network_with_golden_weights
 from tests.reference import InProcess, nms_one_by_one
 from training.detectors import DETECTORS, build_detector, get_detector
 from training.detectors.description import DetectorDescription
 from training.paddlex_folder import export_paddlex
 from training.paths import ROOT
-from training.weights import load_weights, set_weights
+from training.weights import load_weights
 
 SHIPPED = [name for name in DETECTORS if (ROOT / "weights" / f"{name}.safetensors").is_file()]
 
@@ -55,8 +56,7 @@ def test_the_boxes_of_a_photo_are_those_of_the_served_pipeline(name: str, photo:
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_batch_is_the_network_scaled_and_suppressed(name: str, tmp_path: Path) -> None:
-    facts, network = get_detector(name), build_detector(name)
-    set_weights(network, rule.params({key: value.shape for key, value in network.state_dict().items()}))
+    facts, network = get_detector(name), network_with_golden_weights(name)
     export_paddlex(network, facts, tmp_path)
     images = rule.images(name, 64, 96)
     scale_yx = np.tile(np.float32([[0.5, 2]]), (len(images), 1))  # powers of two: scaling adds no rounding

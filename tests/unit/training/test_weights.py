@@ -3,7 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import paddle
 import pytest
+from safetensors.numpy import save_file
 
 from training.detectors import DETECTORS, build_detector
 from training.paths import ROOT
@@ -44,6 +46,26 @@ def test_a_round_trip_changes_nothing(tmp_path: Path) -> None:
     load_weights(second, tmp_path / "weights.safetensors")
     for name, parameter in first.state_dict().items():
         np.testing.assert_array_equal(parameter.numpy(), second.state_dict()[name].numpy(), err_msg=name)
+
+
+def test_matrices_in_half_precision_are_widened(tmp_path: Path) -> None:
+    first, second = build_detector("BlazeFace"), build_detector("BlazeFace")
+    values = {name: parameter.numpy() for name, parameter in first.state_dict().items()}
+    halved = {name: value.astype(np.float16) if value.ndim > 1 else value for name, value in values.items()}
+    save_file(halved, tmp_path / "weights.safetensors")
+    load_weights(second, tmp_path / "weights.safetensors")
+    for name, parameter in second.state_dict().items():
+        assert parameter.dtype == paddle.float32
+        np.testing.assert_array_equal(parameter.numpy(), halved[name].astype(np.float32), err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int8])
+def test_other_types_are_refused(tmp_path: Path, dtype: type) -> None:
+    network = build_detector("BlazeFace")
+    tensors = {name: parameter.numpy() for name, parameter in network.state_dict().items()}
+    save_file({**tensors, "blaze_head.boxes0.bias": np.zeros(8, dtype)}, tmp_path / "weights.safetensors")
+    with pytest.raises(WeightsError, match=f"1 mis-typed .blaze_head.boxes0.bias {dtype.__name__} instead of float32"):
+        load_weights(network, tmp_path / "weights.safetensors")
 
 
 def test_every_detector_of_the_table_can_be_built() -> None:
