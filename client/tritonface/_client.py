@@ -14,6 +14,7 @@ from tritonclient.utils import InferenceServerException
 from tritonface._connection import Connection
 from tritonface._errors import ImageError, InvalidArgumentError, ModelNotFoundError, ServerError
 from tritonface._failures import late, reported, unavailable
+from tritonface._process import grpc_use
 from tritonface._shared_memory import UNKNOWN_REGION, SharedMemory, is_possible
 
 GRPC_OPTIONS = [
@@ -63,6 +64,7 @@ class Client:
         tls = connection.tls
         self._broken: tuple[type[BaseException], ...] = (OSError,)
         if connection.protocol == "grpc":
+            grpc_use.begin()
             import tritonclient.grpc as api
             from tritonclient.grpc import aio
 

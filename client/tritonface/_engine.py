@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from tritonface._errors import InvalidArgumentError
+from tritonface._process import check_asyncio
 
 T = TypeVar("T")
 
@@ -30,9 +31,18 @@ class Engine:
         self._users = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._ending: threading.Thread | None = None
 
     def acquire(self) -> None:
-        """Keep the thread running until `release`."""
+        """Keep the thread running until `release`.
+
+        Raises:
+            InvalidArgumentError: it cannot run in this process.
+        """
+        ending = self._ending
+        if ending is not None and ending is not threading.current_thread():
+            ending.join()  # under gevent two loops cannot overlap
+        check_asyncio(self._loop)
         with self._lock:
             self._users += 1
             if self._loop is None:
@@ -47,7 +57,7 @@ class Engine:
             if self._users > 0 or self._loop is None or self._thread is None:
                 return
             loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
+            self._loop, self._thread, self._ending = None, None, thread
         loop.call_soon_threadsafe(loop.stop)
         if thread is not threading.current_thread():
             thread.join()

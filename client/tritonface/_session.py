@@ -6,11 +6,11 @@ Everything that waits runs in the engine's thread; this module only hands out fu
 from __future__ import annotations
 
 import itertools
+import os
 import uuid
 import weakref
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
-from contextlib import suppress
 
 from tritonface._client import Client
 from tritonface._engine import engine
@@ -51,7 +51,8 @@ class Session:
         self.options = options
         self._client = client
         self._unnamed = itertools.count()  # frames of many calls get names of their own
-        self.close = weakref.finalize(self, _close, client)
+        self._process_id = os.getpid()
+        self.close = weakref.finalize(self, _close, client, self._process_id)
 
     def run(self, input: Input, batch_size: Whole | None, threshold: Number | None, on_error: OnError) -> Run:
         """The images of one `predict` call, not started yet; InvalidArgumentError at once."""
@@ -59,6 +60,7 @@ class Session:
         size = self.options.batch_size if batch_size is None else checked_batch_size(batch_size)
         if on_error not in ("raise", "yield"):
             raise InvalidArgumentError(f"on_error must be 'raise' or 'yield', got {on_error!r}")
+        self._check_process()
         if not self.close.alive:
             raise InvalidArgumentError("the model is closed; make a new one with create_model")
         rules = Rules(
@@ -76,7 +78,14 @@ class Session:
 
     def submit(self, source: Source, rules: Rules) -> Future[DetectionResult]:
         """Start one image."""
+        self._check_process()
         return engine.submit(_detect(self._client, source, rules))
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process_id:
+            raise InvalidArgumentError(
+                "the model was made before this process was forked; make a new one with create_model"
+            )
 
 
 async def _detect(client: Client, source: Source, rules: Rules) -> DetectionResult:
@@ -119,10 +128,11 @@ def _release_unless_open(future: Future[Session]) -> None:
         engine.release()
 
 
-def _close(client: Client) -> None:
+def _close(client: Client, process_id: int) -> None:
     """End the connection and give up the engine; runs once, also when a model is forgotten or Python ends."""
-    with suppress(InvalidArgumentError):  # in a forked child there is nothing to close
-        future = engine.submit(client.close())
-        if not engine.is_current():
-            wait_for_futures([future], CLOSE_TIMEOUT_S)
+    if os.getpid() != process_id:
+        return  # a forked child has nothing to close
+    future = engine.submit(client.close())
+    if not engine.is_current():
+        wait_for_futures([future], CLOSE_TIMEOUT_S)
     engine.release()
