@@ -113,7 +113,7 @@ def test_a_traceback_on_request(tmp_path: Path) -> None:
     [
         ("Train.epoch_iters=3", "error: there is no setting Train.epoch_iters; did you mean Train.epochs_iters?"),
         ("Global.mode=check", "error: Global.mode is 'check'; it should be 'check_dataset', 'train'"),
-        ("Train.batch_size=many", "error: Train.batch_size is 'many'; expected a whole number of at least 1"),
+        ("Train.batch_size=many", "error: Train.batch_size is 'many'; it should be a valid integer"),
     ],
 )
 def test_a_wrong_setting_is_one_line(tmp_path: Path, override: str, message: str) -> None:
