@@ -35,7 +35,7 @@ class Server:
         self.httpd.socket = context.wrap_socket(self.httpd.socket, server_side=True, do_handshake_on_connect=False)
         self.httpd.handle_error = lambda *arguments: None  # clients that hang up are a part of the tests
         self.url = f"https://127.0.0.1:{self.httpd.server_port}"
-        self.context = ssl.create_default_context(cafile=certificate)
+        self.certificates = certificate
 
     def __enter__(self) -> Server:
         self.thread = threading.Thread(target=self.httpd.serve_forever, kwargs={"poll_interval": 0.01})
@@ -47,8 +47,9 @@ class Server:
         self.thread.join()
         self.httpd.server_close()
 
-    def fetch(self, target: Path, path: str = "/file", max_bytes: int = 100, timeout_s: float = 10) -> None:
-        download(self.url + path, target, min_bytes=2, max_bytes=max_bytes, timeout_s=timeout_s, context=self.context)
+    def fetch(self, target: Path, path: str = "/file", sha256: str | None = None, silence_s: float = 10) -> None:
+        options = {"sha256": sha256, "silence_s": silence_s, "certificates": self.certificates}
+        download(self.url + path, target, min_bytes=2, max_bytes=100, **options)
 
 
 def body(data: bytes, length: object = None, status: int = 200, **headers: str) -> Answer:

@@ -9,13 +9,13 @@ already is checked and left as it is.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 import re
-import ssl
 import sys
 import tempfile
 from pathlib import Path
+
+import pooch
 
 from training.coco_dataset import load_dataset
 from training.dataset_problems import DatasetError
@@ -26,7 +26,6 @@ LOG = logging.getLogger(__name__)
 NAME = "widerface_coco_examples"
 URL = f"https://paddle-model-ecology.bj.bcebos.com/paddlex/data/{NAME}.tar"
 MIN_BYTES, MAX_BYTES = 500_000, 500_000_000  # of the tar file: 600 pictures are neither less nor more
-TIMEOUT_S = 1800.0
 
 
 def demo_dataset(
@@ -35,14 +34,14 @@ def demo_dataset(
     archive: Path | None = None,
     sha256: str | None = None,
     url: str = URL,
-    context: ssl.SSLContext | None = None,
+    certificates: Path | None = None,
 ) -> Path:
     """The data set's folder, `folder`/widerface_coco_examples, made if it is not there.
 
     Args:
         archive: a tar file to unpack; None: the one at `url` is downloaded, and deleted afterwards.
         sha256: what the hash of the tar file must be, in hexadecimal.
-        context: see `training.download.download`.
+        certificates: see `training.download.download`.
 
     Raises:
         DownloadError: see `training.download.download`.
@@ -58,7 +57,7 @@ def demo_dataset(
     with tempfile.TemporaryDirectory(prefix=f".{NAME}.", dir=folder) as temporary:
         if archive is None:
             archive = Path(temporary, "archive.tar")
-            _download(url, archive, context)
+            _download(url, archive, certificates)
         _check_archive(archive, sha256)
         unpacked = Path(temporary, "unpacked")
         unpacked.mkdir()
@@ -78,10 +77,10 @@ def _check_existing(dataset: Path) -> None:
     LOG.info("%s is there already", dataset)
 
 
-def _download(url: str, archive: Path, context: ssl.SSLContext | None) -> None:
+def _download(url: str, archive: Path, certificates: Path | None) -> None:
     LOG.info("downloading %s", url)
     try:
-        download(url, archive, min_bytes=MIN_BYTES, max_bytes=MAX_BYTES, timeout_s=TIMEOUT_S, context=context)
+        download(url, archive, min_bytes=MIN_BYTES, max_bytes=MAX_BYTES, certificates=certificates)
     except DownloadError as error:
         raise DownloadError(f"{error}; or bring that file here another way and add --archive FILE") from error
 
@@ -91,13 +90,10 @@ def _check_archive(archive: Path, sha256: str | None) -> None:
         raise ArchiveError(f"{archive} is not a file")
     if archive.stat().st_size > MAX_BYTES:
         raise ArchiveError(f"{archive} has {archive.stat().st_size:,} bytes, the limit is {MAX_BYTES:,}")
-    digest = hashlib.sha256()
-    with archive.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    LOG.info("the archive has SHA-256 %s", digest.hexdigest())
-    if sha256 is not None and digest.hexdigest() != sha256.lower():
-        raise ArchiveError(f"the archive is refused: it has SHA-256 {digest.hexdigest()}, wanted is {sha256.lower()}")
+    found = pooch.file_hash(str(archive))
+    LOG.info("the archive has SHA-256 %s", found)
+    if sha256 is not None and found != sha256.lower():
+        raise ArchiveError(f"the archive is refused: it has SHA-256 {found}, wanted is {sha256.lower()}")
 
 
 def _sha256(text: str) -> str:

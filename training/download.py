@@ -1,37 +1,20 @@
-"""One file over HTTPS: certificate checked, size known beforehand, and never longer than a set time."""
+"""One file over HTTPS, by pooch: certificate and hash checked, of a plausible size, whole or not at all."""
 
 from __future__ import annotations
 
-import ssl
-import time
-from http.client import HTTPException, HTTPMessage, HTTPResponse
+import logging
+import sys
 from pathlib import Path
-from typing import IO
-from urllib.error import HTTPError
-from urllib.request import (
-    HTTPDefaultErrorHandler,
-    HTTPErrorProcessor,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-)
+from urllib.parse import urljoin
+
+import pooch
+import requests
 
 SILENCE_S = 30.0
-CHUNK_BYTES = 2**16
 
 
 class DownloadError(RuntimeError):
     """A file that could not be downloaded, or is not what it was expected to be."""
-
-
-class _HttpsRedirects(HTTPRedirectHandler):
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> Request | None:
-        _check_https(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def download(
@@ -40,43 +23,49 @@ def download(
     *,
     min_bytes: int,
     max_bytes: int,
-    timeout_s: float,
-    context: ssl.SSLContext | None = None,
+    sha256: str | None = None,
+    certificates: Path | None = None,
+    silence_s: float = SILENCE_S,
 ) -> None:
-    """Write the file at `url` to `target`, whole or not at all; its folder is made if need be.
+    """Have the file of `url` at `target`; nothing is done if one with the wanted hash is there.
 
     Args:
-        min_bytes, max_bytes: what its announced size may be; the received size must then be the announced one.
-        timeout_s: for all of it; the server may also be silent for no more than `SILENCE_S`.
-        context: which certificates to trust; None: those of the system.
+        min_bytes, max_bytes: what its announced size may be.
+        sha256: what its hash must be; None: anything, and a file that is there is left as it is.
+        certificates: a file of certificates to trust instead of the public ones.
+        silence_s: for how long the server may send nothing.
 
     Raises:
-        DownloadError: no connection, not HTTPS, an implausible or wrong size, too slow.
+        DownloadError: no connection, not HTTPS, an implausible or wrong size, another hash.
     """
+
+    def check(response: requests.Response, **_: object) -> None:
+        """Called for every answer, those that redirect included, before anything is written."""
+        try:
+            if response.is_redirect:
+                _check_https(urljoin(response.url, response.headers["Location"]))
+            elif response.ok:
+                _check_announced(response, url, min_bytes, max_bytes)
+        except DownloadError:
+            response.close()
+            raise
+
     _check_https(url)
-    deadline_s = time.monotonic() + timeout_s
-    opener = OpenerDirector()
-    for handler in (
-        ProxyHandler(),
-        HTTPSHandler(context=context or ssl.create_default_context()),
-        _HttpsRedirects(),
-        HTTPDefaultErrorHandler(),
-        HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.part")
+    pooch.get_logger().setLevel(logging.WARNING)
+    fetch = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(),
+        chunk_size=2**16,
+        timeout=silence_s,
+        hooks={"response": check},
+        headers={"Accept-Encoding": "identity"},
+        verify=True if certificates is None else str(certificates),
+    )
     try:
-        with opener.open(url, timeout=min(SILENCE_S, timeout_s)) as response, unfinished.open("wb") as file:
-            _receive(response, file, url, _announced_bytes(response, url, min_bytes, max_bytes), deadline_s)
-        unfinished.replace(target)
-    except HTTPError as error:
-        error.close()
-        raise DownloadError(f"cannot download {url}: {error}") from error
-    except (OSError, HTTPException) as error:
-        raise DownloadError(f"cannot download {url}: {getattr(error, 'reason', None) or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+        pooch.retrieve(url, sha256, fname=target.name, path=target.parent, downloader=fetch)
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is a ValueError
+        if isinstance(error, requests.RequestException) and error.response is not None:
+            error.response.close()
+        raise DownloadError(f"cannot download {url}: {_reason(error)}") from error
 
 
 def _check_https(url: str) -> None:
@@ -84,23 +73,16 @@ def _check_https(url: str) -> None:
         raise DownloadError(f"{url} is refused: files come over HTTPS only")
 
 
-def _announced_bytes(response: HTTPResponse, url: str, min_bytes: int, max_bytes: int) -> int:
+def _check_announced(response: requests.Response, url: str, min_bytes: int, max_bytes: int) -> None:
     length = response.headers.get("Content-Length", "")
-    if not (length.isascii() and length.isdigit()):
+    if "Content-Encoding" in response.headers or not (length.isascii() and length.isdigit()):
         raise DownloadError(f"the server does not say how long {url} is (Content-Length {length!r:.40})")
     if not min_bytes <= int(length) <= max_bytes:
         raise DownloadError(f"{url} has {int(length):,} bytes, expected were {min_bytes:,} to {max_bytes:,}")
-    return int(length)
 
 
-def _receive(response: HTTPResponse, file: IO[bytes], url: str, wanted: int, deadline_s: float) -> None:
-    received = 0
-    while chunk := response.read1(CHUNK_BYTES):
-        received += len(chunk)
-        if received > wanted:
-            raise DownloadError(f"{url} has more than the announced {wanted:,} bytes")
-        if time.monotonic() > deadline_s:
-            raise DownloadError(f"{url} took too long: {received:,} of {wanted:,} bytes until the time-out")
-        file.write(chunk)
-    if received != wanted:
-        raise DownloadError(f"{url} broke off after {received:,} of {wanted:,} bytes; try again")
+def _reason(error: BaseException) -> str:
+    """What was at the bottom of it: urllib3 and requests wrap it several times."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return " ".join(str(error).split()) or type(error).__name__

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
-import os
 import signal
 import sys
 import traceback
@@ -24,6 +22,7 @@ if not __package__:  # run as a file: Python has put its folder, not the project
     sys.path[0] = str(ROOT)
 
 from training.config import Config, load_config  # noqa: E402
+from training.json_files import write_json  # noqa: E402
 from training.logs import log_to_stdout  # noqa: E402
 
 MODES = {
@@ -71,16 +70,6 @@ def run(config: Config) -> None:
         failure = {"done_flag": False, **passed, "err_type": type(error).__name__, "err_msg": message(error)}
         write_json(result_file, failure)
         raise
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def message(error: BaseException) -> str:
