@@ -111,7 +111,7 @@ class Client:
         image.set_shared_memory(region.name, region.write(data))
         try:
             reply = await self._infer(model, [image, *tensors], outputs, request_id, timeout_s)
-        except (ImageError, ServerError, ModelNotFoundError) as error:
+        except (ImageError, InvalidArgumentError, ServerError, ModelNotFoundError) as error:
             if UNKNOWN_REGION not in str(error):
                 self._shared.give_back(region)
                 raise

@@ -1,7 +1,7 @@
 """Every exception a caller can meet.
 
 TritonFaceError
-├── InvalidArgumentError     (ValueError)       an argument of the call is of no use
+├── InvalidArgumentError     (ValueError)       an argument of the call is of no use, here or to the server
 ├── ImageError               (ValueError)       one image cannot be read or fetched here, or is refused by the server
 ├── ModelNotFoundError       (LookupError)      the server does not serve this model
 ├── ServerUnavailableError   (ConnectionError)  nobody answers at the address
@@ -23,7 +23,7 @@ class TritonFaceError(Exception):
 
 
 class InvalidArgumentError(TritonFaceError, ValueError):
-    """An argument of the call is of no use; nothing was sent."""
+    """An argument of the call is of no use, here or to the server; never about one image."""
 
 
 class ImageError(TritonFaceError, ValueError):

@@ -10,6 +10,7 @@ from tritonface._connection import Connection
 from tritonface._errors import (
     DeadlineExceededError,
     ImageError,
+    InvalidArgumentError,
     ModelNotFoundError,
     ServerError,
     ServerUnavailableError,
@@ -18,6 +19,8 @@ from tritonface._errors import (
 
 REASON_CHARACTERS = 200
 REFUSED = {"StatusCode.INVALID_ARGUMENT", "400"}
+IMAGE_REFUSED = "image refused: "
+"""How our server's message begins when the image is at fault, and not another part of the request."""
 FORBIDDEN = {"StatusCode.PERMISSION_DENIED", "StatusCode.UNAUTHENTICATED", "401", "403"}
 NOT_FOUND = {"StatusCode.NOT_FOUND", "404"}
 UNAVAILABLE = {"StatusCode.UNAVAILABLE", "503"}
@@ -41,8 +44,10 @@ def reported(error: InferenceServerException, connection: Connection) -> TritonF
         )
     if status in NOT_FOUND:
         return ModelNotFoundError(f"the server at {connection.url} reports: {message}")
+    if status in REFUSED and message.startswith(IMAGE_REFUSED):
+        return ImageError(message[len(IMAGE_REFUSED) :])
     if status in REFUSED:
-        return ImageError(message)
+        return InvalidArgumentError(f"the server at {connection.url} refuses the request: {message}")
     if status in DEADLINE:
         return late(connection)
     if status in UNAVAILABLE:

@@ -18,7 +18,6 @@ from tritonclient.utils import InferenceServerException
 
 from tritonface._client import Client
 from tritonface._errors import (
-    ImageError,
     InvalidArgumentError,
     ServerError,
     ServerUnavailableError,
@@ -129,7 +128,7 @@ async def publish(client: Client, export: Export, base: Served, timeout_s: float
         try:
             await client.load(network["name"], json.dumps(network), {f"1/{NETWORK}": export.network}, timeout_s)
             await _load_ensemble(client, name, json.dumps(ensemble), timeout_s)
-        except (ServerError, ImageError, ServerUnavailableError) as error:
+        except (ServerError, InvalidArgumentError, ServerUnavailableError) as error:
             raise _refused(error, export, client) from error
     return replace(await describe(client, name, timeout_s), **_own_settings(served))
 

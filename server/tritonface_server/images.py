@@ -31,6 +31,8 @@ READ_FLAGS = {
 FLIPS = {1: None, 2: 1, 3: -1, 4: 0, 5: None, 6: 1, 7: -1, 8: 0}  # after a transposition where that turns sides
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 REFUSED_CUT_OFF = "the file is cut off, and `strict` was asked for"
+IMAGE_REFUSED = "image refused: "
+"""How the message begins on the wire when the image is at fault; clients tell it from a wrong request by this."""
 
 
 class ImageError(ValueError):

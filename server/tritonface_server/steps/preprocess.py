@@ -9,6 +9,7 @@ import triton_python_backend_utils as pb_utils
 
 from tritonface_server.image_file import CUT_OFF
 from tritonface_server.images import (
+    IMAGE_REFUSED,
     ImageError,
     SizeError,
     check_network_size,
@@ -23,8 +24,8 @@ from tritonface_server.steps.parameters import read_parameters
 class TritonPythonModel:
     """Triton's interface; one request holds one or several images, all for one network input size.
 
-    A bad image alone in its request is refused with INVALID_ARGUMENT. Among others it leaves them intact:
-    its row of `error` says what is wrong, and its sizes are zero, so that no face comes out of it.
+    A bad image alone in its request is refused with INVALID_ARGUMENT, as a wrong request is. Among others it leaves
+    them intact: its row of `error` says what is wrong, and its sizes are zero, so that no face comes out of it.
     One that is cut off is told in `warning`, or refused where `strict` is set.
     """
 
@@ -49,8 +50,10 @@ class TritonPythonModel:
                 np.zeros(len(encoded_images), bool) if strict is None else strict.as_numpy()[:, 0],
                 size_wh,
             )
-        except (ImageError, SizeError) as error:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
+        except ImageError as error:
+            return _refused(f"{IMAGE_REFUSED}{error}")
+        except SizeError as error:
+            return _refused(str(error))
 
     def _network_size_wh(self, request: Any) -> tuple[int, int]:
         tensor = pb_utils.get_input_tensor_by_name(request, "img_size")
@@ -86,3 +89,7 @@ class TritonPythonModel:
                 warnings[i, 0] = CUT_OFF.encode()
         tensors = {"picture": pictures, "sizes_wh": sizes_wh, "error": errors, "warning": warnings}
         return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
+
+
+def _refused(message: str) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))

@@ -56,6 +56,25 @@ def test_a_bad_file(model: FaceDetector, bad_files: dict[str, Path], solvay: Pat
     assert len(after["boxes"]) > 10
 
 
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize(("threshold", "size_wh"), [(1.5, None), (-0.5, None), (None, (31, 640)), (None, (640, 4096))])
+@pytest.mark.parametrize("on_error", ["raise", "yield"])
+def test_a_wrong_request_is_no_bad_image(
+    model: FaceDetector, solvay: Path, on_error: str, threshold: float | None, size_wh: tuple[int, int] | None
+) -> None:
+    """What the SDK does not let through, so that it is the server that refuses it, as one with other limits might."""
+    session = model._session
+    session.threshold, session.img_size_wh = threshold, size_wh
+    with pytest.raises(InvalidArgumentError, match=r"the server at .* refuses the request: (threshold|img_size)"):
+        list(model.predict([solvay, solvay], on_error=on_error))
+
+
+@pytest.mark.fault("A17")
+def test_an_image_refused_by_the_server_is_an_image_error(model: FaceDetector, bad_files: dict[str, Path]) -> None:
+    (result,) = model.predict(bad_files["text.txt"], on_error="yield")
+    assert type(result.error) is ImageError and "image refused" not in str(result.error)
+
+
 def test_a_missing_file(model: FaceDetector, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"cannot read '.*gone.jpg': No such file or directory"):
         list(model.predict(tmp_path / "gone.jpg"))

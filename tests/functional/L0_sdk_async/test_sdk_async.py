@@ -175,6 +175,36 @@ def test_an_abandoned_run_gives_up_what_is_under_way(address: dict[str, str], so
         assert tasks_under_way() == 0
 
 
+@pytest.mark.fault("A16")
+@pytest.mark.parametrize("others", [0, 1])
+def test_closing_in_another_task(address: dict[str, str], solvay: Path, others: int) -> None:
+    """The task that waits for a result is told, not cancelled; whether or not other models keep the engine running."""
+
+    async def run() -> None:
+        rest = [await create_async_model("BlazeFace", **address) for _ in range(others)]
+        model = await create_async_model("BlazeFace", **address)
+        caught: list[Exception] = []
+
+        async def consume() -> str:
+            try:
+                async for _ in model.predict([solvay] * 200, batch_size=8):
+                    pass
+            except InvalidArgumentError as error:
+                caught.append(error)
+            return "went on"
+
+        tasks = [asyncio.create_task(consume()) for _ in range(3)]
+        await asyncio.sleep(0.3)
+        await model.close()
+        assert await asyncio.gather(*tasks) == ["went on"] * 3
+        assert [str(error) for error in caught] == ["the model was closed while an image was under way"] * 3
+        for other in rest:
+            assert [len(result) > 0 async for result in other.predict(solvay)] == [True]
+            await other.close()
+
+    asyncio.run(run())
+
+
 def test_two_loops_share_a_model(address: dict[str, str], astronaut: Path) -> None:
     async def ask(model: tritonface.AsyncFaceDetector) -> int:
         (result,) = [result async for result in model.predict(astronaut)]

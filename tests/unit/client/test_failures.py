@@ -10,6 +10,7 @@ from tritonface import (
     Connection,
     DeadlineExceededError,
     ImageError,
+    InvalidArgumentError,
     ModelNotFoundError,
     ServerError,
     ServerUnavailableError,
@@ -23,8 +24,11 @@ SERVER = Connection("host:1", "grpc", timeout_s=30)
 @pytest.mark.parametrize(
     ("status", "message", "kind", "text"),
     [
-        ("StatusCode.INVALID_ARGUMENT", "in ensemble 'X', too large", ImageError, "too large"),
-        ("400", "too large", ImageError, "too large"),
+        ("StatusCode.INVALID_ARGUMENT", "in ensemble 'X', image refused: too large", ImageError, "too large"),
+        ("400", "image refused: too large", ImageError, "too large"),
+        ("StatusCode.INVALID_ARGUMENT", "in ensemble 'X', threshold must", InvalidArgumentError, "request: threshold"),
+        ("400", "img_size is 31x31", InvalidArgumentError, "the server at host:1 refuses the request: img_size is 31"),
+        ("400", "unexpected input, image refused: or so", InvalidArgumentError, "refuses the request"),
         (
             "StatusCode.UNAVAILABLE",
             "Socket closed",
