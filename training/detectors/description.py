@@ -23,6 +23,7 @@ class DetectorDescription(Detector):
         mean_rgb, std_rgb: the network sees `(rgb - mean) / std`, rgb in 0..255.
         build_network: a freshly initialised network, see `training.networks`.
         build_loss: its loss; keyword arguments are those of the loss.
+        static_assigner: whether the loss can assign anchors to faces by distance in the first epochs.
         augmentations: the steps a picture goes through before it is resized to a square of that side in pixels.
         paddlex_architecture: PaddleX's name for the kind of network.
         paddlex_feeds_size: whether PaddleX feeds the network's input size to a detector of this name.
@@ -35,3 +36,4 @@ class DetectorDescription(Detector):
     augmentations: Callable[[int], tuple[Augmentation, ...]]
     paddlex_architecture: str
     paddlex_feeds_size: bool = False
+    static_assigner: bool = False

@@ -43,6 +43,7 @@ PP_YOLOE = DetectorDescription(
     nms=NmsSettings(score_floor=0.01, iou_threshold=0.7, top_k=1000, keep_top_k=300),
     build_network=_network,
     build_loss=_loss,
+    static_assigner=True,
     augmentations=_augmentations,
     paddlex_architecture="YOLO",
 )

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.dataset import draw_dataset, file_of, read, write
+from tests.paddlex_config import paddlex_yaml
 from tests.reference import InProcess
 from training.detectors import DETECTORS, build_detector
 from training.paths import ROOT
@@ -20,12 +21,15 @@ from training.weights import save_weights
 MAIN = ROOT / "training" / "main.py"
 
 
-def run(folder: Path, *overrides: Any, model: str = "BlazeFace", as_module: bool = False) -> Any:
+def run(
+    folder: Path, *overrides: Any, model: str = "BlazeFace", config: Path | None = None, as_module: bool = False
+) -> Any:
     """The command with `folder` as working directory, output into `folder`/output."""
+    config = config or ROOT / "training" / "configs" / f"{model}.yaml"
     start = ["-m", "training.main"] if as_module else [str(MAIN)]
     settings = [text for override in overrides for text in ("-o", str(override))]
     return subprocess.run(
-        [sys.executable, *start, "-c", str(ROOT / "training" / "configs" / f"{model}.yaml"), *settings],
+        [sys.executable, *start, "-c", str(config), *settings],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT) if as_module else "", "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -76,6 +80,17 @@ def test_check_dataset(tmp_path: Path, dataset: Path, model: str, as_module: boo
             assert (tmp_path / "output" / path).is_file()
     assert (tmp_path / "output" / result["analysis"]["histogram"]).is_file()
     assert not list((tmp_path / "output").glob(".*"))
+
+
+@pytest.mark.fault("B4")
+def test_a_configuration_of_paddlex(tmp_path: Path, dataset: Path) -> None:
+    (tmp_path / "paddlex.yaml").write_text(paddlex_yaml("BlazeFace"))
+    done = run(tmp_path, "Global.dataset_dir=data", config=tmp_path / "paddlex.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "settings of PaddleX that have no effect here: CheckDataset.convert, Predict.kernel_option",
+        "Check dataset passed !",
+    ]
 
 
 def test_splitting_as_in_the_documentation(tmp_path: Path, dataset: Path) -> None:

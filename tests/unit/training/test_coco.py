@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from tests.dataset import split_of
 from training.coco_format import CocoSplit
@@ -100,6 +102,36 @@ def test_annotation_ids_may_be_any_numbers(tmp_path: Path, first_id: int) -> Non
 def test_it_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     evaluate_coco(annotations(tmp_path, [[{"bbox": LARGE}]]), {1: detected(LARGE)})
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sound_file_gets_the_figures_of_pycocotools_itself(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    def boxes(count: int) -> np.ndarray:
+        corners = rng.uniform(0, 500, (count, 2))
+        return np.hstack([corners, rng.uniform(4, 140, (count, 2))]).round(2)  # x, y, width, height
+
+    rows = [[{"bbox": box, "iscrowd": int(rng.random() < 0.1)} for box in boxes(6).tolist()] for _ in range(8)]
+    split = annotations(tmp_path, rows)
+    found, results = {}, []
+    for image_id, faces in enumerate(rows, start=1):
+        near = np.array([face["bbox"] for face in faces]) + rng.normal(0, 4, (6, 4))
+        near[:, 2:] = near[:, 2:].clip(2)
+        xywh, scores = np.vstack([near, boxes(3)]), rng.random(9)
+        found[image_id] = np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]]), scores
+        for box, score in zip(xywh.tolist(), scores.tolist()):
+            results.append({"image_id": image_id, "category_id": 1, "bbox": box, "score": score})
+    truth = COCO(tmp_path / "instances.json")
+    reference = COCOeval(truth, truth.loadRes(results), "bbox")
+    reference.evaluate()
+    reference.accumulate()
+    reference.summarize()
+    names = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
+    figures = evaluate_coco(split, found)
+    assert 0 < figures["AP"] < 1
+    assert [figures[name] for name in names] == pytest.approx(reference.stats[:6].tolist(), abs=1e-9)
+    assert figures["AR"] == pytest.approx(reference.stats[8], abs=1e-9)
 
 
 def test_what_it_refuses(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import paddle
 import pytest
 import yaml
 
+from tests.paddlex_config import PADDLEX_TRAIN, paddlex_yaml
 from training.config import WITHOUT_EFFECT, Config, load_config
 from training.config_values import ConfigError, leaves
 from training.detectors import DETECTORS
@@ -199,11 +200,12 @@ BEFORE_THE_FIRST_STEP = [
     ),
     (PICODET, "Train.image_sizes=[64, 100]", "Train.image_sizes is [64, 100]; PicoDet_LCNet_x2_5_face takes sides"),
     (PPYOLOE, "Evaluate.image_size=500", "Evaluate.image_size is 500; PP-YOLOE_plus-S_face takes sides"),
+    ("BlazeFace", "Train.num_workers=1000", "Train.num_workers is 1000; it should be less than or equal to 128"),
     ("BlazeFace", "Train.seed=-1", "Train.seed is -1; it should be greater than or equal to 0"),
     ("BlazeFace", f"Train.seed={2**64}", f"Train.seed is {2**64}; it should be less than {2**64}"),
     ("BlazeFace", "CheckDataset.split.seed=-1", "CheckDataset.split.seed is -1; it should be greater than"),
     ("BlazeFace", "Train.static_assigner_epochs=3", "Train.static_assigner_epochs is 3; BlazeFace has one way to"),
-    (PICODET, "Train.static_assigner_epochs=0", "PicoDet_LCNet_x2_5_face has one way to assign"),
+    (PICODET, "Train.static_assigner_epochs=0", "PicoDet_LCNet_x2_5_face has one way to assign anchors"),
 ]
 
 
@@ -232,51 +234,16 @@ def test_several_wrong_settings_are_told_at_once(tmp_path: Path) -> None:
         assert part in str(refusal.value)
 
 
-PADDLEX = """
-Global: {{model: {name}, mode: train, dataset_dir: /paddle/dataset, device: "gpu:0,1,2,3", output: output}}
-CheckDataset:
-  convert: {{enable: False, src_dataset_type: null}}
-  split: {{enable: False, train_percent: null, val_percent: null}}
-Train:
-  num_classes: 1
-  epochs_iters: 50
-  batch_size: 4
-  learning_rate: {rate}
-  pretrain_weight_path: {official}
-  warmup_steps: {warmup}
-  resume_path: null
-  log_interval: 10
-  eval_interval: 1
-Evaluate: {{weight_path: output/best_model/best_model.pdparams, log_interval: 10}}
-Export:
-  weight_path: {official}
-Predict:
-  batch_size: 1
-  model_dir: output/best_model/inference
-  input: https://paddle-model-ecology.bj.bcebos.com/paddlex/imgs/demo_image/face_detection.png
-  kernel_option: {{run_mode: paddle}}
-"""
-PADDLEX_TRAIN = {
-    "BlazeFace": (0.001, 500),
-    "BlazeFace-FPN-SSH": (0.001, 500),
-    PICODET: (0.08, 100),
-    PPYOLOE: (1e-4, 100),
-}
-
-
 @pytest.mark.fault("B4")
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_configuration_of_paddlex(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    rate, warmup = PADDLEX_TRAIN[name]
-    official = (
-        f"https://paddle-model-ecology.bj.bcebos.com/paddlex/official_pretrained_model/{name}_pretrained.pdparams"
-    )
     path = tmp_path / "config.yaml"
-    path.write_text(PADDLEX.format(name=name, rate=rate, warmup=warmup, official=official))
+    path.write_text(paddlex_yaml(name))
     config, ours = load_config(path), load_config(CONFIGS / f"{name}.yaml")
     train = config.Train
-    assert (train.epochs_iters, train.batch_size, train.learning_rate, train.warmup_steps) == (50, 4, rate, warmup)
+    learning = (train.learning_rate, train.warmup_steps)
+    assert (train.epochs_iters, train.batch_size, learning) == (50, 4, PADDLEX_TRAIN[name])
     assert (train.optimizer, train.milestones, train.image_sizes) == (
         ours.Train.optimizer,
         ours.Train.milestones,
