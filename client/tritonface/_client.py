@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from tritonface._connection import Connection
 from tritonface._errors import ImageError, InvalidArgumentError, ModelNotFoundError, ServerError
 from tritonface._failures import late, reported, unavailable
 from tritonface._process import grpc_use
-from tritonface._shared_memory import UNKNOWN_REGION, SharedMemory, is_possible
+from tritonface._shared_memory import SHORT_TIMEOUT_S, UNKNOWN_REGION, SharedMemory, is_possible
 
 GRPC_OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -26,8 +27,6 @@ GRPC_OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),  # each model has connections of its own
 ]
 NEVER_S = 10.0**9  # the HTTP client's own limit; ours is in `Client._call`
-
-SHORT_TIMEOUT_S = 2.0
 
 
 class _Headers(dict[str, str]):
@@ -102,26 +101,44 @@ class Client:
         """The named outputs for the named inputs (object arrays hold bytes), among which is one "image", [1, 1]."""
         if self.closed:
             raise InvalidArgumentError("the model is closed; make a new one with create_model")
+        if self._shared is None:
+            return await self._infer(model, self._tensors(inputs), outputs, request_id, timeout_s)
+        deadline = time.monotonic() + timeout_s
+        return await self._infer_shared(self._shared, model, inputs, outputs, request_id, deadline)
+
+    async def _infer_shared(
+        self,
+        shared: SharedMemory,
+        model: str,
+        inputs: Mapping[str, npt.NDArray[Any]],
+        outputs: tuple[str, ...],
+        request_id: str,
+        deadline: float,
+    ) -> list[npt.NDArray[Any]]:
+        """The same with the image in shared memory, where that is possible."""
+
+        async def infer(tensors: list[Any]) -> list[npt.NDArray[Any]]:
+            return await self._infer(model, tensors, outputs, request_id, max(deadline - time.monotonic(), 0.001))
+
         data = inputs["image"][0, 0]
-        region = await self._shared.take(data) if self._shared else None
-        tensors = [self._tensor(name, value) for name, value in inputs.items() if region is None or name != "image"]
-        if self._shared is None or region is None:
-            return await self._infer(model, tensors, outputs, request_id, timeout_s)
+        region = await shared.take(data, deadline - time.monotonic())
+        if region is None:
+            return await infer(self._tensors(inputs))
         image = self._api.InferInput("image", [1, 1], "BYTES")
         image.set_shared_memory(region.name, region.write(data))
+        others = self._tensors({name: value for name, value in inputs.items() if name != "image"})
         try:
-            reply = await self._infer(model, [image, *tensors], outputs, request_id, timeout_s)
+            reply = await infer([image, *others])
         except (ImageError, InvalidArgumentError, ServerError, ModelNotFoundError) as error:
             if UNKNOWN_REGION not in str(error):
-                self._shared.give_back(region)
+                shared.give_back(region)
                 raise
-            self._shared.forget(region)
-            tensors.append(self._tensor("image", inputs["image"]))
-            return await self._infer(model, tensors, outputs, request_id, timeout_s)
+            shared.give_up_unknown(region)
+            return await infer(self._tensors(inputs))
         except BaseException:
-            self._shared.give_up(region)
+            shared.give_up(region)
             raise
-        self._shared.give_back(region)
+        shared.give_back(region)
         return reply
 
     async def _infer(
@@ -160,14 +177,17 @@ class Client:
         """Close the connections; what is under way fails, in a way of the protocol's own."""
         self.closed = True
         if self._shared:
-            await self._shared.close()
+            await self._shared.close(SHORT_TIMEOUT_S)
         await self._client.close()
 
-    async def _register(self, name: str, key: str, size: int) -> None:
-        await self._call("register_system_shared_memory", self.connection.timeout_s, name, key, size)
+    async def _register(self, name: str, key: str, size: int, timeout_s: float) -> None:
+        await self._call("register_system_shared_memory", timeout_s, name, key, size)
 
     async def _unregister(self, name: str) -> None:
         await self._call("unregister_system_shared_memory", SHORT_TIMEOUT_S, name)
+
+    def _tensors(self, inputs: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
+        return [self._tensor(name, value) for name, value in inputs.items()]
 
     def _tensor(self, name: str, value: npt.NDArray[Any]) -> Any:
         data_type = {"O": "BYTES", "f": "FP32", "i": "INT32"}[value.dtype.kind]

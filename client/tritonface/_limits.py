@@ -17,3 +17,6 @@ FETCH_TIMEOUT_S = 20.0
 
 MAX_RETRY_DELAY_S = 2.0
 """Longest pause before an attempt is repeated."""
+
+MAX_SHARED_BYTES = 2**29
+"""Shared memory of one model; images beyond travel over the network."""

@@ -14,7 +14,7 @@ from concurrent.futures import wait as wait_for_futures
 
 from tritonface._client import Client
 from tritonface._engine import engine
-from tritonface._errors import InvalidArgumentError, TritonFaceError
+from tritonface._errors import InvalidArgumentError
 from tritonface._inputs import Input, Source, iterate_sources
 from tritonface._numbers import Number, Whole
 from tritonface._options import Options, checked_batch_size, checked_threshold
@@ -92,7 +92,7 @@ async def _detect(client: Client, source: Source, rules: Rules) -> DetectionResu
     """The result; when the model is closed meanwhile, no failure of the connection, which differs by protocol."""
     try:
         return await detect(client, source, rules)
-    except (TritonFaceError, RuntimeError):  # RuntimeError: aiohttp's "Session is closed"
+    except Exception:  # of gRPC, aiohttp or ours
         if client.closed:
             raise InvalidArgumentError(CLOSED) from None
         raise

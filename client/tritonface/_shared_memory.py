@@ -7,7 +7,9 @@ be read by the server: it is not used again, and the server is told to forget it
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import logging
 import mmap
 import os
 import struct
@@ -17,13 +19,21 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tritonface._errors import TritonFaceError
+from tritonface._errors import ServerUnavailableError, TritonFaceError
+from tritonface._limits import MAX_RETRY_DELAY_S, MAX_SHARED_BYTES
+
+log = logging.getLogger("tritonface")
 
 FROM_BYTES = 2**18
 """Smaller images travel with the request."""
 
 FOLDER = Path("/dev/shm")
-GRACE_S = 60.0
+SHORT_TIMEOUT_S = 2.0
+"""For a call about a region; an image has other ways to travel."""
+PAUSE_S = 30.0
+"""After a server has refused a region, before it is asked for another one."""
+FIRST_DELAY_S, PATIENCE_S = 0.05, 60.0
+"""First pause, and the longest time, of asking a server to forget a region."""
 UNKNOWN_REGION = "shared memory region"
 """Part of the message of a server that has been started anew and does not know a region any more."""
 
@@ -68,66 +78,99 @@ class SharedMemory:
     """The regions of one connection.
 
     Args:
-        register: makes the server map a region, called with name, key and size.
-        unregister: makes it forget one.
+        register: makes the server map a region, called with name, key, size and seconds.
+        unregister: makes it forget one, called with its name; fails as long as a request reads it.
     """
 
     def __init__(
-        self, register: Callable[[str, str, int], Awaitable[Any]], unregister: Callable[[str], Awaitable[Any]]
+        self, register: Callable[[str, str, int, float], Awaitable[Any]], unregister: Callable[[str], Awaitable[Any]]
     ) -> None:
         self._register = register
         self._unregister = unregister
+        self._known: set[Region] = set()
         self._free: list[Region] = []
-        self._given_up: list[tuple[float, Region]] = []
-        self._refused = False
+        self._bytes = 0  # of all regions that the server may have mapped
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._ask_again_at = 0.0
+        self._closed = False
 
-    async def take(self, data: bytes) -> Region | None:
+    async def take(self, data: bytes, timeout_s: float) -> Region | None:
         """A region that holds this many bytes; None for small images, and when the server, or this machine, refuses."""
-        if len(data) < FROM_BYTES or self._refused:
+        if self._closed or len(data) < FROM_BYTES or time.monotonic() < self._ask_again_at:
             return None
         for region in self._free:
             if region.size >= len(data) + 4:
                 self._free.remove(region)
                 return region
-        try:
-            region = Region(len(data) + 4)
-        except OSError:
+        made = self._make(len(data) + 4)
+        if made is None:
             return None
         try:
-            await self._register(region.name, f"/{region.name}", region.size)
-        except TritonFaceError:
-            self._refused = True
-            region.close()
+            await self._register(made.name, f"/{made.name}", made.size, min(timeout_s / 2, SHORT_TIMEOUT_S))
+        except BaseException as error:
+            self.give_up(made)  # the server may have mapped it all the same
+            if not isinstance(error, TritonFaceError):
+                raise
+            if not isinstance(error, ServerUnavailableError):
+                self._ask_again_at = time.monotonic() + PAUSE_S
+                log.info("images travel over the network for %.0f s, not through shared memory: %s", PAUSE_S, error)
             return None
         finally:
-            region.forget_name()
-        return region
+            made.forget_name()
+        return made if made in self._known else None  # None if closed meanwhile
 
     def give_back(self, region: Region) -> None:
         """The server has answered and reads it no more."""
-        self._free.append(region)
+        if region in self._known:
+            self._free.append(region)
 
-    def give_up(self, region: Region) -> None:
-        """The server may still read it."""
-        self._given_up.append((time.monotonic(), region))
+    def give_up(self, *regions: Region) -> None:
+        """The server may still read them; their memory is free when it has stopped."""
+        for region in self._known.intersection(regions):
+            self._known.remove(region)
+            region.close()
+            task = asyncio.get_running_loop().create_task(self._leave(region))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+        self._free = [region for region in self._free if region in self._known]
 
-    def forget(self, region: Region) -> None:
-        """The server has been started anew and knows none of the regions."""
-        for known in (region, *self._free):
-            known.close()
-        self._free.clear()
+    def give_up_unknown(self, region: Region) -> None:
+        """The server does not know this one: it has been started anew, and knows none of the others either."""
+        self.give_up(region, *self._free)
 
-    async def close(self) -> None:
-        """Take leave of all regions that nobody reads."""
-        longest = time.monotonic() - GRACE_S
-        for region in (*self._free, *(region for since, region in self._given_up if since < longest)):
+    async def close(self, timeout_s: float) -> None:
+        """Take leave of all regions; those of requests under way as soon as the server has done with them."""
+        self._closed = True
+        self.give_up(*self._known)
+        if self._leaving:
+            _, late = await asyncio.wait(self._leaving, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+
+    def _make(self, least_bytes: int) -> Region | None:
+        if self._bytes + least_bytes > MAX_SHARED_BYTES:
+            self.give_up(*self._free)  # too small for this image; there is room for a later one
+        if self._bytes + least_bytes > MAX_SHARED_BYTES:
+            return None
+        try:
+            region = Region(least_bytes)
+        except OSError:
+            return None
+        self._known.add(region)
+        self._bytes += region.size
+        return region
+
+    async def _leave(self, region: Region) -> None:
+        """Ask the server to forget a region until it does: not as long as it reads, nor while it is away."""
+        patience_ends_at, delay_s = time.monotonic() + PATIENCE_S, FIRST_DELAY_S
+        while time.monotonic() < patience_ends_at:
             try:
                 await self._unregister(region.name)
-            except TritonFaceError:  # the server has gone, and its mappings with it
                 break
-        for region in (*self._free, *(region for _, region in self._given_up)):
-            region.close()
-        self._free.clear()
+            except TritonFaceError:
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, MAX_RETRY_DELAY_S)
+        self._bytes -= region.size
 
 
 def is_possible(url: str) -> bool:

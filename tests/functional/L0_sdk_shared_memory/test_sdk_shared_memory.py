@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from training.paths import MODEL_REPOSITORY
-from tritonface import Connection, create_model
+from tritonface import Connection, DeadlineExceededError, create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
 
@@ -65,6 +67,52 @@ def test_a_region_given_up_is_not_written_again(
         run.close()
         boxes = [result["boxes"] for result in model.predict([array] * 3, batch_size=3)]
         assert boxes[0] == boxes[1] == boxes[2] != []
+
+
+def wait_for_regions(server: TritonServer, most: int) -> int:
+    deadline = time.monotonic() + 20
+    while regions(server) > most and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return regions(server)
+
+
+@pytest.mark.fault("A18")
+def test_regions_of_cancelled_requests_come_back(
+    server: TritonServer, address: dict[str, str], array: np.ndarray
+) -> None:
+    with create_model("BlazeFace", connection=Connection(**address, shared_memory=True)) as model:
+        (expected,) = model.predict(array)
+        for _ in range(10):
+            run = model.predict([array] * 8, batch_size=8)
+            next(run)
+            run.close()
+        assert wait_for_regions(server, 8) <= 8  # those that wait for the next images
+        assert next(model.predict(array)) == expected
+        run = model.predict([array] * 8, batch_size=8)
+        next(run)  # and closed with requests under way
+    assert wait_for_regions(server, 0) == 0 and files() == []
+    with create_model("BlazeFace", **address) as model:
+        assert next(model.predict(array)) == expected
+
+
+@pytest.mark.fault("A18")
+def test_one_deadline_for_all_and_late_regions_come_back(
+    server: TritonServer, address: dict[str, str], array: np.ndarray
+) -> None:
+    hasty = Connection(**address, shared_memory=True, timeout_s=1)
+    with create_model("BlazeFace", connection=hasty) as model:
+        (expected,) = model.predict(array)
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            for image in (array, np.repeat(array, 2, 1)):  # with a region that is there, with one to be registered
+                started = time.monotonic()
+                with pytest.raises(DeadlineExceededError):
+                    next(model.predict(image))
+                assert time.monotonic() - started < 1.5
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert wait_for_regions(server, 0) == 0
+        assert next(model.predict(array)) == expected
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

@@ -3,79 +3,189 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from tritonface import ServerError, _shared_memory
-from tritonface._shared_memory import FROM_BYTES, Region, SharedMemory, is_possible
+from tritonface import (
+    DeadlineExceededError,
+    InvalidArgumentError,
+    ServerError,
+    ServerUnavailableError,
+    _shared_memory,
+)
+from tritonface._shared_memory import FROM_BYTES, PAUSE_S, Region, SharedMemory, is_possible
 
 LARGE = bytes(FROM_BYTES)
 
 
 class Server:
-    """Notes what it is asked to do."""
+    """Notes what it is asked to do.
 
-    def __init__(self, refuses: bool = False) -> None:
-        self.refuses = refuses
+    Attributes:
+        fails: what the next calls raise.
+        reads: names of regions that a request reads.
+    """
+
+    def __init__(self) -> None:
+        self.fails: Exception | None = None
+        self.reads: set[str] = set()
         self.known: dict[str, int] = {}
+        self.memory = SharedMemory(self.register, self.unregister)
+        self.asked = 0
 
-    async def register(self, name: str, key: str, size: int) -> None:
-        if self.refuses:
-            raise ServerError("restricted")
-        assert Path("/dev/shm", key[1:]).stat().st_size == size
+    async def register(self, name: str, key: str, size: int, timeout_s: float) -> None:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.fails:
+            raise self.fails
+        assert Path("/dev/shm", key[1:]).stat().st_size == size and 0 < timeout_s <= 2
         self.known[name] = size
 
     async def unregister(self, name: str) -> None:
-        del self.known[name]
+        if self.fails:
+            raise self.fails
+        if name in self.reads:
+            raise InvalidArgumentError("it is currently in use")
+        self.known.pop(name, None)
+
+    async def take(self, data: bytes = LARGE, timeout_s: float = 30) -> Region | None:
+        return await self.memory.take(data, timeout_s)
+
+
+def run(program: Callable[[Server], Awaitable[None]]) -> None:
+    """Run it; afterwards no file is left."""
+    asyncio.run(program(Server()))
+    assert not list(Path("/dev/shm").glob("tritonface-*"))
 
 
 def test_small_images_travel_with_the_request() -> None:
-    server = Server()
-    memory = SharedMemory(server.register, server.unregister)
-    assert asyncio.run(memory.take(LARGE[1:])) is None and server.known == {}
+    async def program(server: Server) -> None:
+        assert await server.take(LARGE[1:]) is None and server.asked == 0
+
+    run(program)
 
 
 def test_regions_are_reused_unless_given_up() -> None:
-    server = Server()
-    memory = SharedMemory(server.register, server.unregister)
-
-    async def run() -> None:
-        first, second = await memory.take(LARGE), await memory.take(LARGE)
+    async def program(server: Server) -> None:
+        memory = server.memory
+        first, second = await server.take(), await server.take()
         assert first is not second and first.write(b"abc") == 7 and first._memory[:7] == b"\3\0\0\0abc"
         memory.give_back(first)
         memory.give_up(second)
-        assert await memory.take(LARGE * 2) not in (first, second)  # too small, given up
-        assert await memory.take(LARGE) is first
-        assert await memory.take(LARGE) is not second
-        memory.give_back(first)
-        await memory.close()
-        assert first.name not in server.known and second.name in server.known
+        memory.give_back(second)  # too late
+        assert await server.take(LARGE * 2) not in (first, second)  # too small, given up
+        assert await server.take() is first
+        assert await server.take() not in (first, second)
+        await memory.close(1)
+        assert server.known == {} and await server.take() is None
+        memory.give_back(first)  # of a request that was under way
 
-    asyncio.run(run())
-    assert not list(Path("/dev/shm").glob("tritonface-*"))
-
-
-def test_regions_given_up_long_ago_are_forgotten_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Server()
-    memory = SharedMemory(server.register, server.unregister)
-
-    async def run() -> None:
-        memory.give_up(await memory.take(LARGE))
-        monkeypatch.setattr(_shared_memory, "GRACE_S", -1)
-        await memory.close()
-
-    asyncio.run(run())
-    assert server.known == {}
+    run(program)
 
 
-def test_a_server_that_refuses_is_asked_once() -> None:
-    server = Server(refuses=True)
-    memory = SharedMemory(server.register, server.unregister)
-    assert asyncio.run(memory.take(LARGE)) is None
-    server.refuses = False
-    assert asyncio.run(memory.take(LARGE)) is None and server.known == {}
-    assert not list(Path("/dev/shm").glob("tritonface-*"))
+@pytest.mark.fault("A18")
+def test_memory_comes_back_when_the_server_has_stopped_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_shared_memory, "FIRST_DELAY_S", 0.001)
+
+    async def program(server: Server) -> None:
+        region = await server.take()
+        server.reads.add(region.name)
+        server.memory.give_up(region)
+        await asyncio.sleep(0.02)
+        assert list(server.known) == [region.name] and server.memory._bytes == region.size
+        server.reads.clear()
+        await asyncio.sleep(0.05)
+        assert server.known == {} and server.memory._bytes == 0 and not server.memory._leaving
+
+    run(program)
+
+
+@pytest.mark.fault("A18")
+def test_closing_does_not_wait_for_ever() -> None:
+    async def program(server: Server) -> None:
+        region = await server.take()
+        server.reads.add(region.name)
+        started = time.monotonic()
+        await server.memory.close(0.1)
+        await asyncio.sleep(0)
+        assert time.monotonic() - started < 1 and len(asyncio.all_tasks()) == 1
+
+    run(program)
+
+
+@pytest.mark.fault("A18")
+@pytest.mark.parametrize("refusal", [ServerError("restricted"), DeadlineExceededError("late")])
+def test_a_server_that_refuses_is_asked_again_later(monkeypatch: pytest.MonkeyPatch, refusal: Exception) -> None:
+    async def program(server: Server) -> None:
+        server.fails = refusal
+        assert await server.take() is None and await server.take() is None and server.asked == 1
+        server.fails = None
+        assert await server.take() is None and server.asked == 1
+        monkeypatch.setattr(_shared_memory.time, "monotonic", lambda now=time.monotonic: now() + PAUSE_S)
+        assert await server.take() is not None
+        await server.memory.close(1)
+
+    run(program)
+
+
+@pytest.mark.fault("A18")
+def test_a_server_that_is_away_is_asked_with_the_next_image() -> None:
+    async def program(server: Server) -> None:
+        server.fails = ServerUnavailableError("away")
+        assert await server.take() is None
+        server.fails = None
+        assert await server.take() is not None
+        await server.memory.close(1)
+        assert server.known == {}
+
+    run(program)
+
+
+@pytest.mark.fault("A18")
+def test_cancelled_while_the_server_is_asked() -> None:
+    async def program(server: Server) -> None:
+        task = asyncio.ensure_future(server.take())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0.05)
+        assert server.asked == 1 and server.known == {} and server.memory._bytes == 0
+
+    run(program)
+
+
+@pytest.mark.fault("A18")
+def test_there_is_a_limit_to_all_regions_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_shared_memory, "MAX_SHARED_BYTES", 8 * FROM_BYTES)
+
+    async def program(server: Server) -> None:
+        small = [await server.take() for _ in range(4)]
+        assert [region is not None for region in small] == [True] * 4
+        assert await server.take() is None  # all in use
+        for region in small:
+            server.memory.give_back(region)
+        assert await server.take(LARGE * 3) is None  # they are on their way out
+        await asyncio.sleep(0.05)
+        assert server.known == {} and await server.take(LARGE * 3) is not None
+        await server.memory.close(1)
+
+    run(program)
+
+
+def test_a_server_started_anew_knows_none() -> None:
+    async def program(server: Server) -> None:
+        first, second = await server.take(), await server.take()
+        server.memory.give_back(second)
+        server.known.clear()
+        server.memory.give_up_unknown(first)
+        assert await server.take() not in (first, second)
+        await server.memory.close(1)
+
+    run(program)
 
 
 def test_no_room_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,8 +193,11 @@ def test_no_room_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", full)
-    memory = SharedMemory(Server().register, Server().unregister)
-    assert asyncio.run(memory.take(LARGE)) is None
+
+    async def program(server: Server) -> None:
+        assert await server.take() is None and server.memory._bytes == 0
+
+    run(program)
     with pytest.raises(OSError, match="No space"):
         Region(10)
     assert not list(Path("/dev/shm").glob("tritonface-*"))
