@@ -32,12 +32,21 @@ from perf.targets import budgets
 from perf.workers import WorkerError
 from training.detectors import DETECTORS
 from training.paths import MODEL_REPOSITORY
+from tritonface import TritonFaceError
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError, find_triton
 from tritonface_server.server import TritonServer, server_environment
 
 SERVERLESS = ("functions", "gpu")
-FAILURES = (PerfAnalyzerError, PaddleXError, LocustError, WorkerError, LaunchError, InferenceServerException)
+FAILURES = (
+    PerfAnalyzerError,
+    PaddleXError,
+    LocustError,
+    WorkerError,
+    LaunchError,
+    InferenceServerException,
+    TritonFaceError,
+)
 """What a section may fail with while the others go on."""
 BROKEN_BUDGET, FAILED_SECTION = 1, 2
 

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from perf.peers.in_process import load_network
+from perf.peers.in_process import open_detector
 from perf.photos import TYPICAL_MEGAPIXELS, crowd, photo
 from perf.settings import VARIANTS
 from perf.workers import repeat
@@ -96,11 +96,11 @@ def candidates(layout: str, count: int, detector: Detector) -> tuple[np.ndarray,
     "dense" piles all on a few faces, so that almost all are suppressed; "spread" is a grid where none touches
     another; "real" is what the network says of a crowd, its `count` best scores raised above the floor.
     """
-    width, height = detector.input_size_wh
+    width, _ = detector.input_size_wh
     generator = np.random.default_rng(0)
     if layout == "real":
-        network = load_network(detector, VARIANTS[0], 1)
-        boxes, scores = network(resize(decode_image(crowd(200)), (width, height), detector.interpolation))
+        in_process = open_detector(detector.name, VARIANTS[0], 1)
+        (boxes,), (scores,) = in_process.network(in_process.pictures([decode_image(crowd(200))]))
         order = np.argsort(-scores, kind="stable")
         raised = np.zeros_like(scores)
         raised[order[:count]] = np.maximum(scores[order[:count]], 2 * detector.nms.score_floor)

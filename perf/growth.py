@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
+from tritonclient import grpc
 
 from perf.peers import in_process
 from perf.photos import crowd, photo
-from perf.served import Served
 from perf.settings import Settings
 from perf.workers import repeat
-from training.paths import MODEL_REPOSITORY
+from tritonface import create_model
 from tritonface_server.images import decode_image
-from tritonface_server.repository import read_detector
 
 CROWD_THRESHOLD = 0.2
 """Low enough that small copies of one face are found among hundreds."""
@@ -29,16 +31,16 @@ Point = dict[str, float]
 
 def image_sizes(url: str, detector_name: str, settings: Settings) -> list[Point]:
     """One request at a time, photos of 0.1 to 24 megapixels: served, in process, and decoding alone, in ms."""
-    detector = read_detector(MODEL_REPOSITORY, detector_name)
     cv2.setNumThreads(1)
-    network = in_process.load_network(detector, "normal", 1)
+    detector = in_process.open_detector(detector_name, "normal", 1)
     points = []
-    with Served(url, detector_name) as served:
+    with create_model(detector_name, url=url) as model, tempfile.TemporaryDirectory() as folder:
         for megapixels in settings.megapixels:
-            encoded = photo(megapixels)
+            encoded, image = photo(megapixels), Path(folder, "photo.jpg")
+            image.write_bytes(encoded)
             calls = {
-                "served_ms": lambda: served.detect([encoded]),  # noqa: B023
-                "in_process_ms": lambda: in_process.detect(encoded, detector, network),  # noqa: B023
+                "served_ms": lambda: next(model.predict(image)),  # noqa: B023
+                "in_process_ms": lambda: detector(encoded),  # noqa: B023
                 "decode_ms": lambda: decode_image(encoded),  # noqa: B023
             }
             points.append({"megapixels": megapixels, "kilobytes": len(encoded) / 1e3, **_medians(calls, settings)})
@@ -47,16 +49,19 @@ def image_sizes(url: str, detector_name: str, settings: Settings) -> list[Point]
 
 def faces(url: str, detector_name: str, settings: Settings) -> list[Point]:
     """One request at a time, crowds of one size in pixels: served and in process, in ms, by faces found."""
-    detector = read_detector(MODEL_REPOSITORY, detector_name)
-    network = in_process.load_network(detector, "normal", 1)
+    detector = in_process.open_detector(detector_name, "normal", 1)
     points = []
-    with Served(url, detector_name, threshold=CROWD_THRESHOLD) as served:
+    with (
+        create_model(detector_name, url=url, threshold=CROWD_THRESHOLD) as model,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         for placed in settings.faces:
-            encoded = crowd(placed)
-            (found,) = served.detect([encoded])
+            encoded, image = crowd(placed), Path(folder, "crowd.jpg")
+            image.write_bytes(encoded)
+            found = len(next(model.predict(image)))
             calls = {
-                "served_ms": lambda: served.detect([encoded]),  # noqa: B023
-                "in_process_ms": lambda: in_process.detect(encoded, detector, network, CROWD_THRESHOLD),  # noqa: B023
+                "served_ms": lambda: next(model.predict(image)),  # noqa: B023
+                "in_process_ms": lambda: detector(encoded, CROWD_THRESHOLD),  # noqa: B023
                 "decode_ms": lambda: decode_image(encoded),  # noqa: B023
             }
             points.append({"faces": found, "placed": placed, **_medians(calls, settings)})
@@ -64,12 +69,14 @@ def faces(url: str, detector_name: str, settings: Settings) -> list[Point]:
 
 
 def batches(url: str, detector_name: str, settings: Settings) -> list[Point]:
-    """One request at a time with 1 to 32 images: milliseconds of the request and of each image."""
+    """One request at a time with 1 to 32 images, which the SDK does not send: ms of the request and of each image."""
     encoded = photo(BATCH_MEGAPIXELS)
     points = []
-    with Served(url, detector_name) as served:
+    with grpc.InferenceServerClient(url) as client:
         for count in settings.batches:
-            milliseconds = _medians({"served_ms": lambda: served.detect([encoded] * count)}, settings)  # noqa: B023
+            images = grpc.InferInput("image", [count, 1], "BYTES")
+            images.set_data_from_numpy(np.array([[encoded]] * count, object))
+            milliseconds = _medians({"served_ms": lambda: client.infer(detector_name, [images])}, settings)  # noqa: B023
             per_image = milliseconds["served_ms"] / count
             points.append({"images": count, **milliseconds, "ms_per_image": per_image, "images_per_s": 1e3 / per_image})
     return points

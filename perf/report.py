@@ -22,7 +22,8 @@ from training.paths import MODEL_REPOSITORY, ROOT
 from training.weights import set_weights
 from tritonface import create_model
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import build_entry, exported_folder
+from tritonface_server.export_folder import exported_folder
+from tritonface_server.repository import build_entry
 from tritonface_server.server import TritonServer
 
 COLUMNS = {

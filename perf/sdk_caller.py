@@ -1,14 +1,21 @@
-"""One caller of the SDK who keeps the server filled, to be compared with perf_analyzer at the same concurrency."""
+"""One caller of the SDK who keeps so many requests under way."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from perf.settings import IN_FLIGHT
 from tritonface import FaceDetector
 
 MANY = 100_000
+
+
+def detect_many(model: FaceDetector, images: Sequence[Path], count: int, in_flight: int) -> None:
+    """Send `count` requests, the images in turn; the first failure is raised."""
+    for _ in model.predict([images[i % len(images)] for i in range(count)], batch_size=in_flight):
+        pass
 
 
 def images_per_s(model: FaceDetector, image: Path, slot_s: float) -> float:

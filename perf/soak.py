@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from perf import resources
+from perf import resources, sdk_caller
 from perf.photos import photo
-from perf.served import Served
 from perf.settings import IN_FLIGHT, WATCHED
+from tritonface import create_model
 from tritonface_server.server import TritonServer
 
 MEGAPIXELS = (0.3, 1.0, 2.0)
@@ -25,13 +27,22 @@ def run(server: TritonServer, requests: int, note: Callable[[dict[str, Any]], No
     Args:
         note: called with all that is known after each leg, so that an interrupted run leaves its figures.
     """
-    images = [photo(megapixels) for megapixels in MEGAPIXELS]
+    with tempfile.TemporaryDirectory() as folder:
+        images = [Path(folder, f"{megapixels}.jpg") for megapixels in MEGAPIXELS]
+        for image, megapixels in zip(images, MEGAPIXELS):
+            image.write_bytes(photo(megapixels))
+        return _run(server, requests, note, images)
+
+
+def _run(
+    server: TritonServer, requests: int, note: Callable[[dict[str, Any]], None], images: list[Path]
+) -> dict[str, Any]:
     per_leg, started = max(1, requests // LEGS), time.monotonic()
     legs: list[dict[str, float]] = []
     result: dict[str, Any] = {"wanted": requests, "legs": legs}
     for number in range(1, LEGS + 1):
-        with Served(server.endpoints.grpc, MODELS[number % 2]) as served:
-            served.detect_many(images, per_leg, IN_FLIGHT)
+        with create_model(MODELS[number % 2], url=server.endpoints.grpc) as model:
+            sdk_caller.detect_many(model, images, per_leg, IN_FLIGHT)
         legs.append(
             {
                 "requests": number * per_leg,

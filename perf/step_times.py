@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from tritonclient import grpc
 
-from perf import resources
+from perf import resources, sdk_caller
 from perf.machine import cores
 from perf.photos import TYPICAL_MEGAPIXELS, photo
 from perf.resources import SERVER
-from perf.served import Served
 from perf.settings import IN_FLIGHT, Settings
+from tritonface import create_model
 from tritonface_server.server import TritonServer
 
 STEPS = ("preprocess", "detector", "postprocess")
@@ -52,22 +54,23 @@ def difference_ms(before: Counts, after: Counts) -> dict[str, dict[str, float]]:
 
 def measure(server: TritonServer, settings: Settings) -> list[dict[str, Any]]:
     """Times of the steps and use of the machine, one request at a time and saturated, for everything served."""
-    encoded, url = photo(TYPICAL_MEGAPIXELS), server.endpoints.grpc
-    entries = []
-    for model in (model for name in settings.detectors for model in (name, f"{name}_hpi")):
-        with Served(url, model) as served:
-            for in_flight in (1, IN_FLIGHT):
-                count = settings.step_requests
-                served.detect_many([encoded], in_flight, in_flight)
-                before = read_counts(url)
-                used = resources.during(
-                    server.process.pid,
-                    count,
-                    lambda: served.detect_many([encoded], count, in_flight),  # noqa: B023
-                )
-                times = difference_ms(before, read_counts(url))
-                facts = {"model": model, "in_flight": in_flight, "cores": cores()}
-                entries.append({**facts, "steps": times, "resources": used})
+    url, count, entries = server.endpoints.grpc, settings.step_requests, []
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder, "photo.jpg")
+        image.write_bytes(photo(TYPICAL_MEGAPIXELS))
+        for name in (name for detector in settings.detectors for name in (detector, f"{detector}_hpi")):
+            with create_model(name, url=url) as model:
+                for in_flight in (1, IN_FLIGHT):
+                    sdk_caller.detect_many(model, [image], in_flight, in_flight)
+                    before = read_counts(url)
+                    used = resources.during(
+                        server.process.pid,
+                        count,
+                        lambda: sdk_caller.detect_many(model, [image], count, in_flight),  # noqa: B023
+                    )
+                    times = difference_ms(before, read_counts(url))
+                    facts = {"model": name, "in_flight": in_flight, "cores": cores()}
+                    entries.append({**facts, "steps": times, "resources": used})
     return entries
 
 

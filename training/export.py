@@ -10,7 +10,6 @@ from paddle import nn
 from training.config import Config
 from training.detectors import build_detector, get_detector
 from training.detectors.description import DetectorDescription
-from training.onnx_network import export_onnx
 from training.paddlex_folder import export_paddlex, write_settings
 from training.weight_files import load_weights_of
 from tritonface_server.export_folder import NETWORK, SETTINGS
@@ -43,6 +42,8 @@ def export_folder(network: nn.Layer, detector: DetectorDescription, folder: Path
 
 def export_for_serving(network: nn.Layer, detector: DetectorDescription, folder: Path) -> None:
     """Write only what this project's server needs: the ONNX network and the settings."""
+    from training.onnx_network import export_onnx  # with onnx, which the training that ends here does without
+
     folder.mkdir(parents=True, exist_ok=True)
     export_onnx(network, detector, folder / NETWORK)
     write_settings(detector, folder)

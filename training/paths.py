@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tritonface_server.export_folder import NETWORK
-from tritonface_server.repository import exported_folder
+from tritonface_server.export_folder import NETWORK, exported_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL_REPOSITORY = ROOT / "model_repository"

@@ -6,23 +6,21 @@ import itertools
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from PIL import Image
 
 from training.config import Config, ConfigError
 from training.dataset_pictures import read_picture
 from training.drawing import draw_boxes
-from tritonface_server.detections import Detections, select_detections
-from tritonface_server.detector import Detector
+from tritonface_server.detections import Detections
 from tritonface_server.export_folder import NETWORK, ExportFolderError, read_folder
 from tritonface_server.image_file import CUT_OFF
-from tritonface_server.images import ImageError, decode, decode_image, open_image, resize
+from tritonface_server.images import ImageError, decode, decode_image, open_image
+from tritonface_server.in_process import InProcessDetector, load_network
+from tritonface_server.runtimes import NetworkError
 
 LOG = logging.getLogger(__name__)
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
@@ -30,40 +28,6 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
 class PredictError(ValueError):
     """A picture or an exported folder that cannot be used."""
-
-
-class Predictor:
-    """A network in ONNX Runtime behind the server's own pre- and post-processing.
-
-    Args:
-        network: takes uint8 [N, H, W, 3] BGR, gives boxes [N, A, 4] in its pixels and scores [N, A].
-    """
-
-    def __init__(self, network: Path, detector: Detector) -> None:
-        self.detector = detector
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only
-        try:
-            self.session = onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
-        except (ort_errors.Fail, ort_errors.InvalidProtobuf, ort_errors.InvalidGraph) as error:
-            raise PredictError(f"{network} is no network: {str(error).splitlines()[0]}") from None
-
-    def __call__(self, images: list[np.ndarray]) -> list[Detections]:
-        """The faces on each picture, uint8 [h, w, 3] BGR of any size, above the detector's threshold."""
-        size_wh = self.detector.input_size_wh
-        pictures = np.stack([resize(image, size_wh, self.detector.interpolation) for image in images])
-        boxes, scores = self.session.run(["boxes", "scores"], {"picture": pictures})
-        return [
-            select_detections(
-                boxes[i],
-                scores[i],
-                network_size_wh=size_wh,
-                original_size_wh=image.shape[1::-1],
-                threshold=self.detector.score_threshold,
-                settings=self.detector.nms,
-            )
-            for i, image in enumerate(images)
-        ]
 
 
 def run_predict(config: Config) -> dict[str, Any]:
@@ -80,35 +44,32 @@ def run_predict(config: Config) -> dict[str, Any]:
         raise ConfigError("no picture is given; add -o Predict.input=FILE_OR_FOLDER")
     paths = list(find_pictures(config.Predict.input))
     folder, output = Path(config.Predict.model_dir), Path(config.Global.output)
-    detector = read_exported(folder, config.Global.model)
-    if config.Predict.threshold is not None:
-        detector = replace(detector, score_threshold=config.Predict.threshold)
-    predictor = Predictor(folder / NETWORK, detector)
+    detector = open_exported(folder, config.Global.model)
     results, taken = [], set()
     remaining = iter(paths)
     while batch := list(itertools.islice(remaining, config.Predict.batch_size)):
         encoded = [read_picture(path) for path in batch]
         images = [_decode(path, data) for path, data in zip(batch, encoded)]
-        for path, data, detections in zip(batch, encoded, predictor(images)):
+        for path, data, detections in zip(batch, encoded, detector.detect(images, config.Predict.threshold)):
             stem = _free_stem(path.stem, taken)
-            results.append(_write(path, data, detections, detector.labels, output / stem))
+            results.append(_write(path, data, detections, detector.facts.labels, output / stem))
             LOG.info("%s: %d boxes", path, len(detections.scores))
     return {"model": config.Global.model, "model_dir": config.Predict.model_dir, "results": results}
 
 
-def read_exported(folder: Path, name: str) -> Detector:
-    """The facts of an exported folder, which must hold the detector called `name`.
+def open_exported(folder: Path, name: str) -> InProcessDetector:
+    """The detector in an exported folder, which must be the one called `name`.
 
     Raises:
         PredictError: a file is missing or damaged, or it is another detector.
     """
     try:
-        detector = read_folder(folder)
-    except ExportFolderError as error:
+        facts = read_folder(folder)
+        if facts.name != name:
+            raise PredictError(f"Predict.model_dir: {folder} holds {facts.name}, Global.model is {name}")
+        return InProcessDetector(facts, load_network(folder / NETWORK))
+    except (ExportFolderError, NetworkError) as error:
         raise PredictError(f"Predict.model_dir: {error}") from None
-    if detector.name != name:
-        raise PredictError(f"Predict.model_dir: {folder} holds {detector.name}, Global.model is {name}")
-    return detector
 
 
 def find_pictures(given: str | list[str]) -> Iterator[Path]:

@@ -29,15 +29,17 @@ from training.coco_dataset import CocoSplit, load_split
 from training.dataset_pictures import read_picture
 from training.detectors import DETECTORS, get_detector
 from training.evaluation.coco import evaluate_coco
+from training.evaluation.detect import LOW_THRESHOLD
 from training.paths import ROOT, shipped_network
-from tritonface_server.detections import Detections, select_detections
 from tritonface_server.detector import Detector
+from tritonface_server.export_folder import INPUT_NAME, OUTPUT_NAMES
 from tritonface_server.images import ImageError, decode_image, resize
+from tritonface_server.in_process import InProcessDetector
+from tritonface_server.runtimes import float_precisions
 
 MAX_AP_LOSS = 0.005  # half a point against float32
 CALIBRATION_PICTURES = 100
 SEED = 20240607
-SCORE_FLOOR = 0.0  # the detector's own floor still applies, so AP sees every box that NMS can return
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 CONVOLUTIONS = {"Convolution", "GroupConvolution", "MatMul"}
 LAYOUT = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Convert"}
@@ -100,20 +102,8 @@ def calibration_pictures(detector: Detector, files: list[Path], count: int) -> l
             "name a folder with a hundred or more in --images"
         )
     chosen = np.random.default_rng(SEED).permutation(len(files))[:count]
-    return [_picture(detector, _read(files[index])) for index in chosen]
-
-
-def detect(compiled: openvino.CompiledModel, detector: Detector, image: np.ndarray) -> Detections:
-    """The detections of one photo, uint8 [height, width, 3] BGR, down to the detector's own score floor."""
-    boxes, scores = compiled(_picture(detector, image)[None]).to_tuple()
-    return select_detections(
-        boxes[0],
-        scores[0],
-        network_size_wh=detector.input_size_wh,
-        original_size_wh=image.shape[1::-1],
-        threshold=SCORE_FLOOR,
-        settings=detector.nms,
-    )
+    photos = [_read(files[index]) for index in chosen]
+    return [resize(photo, detector.input_size_wh, detector.interpolation) for photo in photos]
 
 
 def average_precision(
@@ -121,16 +111,22 @@ def average_precision(
 ) -> dict[str, float]:
     """COCO's figures of the network with its float operations in `precision`, see `evaluate_coco`."""
     compiled = openvino.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": precision})
-    found = {}
+
+    def run(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        results = compiled({INPUT_NAME: pictures})
+        boxes, scores = (results[name] for name in OUTPUT_NAMES)
+        return boxes, scores
+
+    in_process, found = InProcessDetector(detector, run), {}
     for image in split.images:
-        detections = detect(compiled, detector, _read(images / image.file_name))
+        (detections,) = in_process.detect([_read(images / image.file_name)], LOW_THRESHOLD)
         found[image.id] = detections.boxes_xyxy_px, detections.scores
     return evaluate_coco(split, found)
 
 
 def best_float() -> str:
     """The fastest of OpenVINO's float precisions on this CPU: "bf16" or "f32"."""
-    return "bf16" if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+    return float_precisions()[0]
 
 
 def ap_loss(figures: dict[str, dict[str, float]], candidate: str) -> float:
@@ -212,11 +208,6 @@ def _reach(
             inside[name] = node
             queue.extend(neighbours(node))
     return list(inside.values()), list(boundary.values())
-
-
-def _picture(detector: Detector, image: np.ndarray) -> np.ndarray:
-    """What the server's preprocessing step hands to the network."""
-    return resize(image, detector.input_size_wh, detector.interpolation)
 
 
 def _read(path: Path) -> np.ndarray:

@@ -73,6 +73,7 @@ class AsyncFaceDetector:
         self.labels = session.labels
         self.threshold = session.threshold
         self.img_size_wh = session.img_size_wh
+        self.input_size_wh = session.input_size_wh
 
     def predict(
         self,

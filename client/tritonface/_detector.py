@@ -66,7 +66,9 @@ class FaceDetector:
         model_name: the name on the server.
         labels: class names by class id.
         threshold: what `predict` uses if it is not told otherwise; None for the server's own.
-        img_size_wh: (width, height) in pixels of the network's input; None for the server's own.
+        img_size_wh: (width, height) in pixels that is asked for as the network's input; None for the server's own.
+        input_size_wh: (width, height) in pixels of the network's input, asked for or the server's own; None if the
+            server does not say.
     """
 
     def __init__(self, session: Session) -> None:
@@ -75,6 +77,7 @@ class FaceDetector:
         self.labels = session.labels
         self.threshold = session.threshold
         self.img_size_wh = session.img_size_wh
+        self.input_size_wh = session.input_size_wh
 
     def predict(
         self,

@@ -39,6 +39,15 @@ class Served:
     threshold: float | None = None
     input_size_wh: tuple[int, int] | None = None
 
+    @property
+    def network_size_wh(self) -> tuple[int, int] | None:
+        """(width, height) in pixels of the network's input unless the caller asks for another; None if nobody says."""
+        if self.input_size_wh is not None:
+            return self.input_size_wh
+        stated = [step.get("parameters", {}).get("input_size_wh") for step in self.steps]
+        sizes = [json.loads(parameter["string_value"]) for parameter in stated if parameter]
+        return (int(sizes[0][0]), int(sizes[0][1])) if sizes else None
+
 
 async def describe(client: Client, name: str, timeout_s: float) -> Served:
     """What the server says of a detector.

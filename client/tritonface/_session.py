@@ -35,6 +35,7 @@ class Session:
         model_name: the name on the server.
         labels: class names by class id.
         threshold, img_size_wh: what `predict` sends if it is not told otherwise; None for the server's own.
+        input_size_wh: (width, height) in pixels of the network's input, whoever sets it; None if nobody says.
         options: what it was opened with.
     """
 
@@ -48,6 +49,7 @@ class Session:
     ) -> None:
         self.model_name, self.labels = served.name, served.labels
         self.threshold, self.img_size_wh = threshold, size_wh
+        self.input_size_wh = size_wh or served.network_size_wh
         self.options = options
         self._client = client
         self._unnamed = itertools.count()  # frames of many calls get names of their own

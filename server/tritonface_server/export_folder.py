@@ -34,12 +34,18 @@ NETWORK, SETTINGS = "model.onnx", "inference.yml"
 QUANTISED = ("model.xml", "model.bin")
 """An INT8 network beside model.onnx, if there is one: it serves the high-performance variant on CPUs."""
 INTERPOLATION_NUMBERS = {"linear": 1, "cubic": 2}
+NETWORK_STEP = "_detector"  # what the name of the network's model in a repository ends with
 DEFAULT_THRESHOLD, DEFAULT_SIZE_MULTIPLE = 0.5, 32
 EXPORT_ANEW = "export the weights anew with `python training/main.py -c CONFIG -o Global.mode=export`"
 
 
 class ExportFolderError(CommandError):
     """A folder that is no export or says something that cannot be served; the message says what and where."""
+
+
+def exported_folder(repository: Path, name: str) -> Path:
+    """Where a model repository keeps the exported folder of a detector: the one version of its network."""
+    return repository / f"{name}{NETWORK_STEP}" / "1"
 
 
 def read_folder(folder: Path) -> Detector:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from tritonface_server.runtimes import Run
+
 NICENESS = 5
 """Networks give way to the short steps around them: measured at saturation, 1 to 5 % more images per second."""
-
-Run = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
 
 
 class NetworkBackend:

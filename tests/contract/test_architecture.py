@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ MAY_IMPORT = {
     "client/tritonface": {"tritonface"},
     "server/tritonface_server": {"tritonface_server"},
     "model_repository": {"tritonface_server"},
-    "training": {"training", "tritonface_server"},
+    "training": {"training", "tritonface_server", "tritonface"},  # the SDK: evaluation asks a server
 }
 OURS = {"tritonface", "tritonface_server", "training", "perf", "tests", "demo"}
 
@@ -40,6 +41,47 @@ def test_dependencies_point_one_way(folder: str) -> None:
     assert files
     for path in files:
         assert (imported_roots(path) & OURS) <= MAY_IMPORT[folder], path
+
+
+def test_the_servers_own_try_out_is_its_only_client() -> None:
+    """Publishing sends one photo through a server of its own; the package does not need the SDK for that."""
+    modules = (ROOT / "server" / "tritonface_server").rglob("*.py")
+    clients = [path.stem for path in modules if "InferenceServerClient(" in path.read_text()]
+    assert clients == ["publish"]
+
+
+def test_only_measurements_talk_to_a_server_without_the_sdk() -> None:
+    for folder in ("training", "demo"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert "tritonclient" not in imported_roots(path), path
+
+
+def test_the_training_loop_needs_neither_onnx_nor_a_client() -> None:
+    code = "import sys, training.engine.train; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "training.engine.loop" in modules.split()
+    assert not {"onnx", "onnxruntime", "openvino", "tritonclient", "tritonface"} & set(modules.split())
+
+
+def test_a_configuration_is_read_without_paddle() -> None:
+    code = "import sys, training.config, training.check_dataset; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "paddle" not in modules.split()
+
+
+@pytest.mark.parametrize(
+    ("work", "calls"),
+    [
+        ("decoding", {"imdecode(": {"images"}}),
+        ("resizing", {"cv2.resize(": {"images"}}),
+        ("suppression", {"nms(": {"nms", "detections"}}),
+        ("runtimes", {"InferenceSession(": {"runtimes"}, "compile_model(": {"runtimes"}}),
+    ],
+)
+def test_the_server_has_one_of_everything(work: str, calls: dict[str, set[str]]) -> None:
+    modules = {path.stem: path.read_text() for path in (ROOT / "server" / "tritonface_server").rglob("*.py")}
+    for call, expected in calls.items():
+        assert {name for name, text in modules.items() if re.search(rf"\b{re.escape(call)}", text)} == expected, work
 
 
 def test_every_module_says_what_it_is_for() -> None:

@@ -33,22 +33,23 @@ from training.engine.reader import EpochBatches, Tensors, TrainingPictures, read
 from training.engine.schedule import build_schedule
 from training.engine.step import TrainingStep, loss_of_epoch
 from training.evaluation.coco import evaluate_coco
-from training.evaluation.detect import InProcess
+from training.evaluation.detect import Detect, Faces, InProcess
 from training.evaluation.evaluate import detect_all
-from training.evaluation.networks import Faces, layer_network
+from training.networks.pictures import as_function
 from training.weight_files import load_weights_of
 from training.weights import set_weights
+from tritonface_server.in_process import InProcessDetector
 
 
 class Interruptible:
     """Detects as another does, unless the training is to stop."""
 
-    def __init__(self, detect: InProcess) -> None:
+    def __init__(self, detect: Detect) -> None:
         self.detect, self.size_wh, self.source = detect, detect.size_wh, detect.source
 
-    def __call__(self, encoded: bytes) -> Faces:
+    def __call__(self, photo: Path) -> Faces:
         stop.check()
-        return self.detect(encoded)
+        return self.detect(photo)
 
 
 class DivergedError(RuntimeError):
@@ -171,8 +172,8 @@ class Training:
         judged = build_detector(self.detector.name)
         judged.set_state_dict(self.average.values if self.average is not None else self.network.state_dict())
         side_px = self.config.Train.image_size
-        detect = InProcess(layer_network(self.detector, judged), self.detector, "paddle", (side_px, side_px))
-        detections, _ = detect_all(Interruptible(detect), self.val, self.images)
+        judge = InProcessDetector(self.detector, as_function(judged, self.detector), (side_px, side_px))
+        detections, _ = detect_all(Interruptible(InProcess(judge, "paddle")), self.val, self.images)
         return evaluate_coco(self.val, detections)
 
     def _checkpoint(self) -> Checkpoint:

@@ -14,11 +14,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.dataset_pictures import read_picture
-from training.evaluation.detect import Detect
-from training.evaluation.networks import DetectError
-from training.evaluation.options import add_detect_options, open_from_options
+from training.detectors import DETECTORS
+from training.evaluation.detect import Detect, DetectError, open_detect
 from training.evaluation.wider_files import WiderError, WiderImage, read_ground_truth, write_predictions
+from training.paths import shipped_weights
 from tritonface_server.images import ImageError
 
 LOG_INTERVAL = 100  # photos
@@ -36,7 +35,7 @@ def detect_all(detect: Detect, images: Sequence[WiderImage], photos: Path, predi
     for number, image in enumerate(images, start=1):
         path = photos / image.event / f"{image.name}.jpg"
         try:
-            faces = detect(read_picture(path))
+            faces = detect(path)
         except FileNotFoundError:
             raise WiderError(f"{path} is missing; --images is the folder WIDER_val/images of the data set") from None
         except ImageError as error:
@@ -51,15 +50,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluation.wider_detect", description=__doc__.splitlines()[0]
     )
-    add_detect_options(parser)
+    parser.add_argument("--detector", choices=DETECTORS, required=True)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--weights", type=Path, metavar="FILE", help=".safetensors or .pdparams (default: the shipped)")
+    source.add_argument("--onnx", type=Path, metavar="FILE", help="an exported network")
+    source.add_argument("--url", metavar="HOST:PORT", help="a Triton server's gRPC address")
+    parser.add_argument("--model", metavar="NAME", help="its model (default: the detector's)")
+    parser.add_argument("--img-size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="the network's input")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="WIDER_val/images")
     parser.add_argument("--ground-truth", type=Path, required=True, metavar="FOLDER", help="the kit's four .mat files")
     parser.add_argument("--predictions", type=Path, required=True, metavar="FOLDER", help="receives EVENT/IMAGE.txt")
     arguments = parser.parse_args()
+    if arguments.model and not arguments.url:
+        parser.error("--model is a model of a server; give its --url too")
+    weights = arguments.onnx or arguments.weights or (None if arguments.url else shipped_weights(arguments.detector))
     logging.basicConfig(format="%(message)s", force=True)
     log.setLevel(logging.INFO)
     try:
-        with open_from_options(arguments) as detect:
+        with open_detect(
+            arguments.detector,
+            weights=weights,
+            served_url=arguments.url,
+            served_model=arguments.model,
+            size_wh=tuple(arguments.img_size) if arguments.img_size else None,
+        ) as detect:
             detect_all(detect, read_ground_truth(arguments.ground_truth), arguments.images, arguments.predictions)
     except (DetectError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")

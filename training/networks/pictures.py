@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import paddle
 from paddle import nn
 
 from training.detectors.description import DetectorDescription
+from tritonface_server.in_process import Network
 
 
 class PictureDetector(nn.Layer):
@@ -33,3 +35,16 @@ class PictureDetector(nn.Layer):
 
 def _per_channel(values: tuple[float, float, float]) -> paddle.Tensor:
     return paddle.to_tensor(values, dtype="float32").reshape([1, 3, 1, 1])
+
+
+def as_function(network: nn.Layer, detector: DetectorDescription) -> Network:
+    """A network at hand, in inference mode from now on, as `tritonface_server.in_process` runs one."""
+    layer = PictureDetector(network, detector)
+    layer.eval()
+
+    def run(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with paddle.no_grad():
+            boxes, scores = layer(paddle.to_tensor(pictures))
+        return boxes.numpy(), scores.numpy()
+
+    return run

@@ -22,13 +22,9 @@ class TritonPythonModel:
         }
         sys.path.insert(0, parameters["project"])
 
-        from perf.peers.in_process import detect, load_network
-        from training.paths import MODEL_REPOSITORY
-        from tritonface_server.repository import read_detector
+        from perf.peers.in_process import open_detector
 
-        self.detect = detect
-        self.detector = read_detector(MODEL_REPOSITORY, parameters["detector"])
-        self.network = load_network(self.detector, parameters["variant"], int(parameters["threads"]))
+        self.detector = open_detector(parameters["detector"], parameters["variant"], int(parameters["threads"]))
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Triton calls this for every batch of requests."""
@@ -45,7 +41,7 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse([pb_utils.Tensor("output", output)])
 
     def _objects(self, encoded: bytes) -> list[dict[str, Any]]:
-        found = self.detect(encoded, self.detector, self.network)
+        found = self.detector(encoded)
         return [
             {"bbox": box, "categoryId": 0, "categoryName": "face", "score": score}
             for box, score in zip(found.boxes_xyxy_px.tolist(), found.scores.tolist())

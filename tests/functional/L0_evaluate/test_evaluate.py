@@ -15,10 +15,11 @@ from tests.reference import InProcess
 from tests.shipped import SHIPPED, network_file, shipped
 from training.config import Evaluate
 from training.evaluation.coco import METRICS
-from training.evaluation.detect import Served, open_detect
+from training.evaluation.detect import DetectError, open_detect
 from training.evaluation.evaluate import evaluate, run_evaluate
-from training.evaluation.networks import DetectError
+from training.evaluation.served import Served
 from training.paths import ROOT
+from tritonface_server.images import ImageError
 from tritonface_server.server import TritonServer
 
 FACE_SCORE = 0.7  # what BlazeFace is that sure of is taken for a face; the figures then depend on its doubtful boxes
@@ -74,16 +75,16 @@ def test_from_the_settings_of_the_command_line(server: TritonServer, data_set: P
     chosen = Evaluate(served_url=server.endpoints.grpc, served_model="BlazeFace_hpi")
     shared = SimpleNamespace(model="BlazeFace", dataset_dir=str(data_set), output=str(tmp_path))
     result = run_evaluate(SimpleNamespace(Global=shared, Evaluate=chosen))
-    assert (result["source"], result["images"], result["done_flag"]) == ("served", 2, True)
+    assert (result["source"], result["images"]) == ("served", 2)
 
 
-def test_what_the_server_does_not_do(server: TritonServer) -> None:
+def test_what_the_server_does_not_do(server: TritonServer, tmp_path: Path) -> None:
     url = server.endpoints.grpc
-    with pytest.raises(DetectError, match="unknown model: 'Blaze'"):
-        Served(url, "Blaze")
-    with pytest.raises(DetectError, match="not a detector's ensemble, but a step of one"):
-        Served(url, "BlazeFace_detector")
-    with Served(url, "BlazeFace") as detect, pytest.raises(DetectError, match=r"refuses: .*not a JPEG"):
-        detect(b"no picture")
-    with Served(url, "BlazeFace", (5000, 640)) as detect, pytest.raises(DetectError, match="img_size is 5000x640"):
-        detect((PHOTOS / "astronaut.jpg").read_bytes())
+    for name in ("Blaze", "BlazeFace_detector"):
+        with pytest.raises(DetectError, match=f"has no detector '{name}'"):
+            Served(url, name)
+    with pytest.raises(DetectError, match=r"img_size .* got .*5000"):
+        Served(url, "BlazeFace", (5000, 640))
+    (tmp_path / "photo.jpg").write_bytes(b"no picture")
+    with Served(url, "BlazeFace") as detect, pytest.raises(ImageError, match=r"photo\.jpg"):
+        detect(tmp_path / "photo.jpg")

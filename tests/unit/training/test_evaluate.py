@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,19 +20,18 @@ from training.dataset_problems import DatasetError
 from training.detectors import build_detector, get_detector
 from training.evaluation.coco import METRICS, evaluate_coco
 from training.evaluation.curves import measure_curves
-from training.evaluation.detect import InProcess, open_detect
+from training.evaluation.detect import DetectError, Faces, InProcess, open_detect
 from training.evaluation.evaluate import (
     PRECISION_RECALL,
-    RESULT,
     SIZES,
     EvaluateError,
     evaluate,
     run_evaluate,
 )
-from training.evaluation.networks import DetectError, Faces
-from training.paths import ROOT, shipped_weights
+from training.paths import shipped_weights
 from training.weights import WeightsError, load_weights
 from tritonface_server.images import SizeError
+from tritonface_server.in_process import InProcessDetector
 
 NOTHING = np.empty((0, 4), np.float32), np.empty(0, np.float32)
 BOXES = [[10, 10, 15, 15], [60, 20, 20, 20], [100, 100, 120, 110]]  # x, y, width, height: sides 15, 20 and 115
@@ -69,8 +66,8 @@ class Stub:
     def __init__(self, *faces: Faces) -> None:
         self.faces = list(faces)
 
-    def __call__(self, encoded: bytes) -> Faces:
-        assert encoded.startswith(b"\x89PNG")
+    def __call__(self, photo: Path) -> Faces:
+        assert photo.suffix == ".png"
         return self.faces.pop(0)
 
 
@@ -100,7 +97,6 @@ def test_perfect_detections_and_what_is_written(tmp_path: Path) -> None:
     data_set = write_data_set(tmp_path / "data", [BOXES, [], BOXES[:1]])
     stub = Stub(found(BOXES), NOTHING, found(BOXES[:1]))
     result = evaluate(stub, "BlazeFace", data_set, tmp_path / "output")
-    assert json.loads((tmp_path / "output" / RESULT).read_text()) == result
     figures = {name: result.pop(name) for name in METRICS}
     assert figures.pop("AP_medium") == -1
     assert figures == pytest.approx(dict.fromkeys(figures, 1.0))
@@ -110,7 +106,6 @@ def test_perfect_detections_and_what_is_written(tmp_path: Path) -> None:
         name: (faces, pytest.approx(ap50)) for name, (faces, ap50) in sizes.items()
     }
     assert result == {
-        "done_flag": True,
         "model": "BlazeFace",
         "source": "stub",
         "image_size": {"width": 640, "height": 480},
@@ -144,11 +139,6 @@ def test_the_curve_has_the_area_that_coco_reports(tmp_path: Path) -> None:
     assert sum(size.faces for size in curves.sizes) == 45
 
 
-@pytest.fixture(scope="module")
-def solvay_bytes() -> bytes:
-    return (ROOT / "demo" / "photos" / "solvay_1927.jpg").read_bytes()
-
-
 def assert_same(faces: Faces, expected: Faces) -> None:
     assert len(faces[1]) == len(expected[1]) > 20
     np.testing.assert_allclose(faces[0], expected[0], atol=0.01, rtol=0)
@@ -156,30 +146,29 @@ def assert_same(faces: Faces, expected: Faces) -> None:
 
 
 @pytest.mark.parametrize("size_wh", [None, (320, 256)])
-def test_paddle_and_onnx_find_the_same_faces(
-    tmp_path: Path, solvay_bytes: bytes, size_wh: tuple[int, int] | None
-) -> None:
+def test_paddle_and_onnx_find_the_same_faces(tmp_path: Path, solvay: Path, size_wh: tuple[int, int] | None) -> None:
     shipped = shipped_weights("BlazeFace")
     in_paddle, in_onnx = (
         open_detect("BlazeFace", weights=weights, size_wh=size_wh) for weights in (shipped, network_file())
     )
     assert (in_paddle.source, in_onnx.source, in_onnx.size_wh) == ("paddle", "onnx", size_wh or (640, 640))
-    expected = in_paddle(solvay_bytes)
+    expected = in_paddle(solvay)
     assert [part.dtype for part in expected] == [np.float32, np.float32]
-    assert_same(in_onnx(solvay_bytes), expected)
+    assert_same(in_onnx(solvay), expected)
     network = build_detector("BlazeFace")
     load_weights(network, shipped)
     paddle.save(network.state_dict(), str(tmp_path / "best.pdparams"))
-    assert_same(open_detect("BlazeFace", weights=tmp_path / "best.pdparams", size_wh=size_wh)(solvay_bytes), expected)
+    assert_same(open_detect("BlazeFace", weights=tmp_path / "best.pdparams", size_wh=size_wh)(solvay), expected)
 
 
-def test_a_photo_without_detections_gives_empty_arrays() -> None:
-    def blind(picture: np.ndarray) -> Faces:
-        assert picture.shape == (1, 640, 640, 3)
-        return np.ones((3, 4), np.float32), np.zeros(3, np.float32)
+def test_a_photo_without_detections_gives_empty_arrays(tmp_path: Path) -> None:
+    def blind(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        assert pictures.shape == (1, 640, 640, 3)
+        return np.ones((1, 3, 4), np.float32), np.zeros((1, 3), np.float32)
 
-    encoded = cv2.imencode(".png", np.zeros((5, 7, 3), np.uint8))[1].tobytes()
-    boxes, scores = InProcess(blind, get_detector("BlazeFace"), "blind")(encoded)
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((5, 7, 3), np.uint8))
+    blind_detector = InProcessDetector(get_detector("BlazeFace"), blind)
+    boxes, scores = InProcess(blind_detector, "blind")(tmp_path / "black.png")
     assert (boxes.shape, scores.shape) == ((0, 4), (0,))
 
 
@@ -189,7 +178,7 @@ def test_from_the_settings_of_the_command_line(tmp_path: Path, weight_path: str 
     data_set = write_data_set(tmp_path / "data", [BOXES])
     shared = SimpleNamespace(model="BlazeFace", dataset_dir=str(data_set), output=str(tmp_path / "output"))
     result = run_evaluate(SimpleNamespace(Global=shared, Evaluate=chosen))
-    assert (result["done_flag"], result["source"]) == (True, "onnx" if weight_path else "paddle")
+    assert result["source"] == ("onnx" if weight_path else "paddle")
     shared.dataset_dir = None
     with pytest.raises(EvaluateError, match=r"set Global\.dataset_dir"):
         run_evaluate(SimpleNamespace(Global=shared, Evaluate=chosen))
@@ -205,7 +194,7 @@ def test_from_the_settings_of_the_command_line(tmp_path: Path, weight_path: str 
         ({"weights": Path("absent.pdparams")}, WeightsError, r"absent\.pdparams do not exist"),
         ({"weights": Path(__file__)}, WeightsError, r"test_evaluate\.py are of another kind"),
         ({"weights": shipped_weights("BlazeFace"), "size_wh": (5000, 640)}, SizeError, "5000x640"),
-        ({"served_url": "127.0.0.1:1"}, DetectError, "is the server running"),
+        ({"served_url": "127.0.0.1:1"}, DetectError, "127.0.0.1:1"),
     ],
 )
 def test_what_cannot_detect(arguments: dict, error: type[Exception], message: str) -> None:
@@ -222,22 +211,3 @@ def test_a_photo_that_cannot_be_decoded(tmp_path: Path) -> None:
     detect = open_detect("BlazeFace", weights=network_file())
     with pytest.raises(EvaluateError, match=r"1\.png: .* cannot be decoded"):
         evaluate(detect, "BlazeFace", data_set, tmp_path)
-
-
-def test_command(tmp_path: Path) -> None:
-    data_set = write_data_set(tmp_path / "data", [BOXES])
-    command = [sys.executable, "-m", "training.evaluation.evaluate", "--detector", "BlazeFace", "--dataset", data_set]
-    command += ["--output", tmp_path / "output"]
-    onnx = ["--onnx", network_file(), "--img-size", "320", "256"]
-    run = subprocess.run([*command, *onnx], cwd=ROOT, capture_output=True, text=True, check=True)
-    result = json.loads(run.stdout)
-    assert result["image_size"] == {"width": 320, "height": 256}
-    assert "evaluated 1 of 1 photos" in run.stderr
-    assert json.loads((tmp_path / "output" / RESULT).read_text()) == result
-    run = subprocess.run([*command, "--onnx", "absent.onnx"], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 1
-    assert run.stderr.startswith("error: absent.onnx cannot be loaded")
-    failed = json.loads((tmp_path / "output" / RESULT).read_text())
-    assert (failed["done_flag"], failed["err_type"]) == (False, "DetectError")
-    run = subprocess.run([*command, "--model", "BlazeFace_hpi"], cwd=ROOT, capture_output=True, text=True)
-    assert run.stderr == "error: --model is a model of a server; give its --url too\n"

@@ -19,8 +19,8 @@ from training.config import Config, load_config
 from training.dataset_problems import DatasetError
 from training.detectors import get_detector
 from training.engine.train import run_train
+from training.evaluation.detect import Faces
 from training.evaluation.evaluate import evaluate, run_evaluate
-from training.evaluation.networks import Faces
 from training.paths import ROOT
 
 
@@ -107,7 +107,7 @@ class FindsAll:
 
     source, size_wh = "stub", (64, 48)
 
-    def __call__(self, encoded: bytes) -> Faces:
+    def __call__(self, photo: Path) -> Faces:
         return np.array([[10, 8, 30, 32]], np.float32), np.array([0.9], np.float32)
 
 

@@ -115,5 +115,5 @@ def test_folders_that_cannot_be_used(exported: Path, output: Path, tmp_path: Pat
     broken = tmp_path / "broken"
     shutil.copytree(exported, broken)
     (broken / "model.onnx").write_bytes(b"no network")
-    with pytest.raises(PredictError, match=r"model\.onnx is no network"):
+    with pytest.raises(PredictError, match=r"model\.onnx cannot be loaded as an ONNX network"):
         run(broken, output, astronaut)

@@ -242,8 +242,8 @@ def test_detections_of_a_detector(tmp_path: Path) -> None:
     class Stub:
         size_wh, source = (640, 640), "stub"
 
-        def __call__(self, encoded: bytes) -> tuple[np.ndarray, np.ndarray]:
-            start = float(encoded)
+        def __call__(self, photo: Path) -> tuple[np.ndarray, np.ndarray]:
+            start = float(photo.read_bytes())
             return np.array([[start, 2, start + 10, 14]], np.float32), np.array([0.75], np.float32)
 
     images = [image([[5, 2, 10, 12]], name="a"), image([[8, 2, 10, 12]], name="b")]

@@ -1,0 +1,96 @@
+"""A detector without a server: decode, resize, network and NMS in one process, as the served steps do them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tritonface_server.detections import Detections, select_detections
+from tritonface_server.detector import Detector
+from tritonface_server.export_folder import INPUT_NAME, OUTPUT_NAMES
+from tritonface_server.images import check_network_size, decode_image, resize, size_wh_of
+from tritonface_server.runtimes import onnxruntime_run, openvino_run
+
+Network = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""uint8 [N, H, W, 3] BGR to boxes float32 [N, A, 4] xyxy in pixels of the input and scores float32 [N, A]."""
+
+VARIANTS = ("normal", "hpi")
+
+
+def load_network(file: Path, variant: str = "normal", threads: int = 0) -> Network:
+    """An exported network as the server's detector step runs it on a CPU.
+
+    Args:
+        variant: "normal", ONNX Runtime in float32, or "hpi", OpenVINO in bfloat16 where the CPU has it.
+        threads: 0 for as many as the machine has cores.
+
+    Raises:
+        NetworkError: the file is no exported network.
+    """
+    if variant == "hpi":
+        run = openvino_run(file, OUTPUT_NAMES, threads=threads, streams=1)
+    else:
+        run = onnxruntime_run(file, OUTPUT_NAMES, threads=threads, parallel_operators=1)
+
+    def network(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        boxes, scores = run({INPUT_NAME: pictures})
+        return boxes, scores
+
+    return network
+
+
+class InProcessDetector:
+    """Finds faces in encoded or decoded images.
+
+    Args:
+        facts: of the detector.
+        network: an exported one, see `load_network`, or any other of this kind.
+        size_wh: (width, height) in pixels to which the network sees every image stretched; the detector's own if None.
+
+    Raises:
+        SizeError: the detector does not take this size.
+    """
+
+    def __init__(self, facts: Detector, network: Network, size_wh: tuple[int, int] | None = None) -> None:
+        self.facts, self.network = facts, network
+        self.size_wh = size_wh or facts.input_size_wh
+        check_network_size(self.size_wh, facts.size_multiple)
+
+    def __call__(self, encoded: bytes, threshold: float | None = None) -> Detections:
+        """The faces in an encoded image.
+
+        Args:
+            threshold: scores <= this are dropped; the detector's own if None.
+
+        Raises:
+            ImageError: it cannot be decoded, or is beyond the limits.
+        """
+        (found,) = self.detect([decode_image(encoded)], threshold)
+        return found
+
+    def detect(self, images: Sequence[np.ndarray], threshold: float | None = None) -> list[Detections]:
+        """The faces in each of some images, uint8 [h, w, 3] BGR of any size, in one run of the network."""
+        if not images:
+            return []
+        boxes, scores = self.network(self.pictures(images))
+        return [
+            select_detections(
+                boxes[i],
+                scores[i],
+                network_size_wh=self.size_wh,
+                original_size_wh=size_wh_of(image),
+                threshold=self.facts.score_threshold if threshold is None else threshold,
+                settings=self.facts.nms,
+            )
+            for i, image in enumerate(images)
+        ]
+
+    def pictures(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Images as the network sees them, uint8 [N, height, width, 3] BGR."""
+        width, height = self.size_wh
+        pictures = np.empty((len(images), height, width, 3), np.uint8)
+        for image, picture in zip(images, pictures):
+            resize(image, self.size_wh, self.facts.interpolation, out=picture)
+        return pictures

@@ -1,0 +1,116 @@
+"""Networks in the runtimes that run them on a CPU: ONNX Runtime for the normal variant, OpenVINO for the other one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import openvino
+
+Run = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
+"""A network: its inputs by name to its outputs, in the order in which they were asked for."""
+
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class NetworkError(ValueError):
+    """A file that is no network, or not the one that is wanted."""
+
+
+def onnxruntime_run(file: Path, outputs: Sequence[str], threads: int = 0, parallel_operators: int = 0) -> Run:
+    """A network in ONNX Runtime, float32; its threads do not spin while they wait.
+
+    Args:
+        outputs: names.
+        threads: that one operator may use; 0 for as many as the machine has cores.
+        parallel_operators: how many operators may run at once; 0 leaves that to the runtime.
+
+    Raises:
+        NetworkError: the file is no ONNX network, or has other outputs.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = parallel_operators
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_mem_pattern = False  # its block costs 44 MB at 640x640 and saves no time
+    options.log_severity_level = 3  # errors only
+    try:
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no common class of their own
+        raise NetworkError(f"{file} cannot be loaded as an ONNX network: {str(error).splitlines()[0]}") from error
+    _check_outputs(file, outputs, [value.name for value in session.get_outputs()])
+    return lambda feeds: session.run(outputs, feeds)
+
+
+def openvino_run(
+    file: Path, outputs: Sequence[str], threads: int | None = None, streams: int | None = None, bfloat16: bool = True
+) -> Run:
+    """A network in OpenVINO, an ONNX file or OpenVINO's own format.
+
+    The shape that comes first gets a network compiled for it alone, which is some 20 % faster; all others share one of
+    dynamic shape, so that odd sizes cost no compilations.
+
+    Args:
+        outputs: names.
+        threads, streams: OpenVINO's INFERENCE_NUM_THREADS and NUM_STREAMS; None leaves them to it.
+        bfloat16: compute in it where the CPU has it; in float32 otherwise.
+
+    Raises:
+        NetworkError: the file is no network, or has other outputs.
+    """
+    import openvino
+
+    core = openvino.Core()
+    try:  # here, as failing in Triton's warm-up can crash it
+        network = core.read_model(file)
+    except RuntimeError as error:
+        raise NetworkError(f"{file} cannot be loaded as a network: {str(error).splitlines()[0]}") from error
+    _check_outputs(file, outputs, [name for output in network.outputs for name in output.get_names()])
+    properties: dict[str, str | int | bool] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 and "bf16" in float_precisions() else "f32",
+        "ENABLE_CPU_PINNING": False,  # each process would pin itself to the same first cores and leave others idle
+    }
+    if threads is not None:
+        properties["INFERENCE_NUM_THREADS"] = threads
+    if streams is not None:
+        properties["NUM_STREAMS"] = streams
+    first_shapes: list[Shapes] = []
+
+    @cache
+    def request(shapes: Shapes | None) -> openvino.InferRequest:
+        network = core.read_model(file)
+        if shapes:
+            network.reshape({name: list(shape) for name, shape in shapes})
+        return core.compile_model(network, "CPU", properties).create_infer_request()
+
+    def run(feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        shapes = tuple((name, array.shape) for name, array in feeds.items())
+        if not first_shapes:
+            first_shapes.append(shapes)
+        chosen = request(shapes if shapes == first_shapes[0] else None)
+        results = chosen.infer(feeds, share_inputs=True)
+        return [results[name] for name in outputs]
+
+    return run
+
+
+@cache
+def float_precisions() -> tuple[str, ...]:
+    """The precisions in which OpenVINO may compute with floats on this CPU, the fastest first: "bf16", "f32"."""
+    import openvino
+
+    has_bfloat16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ("bf16", "f32") if has_bfloat16 else ("f32",)
+
+
+def _check_outputs(file: Path, wanted: Sequence[str], there: Sequence[str]) -> None:
+    if not set(wanted) <= set(there):
+        raise NetworkError(f"{file} has the outputs {', '.join(there)}; wanted are {', '.join(wanted)}")
