@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from training.detectors.blazeface import BLAZE_FACE, BLAZE_FACE_FPN_SSH
 from training.detectors.description import DetectorDescription
-from training.detectors.picodet import PICODET
-from training.detectors.ppyoloe import PP_YOLOE
 
 if TYPE_CHECKING:  # Paddle takes seconds to import, and a list of names must not
     from paddle import nn
 
+FILES = (
+    "blazeface",
+    "picodet",
+    "ppyoloe",
+)
+"""The modules of this folder that describe detectors; each names its own in `DETECTORS`."""
+
 DETECTORS: dict[str, DetectorDescription] = {
-    detector.name: detector
-    for detector in (
-        BLAZE_FACE,
-        BLAZE_FACE_FPN_SSH,
-        PICODET,
-        PP_YOLOE,
-    )
+    detector.name: detector for file in FILES for detector in import_module(f"{__name__}.{file}").DETECTORS
 }
 
 

@@ -50,3 +50,5 @@ BLAZE_FACE = DetectorDescription(
     paddlex_feeds_size=True,
 )
 BLAZE_FACE_FPN_SSH = replace(BLAZE_FACE, name="BlazeFace-FPN-SSH", build_network=partial(_network, fpn_ssh=True))
+
+DETECTORS = (BLAZE_FACE, BLAZE_FACE_FPN_SSH)

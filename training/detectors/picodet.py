@@ -46,3 +46,5 @@ PICODET = DetectorDescription(
     augmentations=_augmentations,
     paddlex_architecture="PicoDet",
 )
+
+DETECTORS = (PICODET,)

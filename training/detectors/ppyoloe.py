@@ -47,3 +47,5 @@ PP_YOLOE = DetectorDescription(
     augmentations=_augmentations,
     paddlex_architecture="YOLO",
 )
+
+DETECTORS = (PP_YOLOE,)
