@@ -59,8 +59,9 @@ def _picture_problem(folder: Path, image: CocoImage) -> str | None:
         return f"images are unreadable: {error}"
     if header.upright_wh != image.size_wh:
         (width, height), (annotated_width, annotated_height) = header.upright_wh, image.size_wh
+        as_stored = "; boxes belong to the picture as its orientation turns it" * (header.stored_wh == image.size_wh)
         return (
             f"images have another size than annotated: {width}x{height} px, "
-            f"annotated {annotated_width}x{annotated_height}"
+            f"annotated {annotated_width}x{annotated_height}{as_stored}"
         )
     return CUT_OFF if header.cut_off else None
