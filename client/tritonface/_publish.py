@@ -23,6 +23,7 @@ from tritonface._errors import (
     ServerUnavailableError,
     TritonFaceError,
 )
+from tritonface._inference_yml import Settings, parse_settings
 from tritonface._served import Served, check_img_size, describe, network_step
 
 NETWORK, SETTINGS = "model.onnx", "inference.yml"
@@ -36,23 +37,18 @@ class Export:
     """A folder made by `training/main.py -o Global.mode=export`.
 
     Attributes:
+        settings: what its inference.yml says.
         network: the contents of model.onnx.
-        labels: class names by class id.
-        threshold: its draw_threshold; None if it has none.
-        input_size_wh: what its Resize step stretches images to, width and height in pixels.
     """
 
     folder: Path
-    model_name: str
+    settings: Settings
     network: bytes
-    labels: list[str]
-    threshold: float | None
-    input_size_wh: tuple[int, int]
 
     @property
     def served_name(self) -> str:
         """The name under which the network is published: it changes when the network does."""
-        return f"{self.model_name}_{hashlib.sha256(self.network).hexdigest()[:8]}"
+        return f"{self.settings.model_name}_{hashlib.sha256(self.network).hexdigest()[:8]}"
 
 
 def read_export(folder: str | os.PathLike[str], model_name: str) -> Export:
@@ -68,46 +64,17 @@ def read_export(folder: str | os.PathLike[str], model_name: str) -> Export:
             f"model_dir {str(path)!r} has no {missing[0]}; make the folder with `python training/main.py "
             f"-c training/configs/{model_name}.yaml -o Global.mode=export -o Global.output={path}`"
         )
-    settings = _settings(path / SETTINGS)
     try:
-        name = (settings.get("Global") or {}).get("model_name", model_name)
-        (resize,) = (step for step in settings["Preprocess"] if step["type"] == "Resize")
-        height, width = (int(side) for side in resize["target_size"])
-        labels = settings["label_list"]
-        threshold = settings.get("draw_threshold")
-        if not isinstance(labels, list) or not labels:
-            raise ValueError("label_list is not a list of names")
-        if threshold is not None and not 0 <= float(threshold) <= 1:
-            raise ValueError(f"draw_threshold is {threshold!r}, not a number between 0 and 1")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        settings = parse_settings((path / SETTINGS).read_text(encoding="utf-8"))
+        network = (path / NETWORK).read_bytes()
+    except (OSError, ValueError) as error:
+        raise InvalidArgumentError(f"{path / SETTINGS} cannot be used: {error}") from error
+    if settings.model_name != model_name:
         raise InvalidArgumentError(
-            f"{path / SETTINGS} cannot be used ({type(error).__name__}: {error}); it needs Preprocess with one Resize "
-            "step, label_list and, if it likes, Global.model_name and draw_threshold"
-        ) from error
-    if name != model_name:
-        raise InvalidArgumentError(
-            f"model_dir {str(path)!r} is an export of {name!r}, not of {model_name!r}; pass model_name={name!r}"
+            f"model_dir {str(path)!r} is an export of {settings.model_name!r}, not of {model_name!r}; "
+            f"pass model_name={settings.model_name!r}"
         )
-    return Export(
-        path,
-        model_name,
-        (path / NETWORK).read_bytes(),
-        [str(label) for label in labels],
-        None if threshold is None else float(threshold),
-        (width, height),
-    )
-
-
-def _settings(file: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise InvalidArgumentError(f"{file} cannot be read: {error}") from error
-    if not isinstance(settings, dict):
-        raise InvalidArgumentError(f"{file} holds no settings")
-    return settings
+    return Export(path, settings, network)
 
 
 async def publish(client: Client, export: Export, base: Served, timeout_s: float) -> Served:
@@ -117,10 +84,12 @@ async def publish(client: Client, export: Export, base: Served, timeout_s: float
         InvalidArgumentError: the network's input size or kind does not suit the server.
         ServerError: the server does not allow it, or cannot run the network; the message says what to do.
     """
-    suffix = base.name[len(export.model_name) :]  # "" or "_hpi"
+    stated = export.settings
+    suffix = base.name[len(stated.model_name) :]  # "" or "_hpi"
     name = export.served_name + suffix
-    served = replace(base, name=name, labels=export.labels, threshold=export.threshold)
-    served = replace(served, input_size_wh=check_img_size(export.input_size_wh, served))
+    served = replace(base, name=name, labels=list(stated.labels), threshold=stated.score_threshold)
+    served = replace(served, input_size_wh=check_img_size(stated.input_size_wh, served))
+    _check_shared_steps(export, base)
     if not await client.is_model_ready(name, timeout_s):
         index = network_step(base.steps)
         network = _network_config(base.steps[index], f"{name}_detector", export)
@@ -131,6 +100,24 @@ async def publish(client: Client, export: Export, base: Served, timeout_s: float
         except (ServerError, InvalidArgumentError, ServerUnavailableError) as error:
             raise _refused(error, export, client) from error
     return replace(await describe(client, name, timeout_s), **_own_settings(served))
+
+
+def _check_shared_steps(export: Export, base: Served) -> None:
+    """InvalidArgumentError where a step that the export would share does something else than the export wants."""
+    stated = export.settings
+    wanted = {
+        "interpolation": stated.interpolation,
+        "size_multiple": stated.size_multiple,
+        "nms": {key: getattr(stated, key) for key in ("score_floor", "iou_threshold", "top_k", "keep_top_k")},
+    }
+    for step in base.steps:
+        for key, parameter in step.get("parameters", {}).items():
+            if key in wanted and json.loads(parameter["string_value"]) != wanted[key]:
+                raise InvalidArgumentError(
+                    f"{export.folder / SETTINGS} wants {key} {wanted[key]}, but the steps of {base.name!r}, which it "
+                    f"would share, have {json.loads(parameter['string_value'])}; publish it on the server's machine: "
+                    f"{_by_hand(export)}"
+                )
 
 
 async def _load_ensemble(client: Client, name: str, config: str, timeout_s: float) -> None:
