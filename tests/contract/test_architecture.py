@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10: pytest brings the same one
+    import tomli as tomllib
 
 from training.detectors import DETECTORS
 from training.paths import ROOT
@@ -22,6 +28,12 @@ MAY_IMPORT = {
     "model_repository": {"tritonface_server"},
     "training": {"training", "tritonface_server", "tritonface"},  # the SDK: evaluation asks a server
 }
+RUN_ONLY = {"client": set(), "server": {"nvidia-pytriton"}}
+"""Packages that a distribution starts programs of."""
+NO_PACKAGES = {
+    "triton_python_backend_utils",  # part of Triton
+    "typing_extensions",  # for type checkers only
+}
 OURS = {"tritonface", "tritonface_server", "training", "perf", "tests", "demo"}
 
 
@@ -30,7 +42,7 @@ def imported_roots(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             roots |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and not node.level:
             roots.add((node.module or "").split(".")[0])
     return roots
 
@@ -82,6 +94,25 @@ def test_the_server_has_one_of_everything(work: str, calls: dict[str, set[str]])
     modules = {path.stem: path.read_text() for path in (ROOT / "server" / "tritonface_server").rglob("*.py")}
     for call, expected in calls.items():
         assert {name for name, text in modules.items() if re.search(rf"\b{re.escape(call)}", text)} == expected, work
+
+
+@pytest.mark.fault("D")
+@pytest.mark.parametrize("name", ["client", "server"])
+def test_a_distribution_declares_what_it_imports(name: str) -> None:
+    project = tomllib.loads((ROOT / name / "pyproject.toml").read_text())["project"]
+    optional = [each for extra in project.get("optional-dependencies", {}).values() for each in extra]
+    declared = {re.match(r"[\w-]+", requirement)[0] for requirement in project["dependencies"] + optional}
+    imported = set().union(*(imported_roots(path) for path in (ROOT / name).rglob("*.py")))
+    imported -= sys.stdlib_module_names | OURS | NO_PACKAGES
+    installed = importlib.metadata.packages_distributions()
+    offers = {root: {distribution_name(name) for name in installed.get(root, [root])} for root in imported}
+    assert [root for root, names in offers.items() if not names & declared] == []
+    assert declared - set().union(*offers.values()) == RUN_ONLY[name]
+
+
+def distribution_name(name: str) -> str:
+    """As package indexes compare them."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_every_module_says_what_it_is_for() -> None:
