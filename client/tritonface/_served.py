@@ -23,7 +23,8 @@ class Served:
     Attributes:
         name: the ensemble that clients call.
         labels: class names by class id.
-        img_size: what a side of the network's input may be: {"multiple", "min_px", "max_px"}.
+        img_size: what a side of the network's input may be: {"multiple", "min_px", "max_px"}, and {"only_wh"} where
+            there is a single size.
         devices: where the network runs: "cpu", or "gpu:0", "gpu:1", ...; "gpu" if the server does not say which.
         config: the ensemble's configuration.
         steps: the configurations of its steps, in order.
@@ -32,7 +33,7 @@ class Served:
 
     name: str
     labels: list[str]
-    img_size: dict[str, int]
+    img_size: dict[str, Any]
     devices: tuple[str, ...]
     config: dict[str, Any]
     steps: tuple[dict[str, Any], ...]
@@ -134,4 +135,7 @@ def check_img_size(img_size: Size | None, served: Served) -> tuple[int, int] | N
             + (f", multiples of {multiple}" if multiple > 1 else "")
             + f"; got {img_size!r}"
         )
+    only_wh = served.img_size.get("only_wh")
+    if only_wh and fitting != only_wh:
+        raise InvalidArgumentError(f"{served.name!r} runs at {only_wh} only on this server; got {img_size!r}")
     return fitting[0], fitting[1]
