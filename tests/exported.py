@@ -50,6 +50,22 @@ def one_output_too_flat(file: Path) -> None:
     _append(file, lambda boxes: make_node("Gather", ["raw", "first"], [boxes], axis=2), first=np.array(0))
 
 
+def divides_by_zero(file: Path) -> None:
+    """Its boxes are infinite, though its weights are not."""
+    _append(file, lambda boxes: make_node("Div", ["raw", "zero"], [boxes]), zero=np.float32(0))
+
+
+def spoil_a_weight(file: Path, value: float) -> str:
+    """Put a value into the first weight of the largest tensor; returns the tensor's name."""
+    network = onnx.load(file)
+    tensor = max(network.graph.initializer, key=lambda each: len(each.raw_data))
+    array = onnx.numpy_helper.to_array(tensor).copy()
+    array.flat[0] = value
+    tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    onnx.save(network, file)
+    return str(tensor.name)
+
+
 UNUSABLE = [no_network, fails_when_it_runs, one_output_too_flat]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
-import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,15 +16,28 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from tritonface_server.configs import model_names
+from tritonface_server.detector import Detector
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.errors import CommandError
-from tritonface_server.export_folder import NETWORK, ExportFolderError, read_folder
+from tritonface_server.exchange import beside, exchange, exclusively, is_unfinished
+from tritonface_server.export_folder import (
+    INPUT_NAME,
+    NETWORK,
+    OUTPUT_NAMES,
+    QUANTISED,
+    ExportFolderError,
+    read_folder,
+)
+from tritonface_server.images import decode_image, resize
 from tritonface_server.machine import LaunchError
+from tritonface_server.network_file import REMEDY, NetworkFileError, check_weights
 from tritonface_server.repository import WARMUP_PHOTO, build_entry
 from tritonface_server.server import TritonServer
+from tritonface_server.snapshot import copy_folder
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RECEIPT = "published.json"
+TIMEOUT_S = 60
 
 
 class PublishError(CommandError):
@@ -36,9 +47,9 @@ class PublishError(CommandError):
 def publish(folder: Path, name: str, repository: Path) -> list[str]:
     """Serve an exported folder as `name`; what was published under that name before is kept for `undo`.
 
-    The new models are written beside the repository and loaded by a server of their own, which must find its way
-    through a real photo. Only then are they moved in, folder by folder, the ensembles last, so that a server that
-    polls the repository never sees half a model.
+    The folder is copied once, so that a training may go on writing there. The new models are written beside the
+    repository and loaded by a server of their own, which must find its way through a real photo. Only then are they
+    moved in, folder by folder, the ensembles last, so that a server that polls the repository never sees half a model.
 
     Returns:
         the names of the new models.
@@ -49,21 +60,18 @@ def publish(folder: Path, name: str, repository: Path) -> list[str]:
     if not NAME.fullmatch(name):
         raise PublishError(f"the name is {name!r}; use letters, digits, '.', '_' and '-', 64 at most")
     models = model_names(name)
-    taken = [model for model in models if (repository / model).exists()]
-    if taken and not (repository / name / RECEIPT).is_file():
-        raise PublishError(f"{repository} has a model {taken[0]!r} that was not published; choose another name")
-    try:
-        detector = replace(read_folder(folder), name=name)
-    except ExportFolderError as error:
-        raise PublishError(str(error)) from error
-    with _beside(repository) as staging:
-        build_entry(detector, folder, staging)
-        _try_out(staging, name)
-        (staging / name / RECEIPT).write_text(json.dumps(_receipt(folder), indent=2))
-        _move(
-            models[::-1], repository, _kept(repository, name) / datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
-        )
-        _move(models, staging, repository)
+    with tempfile.TemporaryDirectory(prefix="tritonface-publish-") as copy:
+        exported = Path(copy)
+        detector = replace(_read(folder, exported), name=name)
+        repository.mkdir(parents=True, exist_ok=True)
+        with exclusively(repository) as staging:
+            _check_free(name, repository)
+            new = staging / "models"
+            build_entry(detector, exported, new)
+            _try_out(new, detector, log=staging / "log")
+            (new / name / RECEIPT).write_text(json.dumps(_receipt(folder, exported), indent=2))
+            now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
+            _exchange(models, repository, source=new, target=_kept(repository, name) / now)
     return models
 
 
@@ -76,16 +84,14 @@ def undo(name: str, repository: Path) -> bool:
     Raises:
         PublishError: nothing was published under that name.
     """
-    models = model_names(name)
-    if not NAME.fullmatch(name) or not (repository / name / RECEIPT).is_file():
-        known = ", ".join(published(repository)) or "nothing"
-        raise PublishError(f"{name!r} was not published in {repository}; published are: {known}")
-    earlier = sorted(_kept(repository, name).glob("*"))
-    with _beside(repository) as discarded:
-        _move(models[::-1], repository, discarded)
-    if earlier:
-        _move(models, earlier[-1], repository)
-        earlier[-1].rmdir()
+    _check_published(name, repository)
+    with exclusively(repository) as staging:
+        _check_published(name, repository)  # somebody else may have been faster
+        earlier = sorted(_kept(repository, name).glob("*"))
+        source = earlier[-1] if earlier else staging / "nothing"
+        _exchange(model_names(name), repository, source=source, target=staging / "discarded")
+        if earlier:
+            source.rmdir()
     return bool(earlier)
 
 
@@ -94,49 +100,81 @@ def published(repository: Path) -> list[str]:
     return sorted(receipt.parent.name for receipt in repository.glob(f"*/{RECEIPT}"))
 
 
-def _move(models: list[str], source: Path, target: Path) -> None:
-    """Move the model folders that exist, in this order; a rename each, which nobody sees half done."""
-    for model in models:
-        if (source / model).exists():
-            target.mkdir(parents=True, exist_ok=True)
-            (source / model).rename(target / model)
+def _read(folder: Path, copy: Path) -> Detector:
+    """The facts of an exported folder, of which the files and their weights are in `copy` then."""
+    try:
+        copy_folder(folder, copy)
+        detector = read_folder(copy)
+        check_weights(copy / NETWORK)
+        if (copy / QUANTISED[0]).is_file():
+            check_weights(copy / QUANTISED[0])
+    except (ExportFolderError, NetworkFileError) as error:
+        raise PublishError(str(error).replace(str(copy), str(folder))) from error
+    return detector
+
+
+def _check_free(name: str, repository: Path) -> None:
+    """PublishError if one of the models of `name` is there and belongs to somebody else."""
+    taken = [model for model in model_names(name) if (repository / model).exists()]
+    if not taken or (repository / name / RECEIPT).is_file():
+        return
+    owners = [path.name for path in repository.iterdir() if path.name != name and taken[0] in model_names(path.name)]
+    owner = f"a model of the detector {owners[0]!r}" if owners else "a model that was not published"
+    raise PublishError(
+        f"{name!r} would need the name {taken[0]!r}, and that is {owner} in {repository}; choose another name"
+    )
+
+
+def _check_published(name: str, repository: Path) -> None:
+    if not NAME.fullmatch(name) or not (repository / name / RECEIPT).is_file():
+        known = ", ".join(published(repository)) or "nothing"
+        raise PublishError(f"{name!r} was not published in {repository}; published are: {known}")
+
+
+def _exchange(models: list[str], repository: Path, *, source: Path, target: Path) -> None:
+    try:
+        exchange(models, repository, source=source, target=target)
+    except OSError as error:
+        outcome = "what has moved is put back next time" if is_unfinished(repository) else "nothing has changed"
+        hint = f"; {repository} is a mount, name a folder in one" if error.errno == errno.EXDEV else ""
+        raise PublishError(f"the models cannot be moved: {error}; {outcome}{hint}") from error
 
 
 def _kept(repository: Path, name: str) -> Path:
-    """Where earlier publications of a name wait for `undo`: beside the repository, on the same file system."""
-    return repository.parent / f".{repository.name}.earlier" / name
+    """Where earlier publications of a name wait for `undo`."""
+    return beside(repository) / "earlier" / name
 
 
-@contextmanager
-def _beside(repository: Path) -> Iterator[Path]:
-    repository.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{repository.name}.", dir=repository.parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
-def _try_out(staging: Path, name: str) -> None:
-    image = triton.InferInput("image", [1, 1], "BYTES")
-    image.set_data_from_numpy(np.array([[WARMUP_PHOTO.read_bytes()]], dtype=object))
-    log = staging.with_name(f"{staging.name}.log")
+def _try_out(repository: Path, detector: Detector, log: Path) -> None:
+    """PublishError unless a server of its own loads the models and they answer a photo with finite numbers."""
+    photo = WARMUP_PHOTO.read_bytes()
+    picture = resize(decode_image(photo), detector.input_size_wh, detector.interpolation)[None]
+    encoded = np.array([[photo]], dtype=object)
     try:
         with (
-            TritonServer(staging, Endpoints.free(), log=log) as server,
+            TritonServer(repository, Endpoints.free(), log=log) as server,
             triton.InferenceServerClient(server.endpoints.grpc) as client,
         ):
-            for ensemble in (name, f"{name}_hpi"):
-                client.infer(ensemble, [image], client_timeout=60)
+            for ensemble in (detector.name, f"{detector.name}_hpi"):
+                _infer(client, f"{ensemble}_detector", INPUT_NAME, "UINT8", picture)
+                _infer(client, ensemble, "image", "BYTES", encoded)
     except (LaunchError, InferenceServerException) as error:
         raise PublishError(f"the network cannot be served: {error}") from error
-    finally:
-        log.unlink(missing_ok=True)
 
 
-def _receipt(folder: Path) -> dict[str, str]:
+def _infer(client: triton.InferenceServerClient, model: str, input_name: str, kind: str, array: np.ndarray) -> None:
+    tensor = triton.InferInput(input_name, array.shape, kind)
+    tensor.set_data_from_numpy(array)
+    result = client.infer(model, [tensor], client_timeout=TIMEOUT_S)
+    for name in OUTPUT_NAMES:
+        values = result.as_numpy(name)
+        if values is not None and not np.isfinite(values).all():
+            raise PublishError(f"the {name} of {model} on a photo are not all finite; {REMEDY}")
+
+
+def _receipt(folder: Path, copy: Path) -> dict[str, str]:
     return {
         "source": str(folder.resolve()),
         "published": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "sha256": hashlib.sha256((folder / NETWORK).read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256((copy / NETWORK).read_bytes()).hexdigest(),
     }

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +22,7 @@ from tritonface_server.cpus import usable_cpus
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError, Triton, check_port, check_repository, find_triton
 from tritonface_server.parent import end_with_parent
+from tritonface_server.run_folder import run_folder
 
 DRAIN_TIMEOUT_S = 15
 START_TIMEOUT_S = 120
@@ -73,7 +73,7 @@ class TritonServer:
         check_repository(self.model_repository)
         for purpose, port in self.endpoints.ports.items():
             check_port(self.endpoints.host, port, purpose)
-        backends = Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="tritonface-backends-")))
+        backends = self._resources.enter_context(run_folder())
         assemble_backends(triton, backends)
         output = self._resources.enter_context(self.log.open("wb")) if self.log else None
         self.process = subprocess.Popen(

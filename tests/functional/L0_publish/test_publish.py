@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import openvino
 import pytest
+import yaml
 
 from tests.conftest import PHOTOS
-from tests.exported import UNUSABLE, make_export, write_settings
+from tests.exported import UNUSABLE, divides_by_zero, make_export, spoil_a_weight, write_settings
 from tests.reference import InProcess
 from tests.shipped import shipped
 from training.paths import MODEL_REPOSITORY
 from training.quantise import quantise
-from tritonface import ModelNotFoundError, create_model
+from tritonface import ModelNotFoundError, ServerUnavailableError, create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.images import decode_image, resize
 from tritonface_server.publish import PublishError, publish, published, undo
@@ -106,7 +117,7 @@ def test_a_network_that_does_not_run_stays_invisible(
     publish(folder, "mine", repository)
     before = everything_in(repository.parent)
     spoil(folder / "model.onnx")
-    with pytest.raises(PublishError, match=r"cannot be served: .*failed to load 'mine_"):
+    with pytest.raises(PublishError, match=r"cannot be served: .*failed to load 'mine_|model\.onnx is no network"):
         publish(folder, "mine", repository)
     assert everything_in(repository.parent) == before
 
@@ -118,17 +129,129 @@ def test_names_that_are_no_names(repository: Path, folder: Path, name: str) -> N
     assert not repository.exists()
 
 
-def test_a_shipped_model_is_not_replaced(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "taken"), [("BlazeFace", "BlazeFace_preprocess"), ("BlazeFace_hpi", "BlazeFace_hpi_detector")]
+)
+def test_a_shipped_model_is_not_replaced(folder: Path, tmp_path: Path, name: str, taken: str) -> None:
     repository = tmp_path / "copy"
     shutil.copytree(MODEL_REPOSITORY, repository)
-    with pytest.raises(PublishError, match="choose another name"):
-        publish(folder, "BlazeFace", repository)
+    with pytest.raises(PublishError, match=f"would need the name '{taken}', and that is a model .* another name"):
+        publish(folder, name, repository)
+
+
+@pytest.mark.fault("B8")
+@pytest.mark.parametrize(("first", "second"), [("mine_hpi", "mine"), ("mine", "mine_hpi")])
+def test_the_name_of_anothers_variant(repository: Path, folder: Path, first: str, second: str) -> None:
+    publish(folder, first, repository)
+    before = everything_in(repository.parent)
+    with pytest.raises(PublishError, match=f"'mine_hpi_detector', and that is a model of the detector '{first}' in"):
+        publish(folder, second, repository)
+    assert everything_in(repository.parent) == before and published(repository) == [first]
+
+
+@pytest.mark.fault("B8")
+def test_a_move_that_fails_leaves_the_old_models(
+    repository: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(folder, "mine", repository)
+    before = everything_in(repository)
+    rename = Path.rename
+
+    def full(self: Path, target: Path) -> Path:
+        if target == repository / "mine_detector" and self.parent.name == "models":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(PublishError, match=r"cannot be moved: .*No space left on device; nothing has changed"):
+        publish(folder, "mine", repository)
+    monkeypatch.undo()
+    assert everything_in(repository) == before
+    assert not undo("mine", repository)
+
+
+@pytest.mark.fault("B8")
+def test_two_at_once_take_turns(repository: Path, tmp_path: Path) -> None:
+    folders = [make_export(tmp_path / label) for label in ("first", "second")]
+    for folder in folders:
+        write_settings(folder, label_list=[folder.name])
+    command = [sys.executable, "-m", "tritonface_server", "publish", "add", "--model-repository", repository]
+    adding = [subprocess.Popen([*command, folder, "mine"], stdout=subprocess.PIPE) for folder in folders]
+    assert [process.communicate() and process.returncode for process in adding] == [0, 0]
+    labels = [served_label(repository)]
+    assert undo("mine", repository)
+    labels.append(served_label(repository))
+    assert sorted(labels) == ["first", "second"]
+    assert not undo("mine", repository)
+
+
+def served_label(repository: Path) -> str:
+    """The label of `mine`, which its models and its receipt agree on."""
+    (label,) = yaml.safe_load((repository / "mine_detector" / "1" / "inference.yml").read_text())["label_list"]
+    receipt = json.loads((repository / "mine" / "published.json").read_text())
+    assert f'[\\"{label}\\"]' in (repository / "mine_hpi" / "config.pbtxt").read_text()
+    assert Path(receipt["source"]).name == label
+    return label
+
+
+@pytest.mark.fault("B23")
+def test_a_training_may_replace_what_is_published(repository: Path, tmp_path: Path) -> None:
+    """Two networks take turns as `best`, as when a training saves a better one."""
+    best, away = tmp_path / "best", [make_export(tmp_path / label) for label in ("first", "second")]
+    for folder in away:
+        write_settings(folder, label_list=[folder.name])
+        (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes() + unknown_field(folder.name))
+    networks = {hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest(): folder.name for folder in away}
+    stop = threading.Event()
+
+    def train() -> None:
+        while not stop.is_set():
+            for folder in away:
+                folder.rename(best)
+                time.sleep(0.001)
+                best.rename(folder)
+
+    training = threading.Thread(target=train)
+    training.start()
+    try:
+        publish(best, "mine", repository)
+    finally:
+        stop.set()
+        training.join()
+    served = hashlib.sha256((repository / "mine_detector" / "1" / "model.onnx").read_bytes()).hexdigest()
+    assert json.loads((repository / "mine" / "published.json").read_text())["sha256"] == served
+    (label,) = yaml.safe_load((repository / "mine_detector" / "1" / "inference.yml").read_text())["label_list"]
+    assert networks[served] == label
+
+
+def unknown_field(text: str) -> bytes:
+    """A field that ONNX does not know, appended to a network: it changes the file and nothing else."""
+    return bytes([0xFA, 0x3F, len(text)]) + text.encode()  # field 1023, length-delimited
+
+
+@pytest.mark.fault("B15")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite(repository: Path, folder: Path, value: float) -> None:
+    name = spoil_a_weight(folder / "model.onnx", value)
+    message = rf"exported/model\.onnx: 1 of \d+ values of '{re.escape(name)}' are not finite; the training diverged"
+    with pytest.raises(PublishError, match=message):
+        publish(folder, "mine", repository)
+    assert not repository.exists()
+
+
+@pytest.mark.fault("B15")
+def test_boxes_that_are_not_finite(repository: Path, folder: Path) -> None:
+    divides_by_zero(folder / "model.onnx")
+    with pytest.raises(PublishError, match="the boxes of mine_detector on a photo are not all finite"):
+        publish(folder, "mine", repository)
+    assert everything_in(repository) == []
 
 
 def test_settings_that_cannot_be_served(repository: Path, folder: Path) -> None:
-    write_settings(folder, label_list="person")
-    with pytest.raises(PublishError, match=r"inference\.yml: label_list is 'person'"):
+    write_settings(folder, label_list="face")
+    with pytest.raises(PublishError, match=r"exported/inference\.yml: label_list is 'face'; expected a list of names"):
         publish(folder, "mine", repository)
+    assert not repository.exists()
 
 
 @pytest.mark.parametrize("missing", ["model.onnx", "inference.yml"])
@@ -138,8 +261,11 @@ def test_a_folder_that_lacks_a_file(repository: Path, folder: Path, missing: str
         publish(folder, "mine", repository)
 
 
-def eventually(call, until_it_fails: bool = False, timeout_s: float = 30):
-    """What `call` returns once the server has noticed; its last exception if it never does."""
+def eventually(call: Callable[[], Any], until_it_fails: bool = False, timeout_s: float = 60) -> Any:
+    """What `call` returns once the server has noticed; its last exception if it never does.
+
+    In between some models are there and others are not: unavailable.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         try:
@@ -148,6 +274,9 @@ def eventually(call, until_it_fails: bool = False, timeout_s: float = 30):
                 return value
         except ModelNotFoundError:
             if until_it_fails or time.monotonic() > deadline:
+                raise
+        except ServerUnavailableError:
+            if time.monotonic() > deadline:
                 raise
         if time.monotonic() > deadline:
             return None

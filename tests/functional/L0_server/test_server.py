@@ -33,7 +33,7 @@ def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
         )
         try:
             assert process.stdout is not None
@@ -70,7 +70,7 @@ def test_a_signal_drains_and_leaves_nothing(
         assert len([result for result in under_way if result["boxes"]]) == 8
     assert process.wait(30) == 0
     assert not [pid for pid in descendants if Path(f"/proc/{pid}").exists()]
-    assert not list(tmp_path.glob("tritonface-*"))
+    assert not list((tmp_path / "cache" / "tritonface").iterdir())
 
 
 def test_the_server_does_not_outlive_a_killed_launcher(running: tuple[subprocess.Popen[str], Endpoints]) -> None:
