@@ -1,7 +1,8 @@
 """On a machine with an NVIDIA GPU: what is served there as a fraction of the bare engine's throughput.
 
-The wheel's server has no backend for GPUs, so a Triton that has (NVIDIA's container, `--model-config-name=gpu`) must
-run already; its address is given with `--gpu-server host:port` (gRPC). None of this has been run: there was no GPU.
+The wheel's server has no backend for GPUs, so a Triton that has must run already (NVIDIA's container,
+`--model-config-name=gpu_tensorrt`); its address is given with `--gpu-server host:port` (gRPC). None of this has been
+run: there was no GPU.
 """
 
 from __future__ import annotations

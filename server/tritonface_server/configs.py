@@ -82,31 +82,43 @@ def model_names(detector_name: str) -> list[str]:
 def model_configs(detector: Detector, openvino_file: str = "model.onnx") -> dict[str, dict[str, pb.ModelConfig]]:
     """All configurations of a detector: `{model name: {configuration name: configuration}}`.
 
-    The configuration names are those of `--model-config-name`: those of `CPU_SETTINGS`, "gpu" and, where ONNX Runtime
-    shall hand the network to TensorRT, "gpu_tensorrt". A size that has the settings of "cpu" is left out: Triton then
-    takes config.pbtxt, which is "cpu". Ensembles come last; they are the same everywhere and have one, named "".
+    The configuration names are those of `--model-config-name`: those of `CPU_SETTINGS`, "gpu", which needs nothing but
+    the exported network, and "gpu_tensorrt", where an engine serves the high-performance variant. A size that has the
+    settings of "cpu" is left out: Triton then takes config.pbtxt, which is "cpu". Ensembles come last; their name ""
+    stands for all kinds of servers that have none of their own.
     """
-    python_devices = [*CPU_SETTINGS.values(), ("gpu", GPU)]
-    configs = [
-        {name: preprocess_config(detector, device) for name, device in python_devices},
-        {name: postprocess_config(detector, device) for name, device in python_devices},
-        {
-            **{name: onnxruntime_config(detector, device) for name, device in python_devices},
-            "gpu_tensorrt": onnxruntime_config(detector, GPU, tensorrt=True),
-        },
+    devices = [*CPU_SETTINGS.values(), ("gpu", GPU), ("gpu_tensorrt", GPU)]
+    network, hpi_network = f"{detector.name}_detector", f"{detector.name}_hpi_detector"
+    configs: list[dict[str, pb.ModelConfig]] = [
+        {name: preprocess_config(detector, device) for name, device in devices},
+        {name: postprocess_config(detector, device) for name, device in devices},
+        {name: onnxruntime_config(detector, network, device) for name, device in devices},
         {
             **{name: openvino_config(detector, device, openvino_file) for name, device in CPU_SETTINGS.values()},
-            "gpu": tensorrt_config(detector),
+            "gpu": onnxruntime_config(detector, hpi_network, GPU),
+            "gpu_tensorrt": tensorrt_config(detector),
         },
         {"": ensemble_config(detector, detector.name, "detector")},
-        {"": ensemble_config(detector, f"{detector.name}_hpi", "hpi_detector")},
+        {
+            "": ensemble_config(detector, f"{detector.name}_hpi", "hpi_detector"),
+            "gpu_tensorrt": ensemble_config(detector, f"{detector.name}_hpi", "hpi_detector", one_size=True),
+        },
     ]
     return {name: _distinct(variants) for name, variants in zip(model_names(detector.name), configs, strict=True)}
 
 
-def ensemble_config(detector: Detector, name: str, network: str) -> pb.ModelConfig:
-    """What clients call: images in, detections out."""
-    sizes = {"multiple": detector.size_multiple, "min_px": MIN_NETWORK_SIDE_PX, "max_px": MAX_NETWORK_SIDE_PX}
+def ensemble_config(detector: Detector, name: str, network: str, one_size: bool = False) -> pb.ModelConfig:
+    """What clients call: images in, detections out.
+
+    Args:
+        one_size: whether its network takes the detector's own input size only, as an engine does.
+    """
+    sizes: dict[str, Any] = {"multiple": detector.size_multiple}
+    if one_size:
+        sizes |= {"min_px": min(detector.input_size_wh), "max_px": max(detector.input_size_wh)}
+        sizes |= {"only_wh": detector.input_size_wh}
+    else:
+        sizes |= {"min_px": MIN_NETWORK_SIDE_PX, "max_px": MAX_NETWORK_SIDE_PX}
     parameters = _as_json(labels=detector.labels, img_size=sizes)
     config = _config(name, [IMAGE], [*DETECTIONS, ERROR, WARNING], parameters, optional=[THRESHOLD, IMG_SIZE, STRICT])
     config.platform = "ensemble"
@@ -152,23 +164,28 @@ def postprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
     return config
 
 
-def onnxruntime_config(detector: Detector, device: Device, tensorrt: bool = False) -> pb.ModelConfig:
-    """The network in normal mode: ONNX Runtime, FP32."""
+def onnxruntime_config(detector: Detector, name: str, device: Device) -> pb.ModelConfig:
+    """A network by ONNX Runtime, FP32: the normal mode, and on a GPU what serves where there is no engine."""
     threads = {"intra_op_thread_count": CPU_THREADS, "inter_op_thread_count": "1"} if device.kind == CPU.kind else {}
-    config = _network_config(detector, f"{detector.name}_detector", "onnxruntime", device, threads)
-    if tensorrt:
-        accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
-        accelerator.parameters["precision_mode"] = "FP16"
-        accelerator.parameters["trt_engine_cache_enable"] = "true"
-        accelerator.parameters["trt_engine_cache_path"] = "/tmp/tensorrt"
-    return config
+    return _network_config(detector, name, "onnxruntime", device, threads)
 
 
 def openvino_config(detector: Detector, device: Device, file_name: str) -> pb.ModelConfig:
-    """The network in high-performance mode on a CPU: OpenVINO, bfloat16 where the CPU has it."""
-    threads = {"INFERENCE_NUM_THREADS": CPU_THREADS, "NUM_STREAMS": "1", "HINT_BF16": "YES"}
-    config = _network_config(detector, f"{detector.name}_hpi_detector", "openvino", device, threads)
+    """The network in high-performance mode on a CPU: OpenVINO, bfloat16 where the CPU has it.
+
+    Written for the native backend, whose instances share one compiled network, so that threads and streams are those of
+    all together. It would fix the network to batches of `max_batch_size`, hence 0: the batch is an axis like any other.
+    """
+    shared = {"INFERENCE_NUM_THREADS": str(device.detector_instances), "NUM_STREAMS": str(device.detector_instances)}
+    parameters = {**shared, "HINT_BF16": "YES"}
+    config = _network_config(detector, f"{detector.name}_hpi_detector", "openvino", device, parameters)
     config.default_model_filename = file_name
+    config.max_batch_size = 0
+    for tensor in (*config.input, *config.output):
+        tensor.dims.insert(0, -1)
+    for sample in config.model_warmup:
+        sample.inputs["picture"].dims.insert(0, 1)
+    del config.dynamic_batching.preferred_batch_size[:]
     return config
 
 

@@ -43,26 +43,31 @@ class NetworkBackend:
         self.inputs = [item["name"] for item in config["input"]]
         self.outputs = [item["name"] for item in config["output"]]
         parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
-        self.run = self.load(model_file, parameters)
+        self.run = self.load(model_file, parameters, sum(group["count"] for group in config["instance_group"]))
+        batch_axis = [1] if config["max_batch_size"] else []  # otherwise it is written in the shapes
         for sample in config.get("model_warmup", []):
-            self._try_out(sample["inputs"], config["output"])
+            self._try_out(sample["inputs"], config["output"], batch_axis)
 
-    def load(self, model_file: Path, parameters: dict[str, str]) -> Run:
-        """A function from one image's inputs by name to its outputs in the order of `self.outputs`."""
+    def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Run:
+        """A function from one image's inputs by name to its outputs in the order of `self.outputs`.
+
+        Args:
+            instances: how many processes like this one run the model.
+        """
         raise NotImplementedError
 
-    def _try_out(self, inputs: dict[str, dict], outputs: list[dict]) -> None:
+    def _try_out(self, inputs: dict[str, dict], outputs: list[dict], batch_axis: list[int]) -> None:
         """Run an image of the warm-up: a network that fails here is refused, one that fails there can crash Triton.
 
         Raises:
             TritonModelException: an output is not what the configuration promises.
         """
         feeds = {
-            name: np.zeros([1, *map(int, tensor["dims"])], numpy_type(tensor["data_type"]))
+            name: np.zeros([*batch_axis, *map(int, tensor["dims"])], numpy_type(tensor["data_type"]))
             for name, tensor in inputs.items()
         }
         for array, output in zip(self.run(feeds), outputs):
-            promised = (1 + len(output["dims"]), numpy_type(output["data_type"]))
+            promised = (len(batch_axis) + len(output["dims"]), numpy_type(output["data_type"]))
             if (array.ndim, array.dtype) != promised:
                 raise pb_utils.TritonModelException(
                     f"output {output['name']!r} of the network has {array.ndim} dimensions of {array.dtype},"

@@ -9,6 +9,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from tritonface_server import tensorrt
 from tritonface_server.configs import model_configs
 from tritonface_server.detector import Detector
 from tritonface_server.errors import CommandError
@@ -26,43 +27,64 @@ __all__ = ["TritonPythonModel"]
 '''
 
 
-def build_entry(detector: Detector, exported: Path, output: Path) -> list[Path]:
+def build_entry(detector: Detector, exported: Path, output: Path, quantised: Path | None = None) -> list[Path]:
     """Write the model folders of one detector into the repository `output`, replacing their files.
+
+    An engine that was built there of the same network stays in use.
 
     Args:
         detector: the facts to serve, under its name.
-        exported: a folder with the network and its settings, which go with it; a quantised network beside them serves
-            the high-performance variant on CPUs.
+        exported: a folder with the network and its settings, which go with it.
+        quantised: a folder that may hold a quantised network, which then serves the high-performance variant on CPUs;
+            None looks into `exported`.
 
     Returns:
         the folders, those of the ensembles last.
     """
-    photo = WARMUP_PHOTO.read_bytes()
-    network = {f"1/{NETWORK}": (exported / NETWORK).read_bytes()}
-    settings = {f"1/{SETTINGS}": (exported / SETTINGS).read_bytes()}
-    quantised = {f"1/{name}": exported / name for name in QUANTISED}
-    has_quantised = all(file.is_file() for file in quantised.values())
-    files = {
-        "preprocess": {"1/model.py": MODEL_PY.format(step="preprocess").encode(), "warmup/image": bytes_tensor(photo)},
-        "postprocess": {"1/model.py": MODEL_PY.format(step="postprocess").encode()},
-        "detector": network | settings,
-        "hpi_detector": {name: file.read_bytes() for name, file in quantised.items()} if has_quantised else network,
+    network, settings = (exported / NETWORK).read_bytes(), (exported / SETTINGS).read_bytes()
+    small = {file: (quantised or exported) / file for file in QUANTISED}
+    small_network = {file: path.read_bytes() for file, path in small.items() if path.is_file()}
+    if small_network.keys() != small.keys():
+        small_network = {}
+    models = {
+        "preprocess": {"1/model.py": _model_py("preprocess"), "warmup/image": bytes_tensor(WARMUP_PHOTO.read_bytes())},
+        "postprocess": {"1/model.py": _model_py("postprocess")},
+        "detector": {f"1/{NETWORK}": network, f"1/{SETTINGS}": settings},
+        "hpi_detector": {f"1/{NETWORK}": network, **{f"1/{name}": data for name, data in small_network.items()}},
     }
     ensemble = {"1/.gitkeep": b""}  # Triton wants a version folder, git does not keep empty ones
+    configs = model_configs(detector, QUANTISED[0] if small_network else NETWORK)
+    _keep_engine(configs, detector, network, output)
     folders = []
-    for name, configs in model_configs(detector, QUANTISED[0] if has_quantised else NETWORK).items():
-        contents = dict(files.get(name.removeprefix(f"{detector.name}_"), ensemble))
-        for variant, config in configs.items():
-            text = (HEADER + text_format.MessageToString(config)).encode()
-            if variant in ("", DEFAULT_CONFIG):
-                contents["config.pbtxt"] = text
-            if variant:
-                contents[f"configs/{variant}.pbtxt"] = text
-        folders.append(output / name)
-        for path, data in contents.items():
-            (output / name / path).parent.mkdir(parents=True, exist_ok=True)
-            (output / name / path).write_bytes(data)
+    for name, variants in configs.items():
+        folder = output / name
+        for path, data in {**models.get(name.removeprefix(f"{detector.name}_"), ensemble), **_texts(variants)}.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+        folders.append(folder)
+    for file in QUANTISED if not small_network else ():
+        (output / f"{detector.name}_hpi_detector" / "1" / file).unlink(missing_ok=True)  # of an earlier network
     return folders
+
+
+def _keep_engine(
+    configs: dict[str, dict[str, pb.ModelConfig]], detector: Detector, network: bytes, repository: Path
+) -> None:
+    name = f"{detector.name}_hpi_detector"
+    file = repository / name / "configs" / f"{tensorrt.CONFIG}.pbtxt"
+    engine = tensorrt.built_engine(file, detector.input_size_wh, network)
+    configs[name][tensorrt.CONFIG].default_model_filename = engine
+
+
+def _texts(variants: dict[str, pb.ModelConfig]) -> dict[str, bytes]:
+    """The files of a model's configurations, "" and "cpu" being the one that Triton takes if it has no other."""
+    texts = {name: (HEADER + text_format.MessageToString(config)).encode() for name, config in variants.items()}
+    default = texts.get("") or texts[DEFAULT_CONFIG]
+    return {"config.pbtxt": default, **{f"configs/{name}.pbtxt": text for name, text in texts.items() if name}}
+
+
+def _model_py(step: str) -> bytes:
+    return MODEL_PY.format(step=step).encode()
 
 
 def rebuild(repository: Path, names: list[str], scaled_decoding: bool | None = None) -> list[Path]:
@@ -80,7 +102,8 @@ def rebuild(repository: Path, names: list[str], scaled_decoding: bool | None = N
     folders = []
     for name in names:
         detector, exported = read_detector(repository, name), exported_folder(repository, name)
-        folders += build_entry(_with_decoding(detector, repository, scaled_decoding), exported, repository)
+        detector = _with_decoding(detector, repository, scaled_decoding)
+        folders += build_entry(detector, exported, repository, quantised=repository / f"{name}_hpi_detector" / "1")
     return folders
 
 

@@ -1,15 +1,18 @@
 """Builds TensorRT engines on the GPU that will run them, and refuses engines that were built elsewhere.
-An engine runs on one kind of GPU and one version of TensorRT, so its file name carries both. The standard library is
-enough here: the container has little more.
+
+An engine runs on one kind of GPU and one version of TensorRT, and stands for one network at one input size, so its file
+name carries all four. The standard library is enough here: the container has little more.
 """
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +28,9 @@ DECODING = "decode/"
 TENSORRT_MAJOR = 10
 CONTAINER = "NVIDIA's tritonserver or tensorrt container with TensorRT 10 (24.10, for instance)"
 TRTEXEC = Path("/usr/src/tensorrt/bin/trtexec")
+CONFIG = "gpu_tensorrt"
+"""The name of the configurations, `--model-config-name`, of which the high-performance ones name engines."""
+
 NOT_BUILT = "model.plan"  # what the generated configuration names until an engine is there
 REBUILD = "`tritonface-server tensorrt build` (`make tensorrt`) in the container builds one for this machine"
 
@@ -35,7 +41,7 @@ class TensorRTError(CommandError):
 
 def chosen(names: list[str] | None, repository: Path) -> list[str]:
     """These names, or those of all detectors with a network in the repository; TensorRTError if there is none."""
-    configs = sorted(repository.glob("*_hpi_detector/configs/gpu.pbtxt"))
+    configs = sorted(repository.glob(f"*_hpi_detector/configs/{CONFIG}.pbtxt"))
     there = [config.parent.parent.name.removesuffix("_hpi_detector") for config in configs]
     names = names or [name for name in there if _onnx_file(name, repository).is_file()]
     if not names:
@@ -44,32 +50,51 @@ def chosen(names: list[str] | None, repository: Path) -> list[str]:
 
 
 class Target(NamedTuple):
-    """What an engine is built for: a GPU, dashes for all but letters and digits, and a TensorRT, "10.4.0"."""
+    """What an engine is built for.
+
+    Attributes:
+        gpu: its name, dashes for all but letters and digits.
+        tensorrt: "10.4.0".
+        size: width and height of its input, "640x640".
+        network: the first digits of the SHA-256 of the exported network.
+    """
 
     gpu: str
     tensorrt: str
+    size: str
+    network: str
+
+    def file_name(self) -> str:
+        """For instance `model.NVIDIA-A100-SXM4-40GB.trt-10.4.0.640x640.1f0c2d3e.plan`."""
+        return f"model.{self.gpu}.trt-{self.tensorrt}.{self.size}.{self.network}.plan"
 
 
-def engine_name(gpu_name: str, tensorrt_version: str) -> str:
-    """File name of an engine, for instance `model.NVIDIA-A100-SXM4-40GB.trt-10.4.0.plan`."""
-    return f"model.{_dashes(gpu_name)}.trt-{tensorrt_version}.plan"
+def target(gpu_name: str, tensorrt: str, size_wh: tuple[int, int], network: bytes) -> Target:
+    """What an engine of this network has to be built for here."""
+    gpu = re.sub(r"[^A-Za-z0-9]+", "-", gpu_name).strip("-")
+    return Target(gpu, tensorrt, "{}x{}".format(*size_wh), hashlib.sha256(network).hexdigest()[:8])
 
 
 def engine_target(file_name: str) -> Target:
     """What an engine was built for, read from its file name; TensorRTError if that does not say."""
-    match = re.fullmatch(r"model\.([A-Za-z0-9-]+)\.trt-(\d+\.\d+\.\d+)\.plan", file_name)
+    match = re.fullmatch(r"model\.([A-Za-z0-9-]+)\.trt-(\d+\.\d+\.\d+)\.(\d+x\d+)\.([0-9a-f]{8})\.plan", file_name)
     if match is None:
-        raise TensorRTError(f"{file_name} does not say which GPU and TensorRT it was built for; {REBUILD}")
+        raise TensorRTError(f"{file_name} does not say what it was built for; {REBUILD}")
     return Target(*match.groups())
 
 
-def check_engine(file_name: str, gpu_name: str, tensorrt_version: str) -> None:
-    """TensorRTError unless the engine was built for this GPU and TensorRT."""
-    built, here = engine_target(file_name), Target(_dashes(gpu_name), tensorrt_version)
-    if built != here:
+def check_engine(file_name: str, here: Target) -> None:
+    """TensorRTError unless the engine was built for this."""
+    built = engine_target(file_name)
+    if (built.gpu, built.tensorrt) != (here.gpu, here.tensorrt):
         raise TensorRTError(
             f"{file_name} was built for {built.gpu} with TensorRT {built.tensorrt}, but this machine has "
             f"{here.gpu} with TensorRT {here.tensorrt}, and engines run nowhere else; {REBUILD}"
+        )
+    if built != here:
+        raise TensorRTError(
+            f"{file_name} was built of the network {built.network} at {built.size}, but there is {here.network} at "
+            f"{here.size} now; {REBUILD}"
         )
 
 
@@ -146,24 +171,25 @@ def tensorrt_version(number: int) -> str:
 
 
 def build(name: str, repository: Path) -> Path:
-    """Build a detector's engine and name it in its `configs/gpu.pbtxt`; TensorRTError, and no engine, if that fails."""
+    """Build a detector's engine and name it in its configuration; TensorRTError, and no engine, if that fails."""
     trtexec, gpu, version = find_trtexec(), find_gpu(), find_tensorrt()
     onnx_file, config_file = _onnx_file(name, repository), _config_file(name, repository)
     for needed in (onnx_file, config_file):
         if not needed.is_file():
             raise TensorRTError(f"there is no {needed}; `make repository` and `make export` write it")
-    if DECODING.encode() not in onnx_file.read_bytes():
+    network, size_wh = onnx_file.read_bytes(), input_size_wh(config_file)
+    if DECODING.encode() not in network:
         raise TensorRTError(f"no layer of {onnx_file} is named {DECODING}..., to stay FP32; `make export` names them")
-    engine = config_file.parent.parent / "1" / engine_name(gpu, version)
+    here = target(gpu, version, size_wh, network)
+    engine = config_file.parent.parent / "1" / here.file_name()
     logs = repository.resolve().parent / "build" / "tensorrt"
     for folder in (engine.parent, logs):
         folder.mkdir(parents=True, exist_ok=True)
-    # A cache of another GPU makes the builder fail, so each target has its own.
-    timing_cache = logs / engine.name.replace("model.", "timing.", 1).replace(".plan", ".cache")
+    timing_cache = logs / f"timing.{here.gpu}.trt-{version}.cache"  # one of another GPU makes the builder fail
     partial, log = engine.with_name(f".{engine.name}.partial"), logs / f"{name}.log"
     try:
         with log.open("wb") as output:
-            command = [str(trtexec), *build_command(input_size_wh(config_file), onnx_file, partial, timing_cache)]
+            command = [str(trtexec), *build_command(size_wh, onnx_file, partial, timing_cache)]
             status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT).returncode
         if status or not partial.is_file() or not partial.stat().st_size:
             errors = [line for line in log.read_text(errors="replace").splitlines() if "[E]" in line]
@@ -193,14 +219,30 @@ def use_engine(config_file: Path, file_name: str) -> None:
 
 def check(name: str, repository: Path) -> Path:
     """The engine that a detector's configuration names, if it exists and fits this machine; TensorRTError if not."""
-    config_file = _config_file(name, repository)
-    text = config_file.read_text() if config_file.is_file() else ""
-    named = re.search(r'^default_model_filename: "(.*)"', text, flags=re.MULTILINE)
-    engine = config_file.parent.parent / "1" / (named[1] if named else NOT_BUILT)
+    config_file, onnx_file = _config_file(name, repository), _onnx_file(name, repository)
+    engine = config_file.parent.parent / "1" / named_engine(config_file)
     if not engine.is_file():
         raise TensorRTError(f"{name} has no engine yet ({engine} is missing); {REBUILD}")
-    check_engine(engine.name, find_gpu(), find_tensorrt())
+    here = target(find_gpu(), find_tensorrt(), input_size_wh(config_file), onnx_file.read_bytes())
+    check_engine(engine.name, here)
     return engine
+
+
+def named_engine(config_file: Path) -> str:
+    """File name of the engine that a text-format model configuration names, which need not be there."""
+    text = config_file.read_text() if config_file.is_file() else ""
+    named = re.search(r'^default_model_filename: "(.*)"', text, flags=re.MULTILINE)
+    return named[1] if named else NOT_BUILT
+
+
+def built_engine(config_file: Path, size_wh: tuple[int, int], network: bytes) -> str:
+    """The engine that a configuration names, if it is there and was built of this; NOT_BUILT otherwise."""
+    name = named_engine(config_file)
+    with suppress(TensorRTError):
+        built = engine_target(name)
+        is_there = (config_file.parent.parent / "1" / name).is_file()
+        return name if is_there and built == target(built.gpu, built.tensorrt, size_wh, network) else NOT_BUILT
+    return NOT_BUILT
 
 
 def _onnx_file(name: str, repository: Path) -> Path:
@@ -208,8 +250,4 @@ def _onnx_file(name: str, repository: Path) -> Path:
 
 
 def _config_file(name: str, repository: Path) -> Path:
-    return repository / f"{name}_hpi_detector" / "configs" / "gpu.pbtxt"
-
-
-def _dashes(gpu_name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", gpu_name).strip("-")
+    return repository / f"{name}_hpi_detector" / "configs" / f"{CONFIG}.pbtxt"

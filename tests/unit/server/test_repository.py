@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,10 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tests.shipped import SHIPPED, network_file, shipped
-from training.detectors import DETECTORS
 from training.paths import MODEL_REPOSITORY
-from tritonface_server.configs import CPU_SETTINGS, cpu_config_name, model_configs
-from tritonface_server.detector import Detector
-from tritonface_server.repository import build_entry, bytes_tensor
+from tritonface_server import tensorrt
+from tritonface_server.configs import cpu_config_name, model_configs
+from tritonface_server.repository import build_entry, bytes_tensor, rebuild, take_in
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -37,22 +37,6 @@ def test_a_config_carries_the_detectors_facts() -> None:
     config = pb.ModelConfig()
     text_format.Parse((MODEL_REPOSITORY / "BlazeFace_postprocess" / "config.pbtxt").read_text(), config)
     assert f'"iou_threshold": {facts.nms.iou_threshold}' in config.parameters["nms"].string_value
-
-
-@pytest.mark.parametrize("facts", DETECTORS.values(), ids=DETECTORS)
-def test_cpu_and_gpu_settings_stand_side_by_side(facts: Detector) -> None:
-    configs = model_configs(facts)
-    assert list(configs)[-2:] == [facts.name, f"{facts.name}_hpi"]  # ensembles last
-    network, hpi = configs[f"{facts.name}_detector"], configs[f"{facts.name}_hpi_detector"]
-    sizes = [name for name, _ in CPU_SETTINGS.values()]
-    assert [*network] == [*sizes, "gpu", "gpu_tensorrt"] and [*hpi] == [*sizes, "gpu"]
-    assert {config.backend for config in network.values()} == {"onnxruntime"}
-    assert [config.backend for config in hpi.values()] == ["openvino"] * len(sizes) + ["tensorrt"]
-    accelerators = network["gpu_tensorrt"].optimization.execution_accelerators.gpu_execution_accelerator
-    assert [accelerator.name for accelerator in accelerators] == ["tensorrt"]
-    for variants in configs.values():
-        interfaces = {(str(list(config.input)), str(list(config.output))) for config in variants.values()}
-        assert len(interfaces) == 1 or variants is hpi  # an engine is built for one size
 
 
 def test_every_step_warms_up_and_only_networks_on_gpus_aim_at_batches() -> None:
@@ -86,10 +70,69 @@ def test_the_copies_of_a_network_follow_the_cpus(cpus: int, name: str, networks:
 
 def test_a_size_like_the_default_is_not_written() -> None:
     configs = model_configs(shipped())
-    assert [*configs["BlazeFace_preprocess"]] == ["cpu_1", "cpu", "cpu_8", "cpu_16", "gpu"]
-    assert [*configs["BlazeFace_postprocess"]] == ["cpu", "cpu_16", "gpu"]
+    assert [*configs["BlazeFace_preprocess"]] == ["cpu_1", "cpu", "cpu_8", "cpu_16", "gpu", "gpu_tensorrt"]
+    assert [*configs["BlazeFace_postprocess"]] == ["cpu", "cpu_16", "gpu", "gpu_tensorrt"]
 
 
 def test_model_files_only_adapt() -> None:
     for path in MODEL_REPOSITORY.rglob("model.py"):
         assert len(path.read_text().splitlines()) <= 5, path
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    build_entry(shipped(), network_file().parent, tmp_path)
+    return tmp_path
+
+
+def scaled_decoding(repository: Path) -> str:
+    text = (repository / "BlazeFace_preprocess" / "config.pbtxt").read_text()
+    return text_format.Parse(text, pb.ModelConfig()).parameters["scaled_decoding"].string_value
+
+
+def named_in(repository: Path, config: str) -> str:
+    text = (repository / "BlazeFace_hpi_detector" / "configs" / f"{config}.pbtxt").read_text()
+    return text_format.Parse(text, pb.ModelConfig()).default_model_filename
+
+
+@pytest.mark.fault("B9")
+def test_scaled_decoding_stays_as_it_is_set(repository: Path) -> None:
+    assert scaled_decoding(repository) == "false"
+    for told, becomes in [(None, "false"), (True, "true"), (None, "true"), (False, "false")]:
+        rebuild(repository, [], told)
+        assert scaled_decoding(repository) == becomes
+    rebuild(repository, [], True)
+    take_in(network_file().parent, repository)
+    assert scaled_decoding(repository) == "true"
+
+
+@pytest.mark.fault("B9")
+def test_an_engine_stays_until_the_network_changes(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    network = network_file().read_bytes()
+    engine = tensorrt.target("NVIDIA L4", "10.4.0", (640, 640), network).file_name()
+    configs = repository / "BlazeFace_hpi_detector" / "configs"
+    tensorrt.use_engine(configs / "gpu_tensorrt.pbtxt", engine)
+    rebuild(repository, [])
+    assert named_in(repository, "gpu_tensorrt") == "model.plan"  # it is named, but not there
+    tensorrt.use_engine(configs / "gpu_tensorrt.pbtxt", engine)
+    (configs.parent / "1" / engine).write_bytes(b"engine")
+    rebuild(repository, [])
+    take_in(network_file().parent, repository)
+    assert named_in(repository, "gpu_tensorrt") == engine
+
+    trained_on = tmp_path_factory.mktemp("exported")
+    shutil.copy(network_file().with_name("inference.yml"), trained_on)
+    (trained_on / "model.onnx").write_bytes(network + b"\0")
+    take_in(trained_on, repository)
+    assert named_in(repository, "gpu_tensorrt") == "model.plan"
+
+
+@pytest.mark.fault("B9")
+def test_a_quantised_network_stays_until_the_network_changes(repository: Path) -> None:
+    for name in ("model.xml", "model.bin"):
+        (repository / "BlazeFace_hpi_detector" / "1" / name).write_bytes(b"quantised")
+    rebuild(repository, [])
+    assert named_in(repository, "cpu") == "model.xml"
+    take_in(network_file().parent, repository)
+    assert named_in(repository, "cpu") == "model.onnx"
+    assert not (repository / "BlazeFace_hpi_detector" / "1" / "model.bin").exists()

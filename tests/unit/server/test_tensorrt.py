@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -19,17 +20,18 @@ from tritonface_server.tensorrt import (
     build_command,
     check,
     check_engine,
-    engine_name,
     engine_target,
     find_gpu,
     find_tensorrt,
     find_trtexec,
+    target,
     tensorrt_version,
     use_engine,
 )
 
 GPU_NAME, VERSION = "NVIDIA A100-SXM4-40GB", "10.4.0"
-ENGINE = "model.NVIDIA-A100-SXM4-40GB.trt-10.4.0.plan"
+NETWORK = b"... decode/Exp.0 ..."
+ENGINE = f"model.NVIDIA-A100-SXM4-40GB.trt-10.4.0.640x640.{hashlib.sha256(NETWORK).hexdigest():.8}.plan"
 TRTEXEC = """#!/bin/sh
 echo "$@" > "$(dirname "$0")/arguments"
 for argument; do case $argument in
@@ -68,8 +70,10 @@ def repository(tmp_path: Path) -> Path:
     network, config = folder / "BlazeFace_detector" / "1", folder / "BlazeFace_hpi_detector" / "configs"
     network.mkdir(parents=True)
     config.mkdir(parents=True)
-    (network / "model.onnx").write_bytes(b"... decode/Exp.0 ...")
-    (config / "gpu.pbtxt").write_text("# generated\n" + text_format.MessageToString(tensorrt_config(shipped())))
+    (network / "model.onnx").write_bytes(NETWORK)
+    (config / "gpu_tensorrt.pbtxt").write_text(
+        "# generated\n" + text_format.MessageToString(tensorrt_config(shipped()))
+    )
     return folder
 
 
@@ -161,34 +165,38 @@ def test_where_the_container_has_trtexec(container: Path, monkeypatch: pytest.Mo
     ("gpu", "name"),
     [
         (GPU_NAME, ENGINE),
-        ("NVIDIA H100 80GB HBM3", "model.NVIDIA-H100-80GB-HBM3.trt-10.4.0.plan"),
-        ("Quadro RTX 6000/8000", "model.Quadro-RTX-6000-8000.trt-10.4.0.plan"),
+        ("NVIDIA H100 80GB HBM3", ENGINE.replace("A100-SXM4-40GB", "H100-80GB-HBM3")),
+        ("Quadro RTX 6000/8000", ENGINE.replace("NVIDIA-A100-SXM4-40GB", "Quadro-RTX-6000-8000")),
     ],
 )
 def test_an_engines_name_says_what_it_was_built_for(gpu: str, name: str) -> None:
-    assert engine_name(gpu, VERSION) == name
-    check_engine(name, gpu, VERSION)
-    assert engine_target(name).tensorrt == VERSION
+    here = target(gpu, VERSION, (640, 640), NETWORK)
+    assert here.file_name() == name
+    check_engine(name, here)
+    assert engine_target(name) == here
 
 
-@pytest.mark.parametrize("name", ["", "model.plan", "model.trt-10.4.0.plan", "model.A.trt-10.4.plan", "a/" + ENGINE])
+@pytest.mark.parametrize(
+    "name", ["", "model.plan", "model.A.trt-10.4.0.plan", ENGINE.replace("10.4.0", "10.4"), "a/" + ENGINE]
+)
 def test_names_that_do_not_say(name: str) -> None:
-    with pytest.raises(TensorRTError, match=r"does not say which GPU.*make tensorrt"):
+    with pytest.raises(TensorRTError, match=r"does not say what it was built for.*make tensorrt"):
         engine_target(name)
 
 
 @pytest.mark.parametrize(("gpu", "version"), [("NVIDIA L4", VERSION), (GPU_NAME, "10.5.0"), (GPU_NAME, "10.4.1")])
 def test_an_engine_from_elsewhere_is_refused(gpu: str, version: str) -> None:
     with pytest.raises(TensorRTError) as refusal:
-        check_engine(ENGINE, gpu, version)
-    for part in (
-        "NVIDIA-A100-SXM4-40GB",
-        VERSION,
-        gpu.replace(" ", "-"),
-        version,
-        "tritonface-server tensorrt build",
-    ):
+        check_engine(ENGINE, target(gpu, version, (640, 640), NETWORK))
+    for part in ("NVIDIA-A100-SXM4-40GB", VERSION, gpu.replace(" ", "-"), version, "tritonface-server tensorrt build"):
         assert part in str(refusal.value)
+
+
+@pytest.mark.fault("B9")
+@pytest.mark.parametrize(("size_wh", "network"), [((640, 640), b"trained on"), ((640, 320), NETWORK)])
+def test_an_engine_of_another_network_is_refused(size_wh: tuple[int, int], network: bytes) -> None:
+    with pytest.raises(TensorRTError, match=r"was built of the network .* at 640x640, but there is .* now; "):
+        check_engine(ENGINE, target(GPU_NAME, VERSION, size_wh, network))
 
 
 def test_the_command() -> None:
@@ -209,7 +217,7 @@ def test_the_command() -> None:
 
 
 def test_the_config_has_the_interface_of_the_detector() -> None:
-    config, onnx = tensorrt_config(shipped()), onnxruntime_config(shipped(), GPU)
+    config, onnx = tensorrt_config(shipped()), onnxruntime_config(shipped(), "BlazeFace_detector", GPU)
     assert (config.name, config.backend) == ("BlazeFace_hpi_detector", "tensorrt")
     assert config.max_batch_size == onnx.max_batch_size == MAX_BATCH_SIZE == tensorrt.PROFILE[-1]
     for ours, theirs in zip([*config.input, *config.output], [*onnx.input, *onnx.output], strict=True):
@@ -227,7 +235,7 @@ def test_build_then_check(container: Path, repository: Path) -> None:
     assert "--fp16" in (container / "arguments").read_text()
     logs = repository.parent / "build" / "tensorrt"
     assert (logs / "timing.NVIDIA-A100-SXM4-40GB.trt-10.4.0.cache").read_text() == "timings"
-    text = (repository / "BlazeFace_hpi_detector" / "configs" / "gpu.pbtxt").read_text()
+    text = (repository / "BlazeFace_hpi_detector" / "configs" / "gpu_tensorrt.pbtxt").read_text()
     config = text_format.Parse(text, pb.ModelConfig())
     assert text.startswith("# generated\n") and config.default_model_filename == ENGINE
     assert check("BlazeFace", repository) == engine
@@ -255,7 +263,9 @@ def test_a_failed_build_leaves_the_old_engine(container: Path, repository: Path,
     assert [path.name for path in engine.parent.iterdir()] == [ENGINE] and engine.read_bytes() == b"engine"
 
 
-@pytest.mark.parametrize("missing", ["BlazeFace_detector/1/model.onnx", "BlazeFace_hpi_detector/configs/gpu.pbtxt"])
+@pytest.mark.parametrize(
+    "missing", ["BlazeFace_detector/1/model.onnx", "BlazeFace_hpi_detector/configs/gpu_tensorrt.pbtxt"]
+)
 def test_what_the_build_needs(container: Path, repository: Path, missing: str) -> None:
     (repository / missing).unlink()
     with pytest.raises(TensorRTError, match=rf"there is no .*{missing}; `make repository`"):

@@ -20,7 +20,7 @@ class TritonPythonModel(NetworkBackend):
     default_file_name = "model.onnx"
     run_errors = (ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.RuntimeException)
 
-    def load(self, model_file: Path, parameters: dict[str, str]) -> Run:
+    def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Run:
         """A session on the CPU."""
         return onnxruntime_run(
             model_file,

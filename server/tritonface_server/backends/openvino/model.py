@@ -18,13 +18,17 @@ class TritonPythonModel(NetworkBackend):
     default_file_name = "model.xml"
     run_errors = (RuntimeError,)
 
-    def load(self, model_file: Path, parameters: dict[str, str]) -> Run:
+    def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Run:
         """A network compiled for the CPU, bfloat16 where asked for and available."""
-        threads, streams = (parameters.get(name) for name in ("INFERENCE_NUM_THREADS", "NUM_STREAMS"))
+        # The native backend's numbers are for all instances together; here each is a process of its own.
+        threads, streams = (
+            max(1, int(parameters[name]) // instances) if name in parameters else None
+            for name in ("INFERENCE_NUM_THREADS", "NUM_STREAMS")
+        )
         return openvino_run(
             model_file,
             self.outputs,
-            threads=None if threads is None else int(threads),
-            streams=None if streams is None else int(streams),
+            threads=threads,
+            streams=streams,
             bfloat16=parameters.get("HINT_BF16", "").lower() == "yes",
         )
