@@ -66,6 +66,7 @@ def _predict(options: argparse.Namespace) -> int:
         max_side_px=options.max_side_px,
         urls=UrlPolicy(allowed=not options.no_urls, allow_private=options.private_urls),
         timings=options.timings,
+        strict=options.strict,
         connection=_connection(options),
     )
     failed = 0
@@ -86,8 +87,9 @@ def _results(model: FaceDetector, sources: list[Source], batch_size: int) -> Any
 
 def _show(result: DetectionResult, options: argparse.Namespace) -> None:
     if options.json:
-        timings = {} if result.timings_ms is None else {"timings_ms": result.timings_ms}
-        print(json.dumps({**result, **timings}, ensure_ascii=False), flush=True)
+        more = {"timings_ms": result.timings_ms, "warning": result.warning}
+        told = {name: value for name, value in more.items() if value is not None}
+        print(json.dumps({**result, **told}, ensure_ascii=False), flush=True)
     elif result.error is not None:
         print(f"error: {result.error}", file=sys.stderr)
     else:

@@ -56,6 +56,7 @@ def make_parser(predict_command: Command, models_command: Command, health_comman
     predict.add_argument("--batch-size", type=int, default=4, metavar="N", help="images under way (%(default)s)")
     predict.add_argument("--max-side-px", type=int, metavar="PX", help="shrink larger images before sending")
     predict.add_argument("--timings", action="store_true", help="milliseconds of each stage")
+    predict.add_argument("--strict", action="store_true", help="refuse images whose file is cut off")
     predict.add_argument("--no-urls", action="store_true", help="do not fetch URLs")
     predict.add_argument("--private-urls", action="store_true", help="fetch URLs of private addresses too")
     predict.set_defaults(command=predict_command)

@@ -190,7 +190,7 @@ class Client:
         return [self._tensor(name, value) for name, value in inputs.items()]
 
     def _tensor(self, name: str, value: npt.NDArray[Any]) -> Any:
-        data_type = {"O": "BYTES", "f": "FP32", "i": "INT32"}[value.dtype.kind]
+        data_type = {"O": "BYTES", "f": "FP32", "i": "INT32", "b": "BOOL"}[value.dtype.kind]
         tensor = self._api.InferInput(name, list(value.shape), data_type)
         tensor.set_data_from_numpy(value)
         return tensor

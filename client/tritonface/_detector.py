@@ -40,6 +40,7 @@ def create_model(options: Options) -> FaceDetector:
         max_side_px: images with a longer side are shrunk to this before they are sent, which saves network traffic and
             costs time here; boxes are in the original's pixels all the same. None for never.
         timings: give each result its `timings_ms`.
+        strict: refuse an image whose file is cut off, instead of a result with a `warning`.
         pp_option, hpi_config: of PaddleX, which has them for networks that run in the caller's process; only None.
 
     Raises:

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from tritonface import _image_file
 from tritonface._errors import ImageError
-from tritonface._image_file import FORMAT_NAMES, ImageFileError, ImageHeader, format_of
+from tritonface._image_file import CUT_OFF, FORMAT_NAMES, ImageFileError, ImageHeader, format_of
 from tritonface._limits import MAX_ENCODED_BYTES, MAX_PIXELS, MAX_SIDE_PX
 from tritonface._pixels import to_rgb
 
@@ -55,11 +55,13 @@ class Payload:
         original: the encoded image as it came; results draw on it.
         sent: the encoded image that travels.
         scale_xy: factors from the sent image's upright pixels to those of the original.
+        warning: what is wrong with the original, where the server would not see it any more.
     """
 
     original: bytes
     sent: bytes
     scale_xy: tuple[float, float] = (1.0, 1.0)
+    warning: str | None = None
 
 
 def read_file(path: Path) -> bytes:
@@ -129,15 +131,6 @@ def open_upright(data: bytes, longest_side_px: int | None = None) -> Image.Image
     return picture.transpose(TRANSPOSED[header.orientation]) if header.orientation in TRANSPOSED else picture
 
 
-def upright_size_wh(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels after rotation, from the header alone.
-
-    Raises:
-        ImageError: see `open_image`.
-    """
-    return open_image(data).header.upright_wh
-
-
 def _read_with_pillow(data: bytes, name: str) -> Image.Image:
     if name == "AVIF" and not features.check("avif"):
         raise ImageError(
@@ -190,7 +183,8 @@ def shrink(data: bytes, max_side_px: int) -> Payload:
     Raises:
         ImageError: see `open_upright`.
     """
-    width, height = upright_size_wh(data)
+    header = open_image(data).header
+    width, height = header.upright_wh
     longest = max(width, height)
     if longest <= max_side_px:
         return Payload(data, data)
@@ -198,7 +192,8 @@ def shrink(data: bytes, max_side_px: int) -> Payload:
     small = open_upright(data, max_side_px).resize(size, Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return Payload(data, buffer.getvalue(), (width / size[0], height / size[1]))
+    scale_xy = width / size[0], height / size[1]
+    return Payload(data, buffer.getvalue(), scale_xy, CUT_OFF if header.cut_off else None)
 
 
 def to_bmp(image: Image.Image) -> bytes:

@@ -57,6 +57,7 @@ class Options:
         urls: UrlPolicy | None = None,
         max_side_px: Whole | None = None,
         timings: bool = False,
+        strict: bool = False,
         pp_option: None = None,
         hpi_config: None = None,
     ) -> None:
@@ -76,6 +77,7 @@ class Options:
         self.urls = _urls(urls)
         self.max_side_px = _max_side_px(max_side_px)
         self.timings = bool(timings)
+        self.strict = bool(strict)
 
 
 def takes(options: Callable[P, Options]) -> Callable[[Callable[[Options], T]], Callable[P, T]]:

@@ -14,13 +14,14 @@ from tritonface._box import Box
 from tritonface._client import Client, bytes_tensor
 from tritonface._errors import ImageError, ServerError, TritonFaceError
 from tritonface._fetch import UrlPolicy
+from tritonface._image_file import CUT_OFF_REFUSED
 from tritonface._images import Payload
 from tritonface._inputs import Source
 from tritonface._result import DetectionResult
 from tritonface._retry import with_retries
 
 OnError = Literal["raise", "yield"]
-OUTPUTS = ("num_detections", "detection_boxes", "detection_scores", "detection_classes")
+OUTPUTS = ("num_detections", "detection_boxes", "detection_scores", "detection_classes", "warning")
 
 log = logging.getLogger("tritonface")
 
@@ -36,6 +37,7 @@ class Rules:
         img_size_wh: size of the network's input in pixels; None for the server's own.
         on_error: what an image that cannot be read does, see `predict`.
         max_side_px: larger images are shrunk to this before they are sent; None for never.
+        strict: images that are cut off are refused.
         run_id: the beginning of the ids of all requests.
     """
 
@@ -47,6 +49,7 @@ class Rules:
     urls: UrlPolicy
     max_side_px: int | None
     timings: bool
+    strict: bool
     run_id: str
 
 
@@ -61,11 +64,13 @@ async def detect(client: Client, source: Source, rules: Rules) -> DetectionResul
     began = time.perf_counter()
     try:
         payload = await source.load(rules.urls, rules.max_side_px)
+        if rules.strict and payload.warning:
+            raise ImageError(f"cannot read {source.label}: {CUT_OFF_REFUSED}", source.input_path)
     except ImageError as error:
         return _failed(error, source, rules, request_id)
     loaded = time.perf_counter()
     try:
-        boxes = await _boxes(client, payload, rules, request_id)
+        boxes, warning = await _boxes(client, payload, rules, request_id)
     except ImageError as error:
         refused = ImageError(f"the server refuses {source.label}: {error}", source.input_path)
         refused.__cause__ = error.__cause__
@@ -76,6 +81,8 @@ async def detect(client: Client, source: Source, rules: Rules) -> DetectionResul
         raise
     answered = time.perf_counter()
     log.debug("request %s: %s, %d faces, %.1f ms", request_id, source.label, len(boxes), 1e3 * (answered - began))
+    if warning:
+        log.warning("%s: %s", source.label, warning)
     stages = {"encode": loaded - began, "wait": answered - loaded, "total": answered - began}
     return DetectionResult(
         source.input_path,
@@ -85,15 +92,19 @@ async def detect(client: Client, source: Source, rules: Rules) -> DetectionResul
         encoded=payload.original,
         request_id=request_id,
         timings_ms={name: 1e3 * seconds for name, seconds in stages.items()} if rules.timings else None,
+        warning=warning,
     )
 
 
-async def _boxes(client: Client, payload: Payload, rules: Rules, request_id: str) -> list[Box]:
+async def _boxes(client: Client, payload: Payload, rules: Rules, request_id: str) -> tuple[list[Box], str | None]:
+    """The faces, and what the server, or who shrunk the image, says of it."""
     inputs: dict[str, npt.NDArray[Any]] = {"image": bytes_tensor(payload.sent)}
     if rules.threshold is not None:
         inputs["threshold"] = np.array([[rules.threshold]], dtype=np.float32)
     if rules.img_size_wh is not None:
         inputs["img_size"] = np.array([rules.img_size_wh], dtype=np.int32)
+    if rules.strict:
+        inputs["strict"] = np.array([[True]])
     connection = client.connection
     reply = await with_retries(
         lambda seconds: client.infer(rules.model, inputs, OUTPUTS, request_id, seconds),
@@ -101,11 +112,11 @@ async def _boxes(client: Client, payload: Payload, rules: Rules, request_id: str
         connection.retries,
         f"request {request_id}",
     )
-    count, boxes, scores, class_ids = (tensor[0] for tensor in reply)
+    count, boxes, scores, class_ids, warning = (tensor[0] for tensor in reply)
     kept = slice(int(count[0]))
     scaled = boxes[kept] * np.array(payload.scale_xy * 2, np.float32)  # float32 [K, 4] xyxy px of the original
     try:
-        return [
+        faces = [
             Box(cls_id=class_id, label=rules.labels[class_id], score=score, coordinate=coordinate)
             for class_id, score, coordinate in zip(class_ids[kept].tolist(), scores[kept].tolist(), scaled.tolist())
         ]
@@ -113,6 +124,7 @@ async def _boxes(client: Client, payload: Payload, rules: Rules, request_id: str
         raise ServerError(
             f"{rules.model!r} answers with class {max(class_ids[kept])}, but has {len(rules.labels)} labels"
         ) from None
+    return faces, warning[0].decode() or payload.warning
 
 
 def _failed(error: ImageError, source: Source, rules: Rules, request_id: str) -> DetectionResult:

@@ -34,6 +34,7 @@ class DetectionResult(dict[str, Any]):
         request_id: the id under which the server knows the request; None if none was sent.
         timings_ms: with `timings=True`, milliseconds: "encode" (reading, fetching, encoding), "wait" (sending, the
             server's work, the answer; pauses between retries too) and "total"; None otherwise.
+        warning: what is wrong with the image although it has a result: that it is cut off; None for a whole one.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class DetectionResult(dict[str, Any]):
         error: TritonFaceError | None = None,
         request_id: Text | None = None,
         timings_ms: dict[Text, float] | None = None,
+        warning: Text | None = None,
     ) -> None:
         super().__init__(input_path=input_path, boxes=boxes)
         if error is not None:
@@ -54,6 +56,7 @@ class DetectionResult(dict[str, Any]):
         self.error = error
         self.request_id = request_id
         self.timings_ms = timings_ms
+        self.warning = warning
         self._encoded = encoded
         self._file_name = Path(file_name)
         self._origin = origin

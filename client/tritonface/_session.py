@@ -75,6 +75,7 @@ class Session:
             self.options.urls,
             self.options.max_side_px,
             self.options.timings,
+            self.options.strict,
             uuid.uuid4().hex[:12],
         )
         return Run(self.submit, iterate_sources(input, self._unnamed), rules, size)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tritonface_server import image_file
-from tritonface_server.image_file import SIDEWAYS, ImageFileError, ImageHeader, undecodable
+from tritonface_server.image_file import CUT_OFF_REFUSED, SIDEWAYS, ImageFileError, ImageHeader, undecodable
 from tritonface_server.limits import (
     MAX_ENCODED_BYTES,
     MAX_NETWORK_SIDE_PX,
@@ -30,7 +30,6 @@ READ_FLAGS = {
 }
 FLIPS = {1: None, 2: 1, 3: -1, 4: 0, 5: None, 6: 1, 7: -1, 8: 0}  # after a transposition where that turns sides
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
-REFUSED_CUT_OFF = "the file is cut off, and `strict` was asked for"
 IMAGE_REFUSED = "image refused: "
 """How the message begins on the wire when the image is at fault; clients tell it from a wrong request by this."""
 
@@ -73,7 +72,7 @@ def open_image(encoded: bytes, strict: bool = False) -> OpenedImage:
                 f"and {MAX_SIDE_PX:,} a side; send a smaller one"
             )
         if strict and header.cut_off:
-            raise ImageError(REFUSED_CUT_OFF)
+            raise ImageError(CUT_OFF_REFUSED)
         return OpenedImage(header, image_file.decodable(encoded, header))
     except ImageFileError as error:
         raise ImageError(str(error)) from None

@@ -12,12 +12,13 @@ WebP if its pixels are whole; the rest of the picture is grey or black.
 from __future__ import annotations
 
 from . import bmp, jpeg, png, webp
-from .header import CUT_OFF, ImageFileError, ImageHeader, undecodable
+from .header import CUT_OFF, CUT_OFF_REFUSED, ImageFileError, ImageHeader, undecodable
 from .names import FORMAT_NAMES, FORMATS, describe, format_of
 from .orientation import EXIF_ORIENTATION, SIDEWAYS, UPRIGHT
 
 __all__ = [
     "CUT_OFF",
+    "CUT_OFF_REFUSED",
     "EXIF_ORIENTATION",
     "FORMATS",
     "FORMAT_NAMES",

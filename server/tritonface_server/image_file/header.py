@@ -8,6 +8,7 @@ from .orientation import SIDEWAYS
 
 CUT_OFF = "the file is cut off; the part of the picture that is missing is grey or black"
 """The warning for a picture of which the end is missing."""
+CUT_OFF_REFUSED = "the file is cut off, and `strict` was asked for"
 NEARLY_NOTHING = "nearly nothing of it is there"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -10,6 +11,7 @@ import tritonclient.grpc
 import tritonclient.http
 
 from tests.corpus.files import File, corpus
+from tritonface import FaceDetector, ImageError, create_model
 from tritonface_server.image_file import CUT_OFF
 from tritonface_server.limits import MAX_BATCH_SIZE
 from tritonface_server.server import TritonServer
@@ -54,3 +56,50 @@ def test_strictness_is_a_matter_of_each_image(server: TritonServer, client: Modu
     assert warnings == ["", "", CUT_OFF, ""]
     with pytest.raises(tritonclient.utils.InferenceServerException, match="cut off, and `strict`"):
         infer(server, client, [CUT], [True])
+
+
+@pytest.fixture
+def cut_photo(tmp_path: Path, solvay: Path) -> Path:
+    """The upper half of a photo."""
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(solvay.read_bytes()[: solvay.stat().st_size // 2])
+    return path
+
+
+@pytest.mark.fault("A4")
+@pytest.mark.parametrize("max_side_px", [None, 400, 2000])
+def test_the_sdk_tells_that_a_photo_is_cut_off(
+    address: dict[str, str], solvay: Path, cut_photo: Path, max_side_px: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where it is shrunk before it is sent, too."""
+    with create_model("BlazeFace", max_side_px=max_side_px, **address) as model:
+        whole, cut = model.predict([solvay, cut_photo])
+    assert whole.warning is None and cut.warning == CUT_OFF
+    assert 0 < len(cut) < len(whole) and cut.error is None
+    assert cut.picture().size == whole.picture().size
+    assert f"{str(cut_photo)!r}: {CUT_OFF}" in caplog.text
+
+
+@pytest.mark.fault("A4")
+@pytest.mark.parametrize("max_side_px", [None, 400, 2000])
+def test_the_sdk_is_strict_if_it_is_told_to_be(
+    address: dict[str, str], solvay: Path, cut_photo: Path, max_side_px: int | None
+) -> None:
+    with create_model("BlazeFace", max_side_px=max_side_px, strict=True, **address) as model:
+        whole, cut = model.predict([solvay, cut_photo], on_error="yield")
+        assert whole.error is None and len(whole) > 10
+        assert isinstance(cut.error, ImageError) and "cut off, and `strict`" in cut["error"]
+        with pytest.raises(ImageError, match=r"cut\.jpg.*cut off"):
+            model.predict(cut_photo).__next__()
+
+
+@pytest.mark.fault("A1")
+@pytest.mark.fault("A2")
+def test_results_can_be_drawn_on_every_file_that_is_taken(model: FaceDetector, tmp_path: Path) -> None:
+    taken = [file for file in CORPUS if file.refusal is None]
+    for number, file in enumerate(taken):
+        (tmp_path / f"{number:04d}").write_bytes(file.data)
+    for file, result in zip(taken, model.predict([tmp_path / f"{n:04d}" for n in range(len(taken))], 16)):
+        assert result.warning == (CUT_OFF if file.cut_off else None), file
+        if file.picture is not None:
+            assert result.img["res"].size == file.picture.shape[1::-1], file

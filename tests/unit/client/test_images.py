@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tritonface import ImageError, _limits
-from tritonface._images import encode_array, open_upright, read_file, sendable, shrink, upright_size_wh
+from tritonface._images import encode_array, open_image, open_upright, read_file, sendable, shrink
 from tritonface_server import limits
 from tritonface_server.image_file import read_header
 from tritonface_server.images import decode_image
@@ -102,7 +102,7 @@ def test_nothing_large_is_decoded() -> None:
     bmp[18:26] = (100_000).to_bytes(4, "little") * 2
     for function, data in (
         (open_upright, bytes(bmp)),
-        (upright_size_wh, bytes(bmp)),
+        (open_image, bytes(bmp)),
         (sendable, b"P6\n9000 9000\n255\n" + bytes(100)),
         (sendable, b"P6\n100000 100000\n255\n" + bytes(100)),
     ):
@@ -113,7 +113,7 @@ def test_nothing_large_is_decoded() -> None:
 @pytest.mark.parametrize("orientation", [None, *range(1, 9)])
 def test_the_upright_size(orientation: int | None) -> None:
     data = encoded((40, 20), "JPEG", orientation)
-    assert upright_size_wh(data) == open_upright(data).size == decode_image(data).shape[1::-1]
+    assert open_image(data).header.upright_wh == open_upright(data).size == decode_image(data).shape[1::-1]
 
 
 def test_small_images_are_not_shrunk() -> None:
@@ -137,7 +137,7 @@ def test_shrinking(size: tuple[int, int], name: str, orientation: int | None, ex
     payload = shrink(data, 100)
     assert read_header(payload.sent)[:2] == ("JPEG", expected)
     assert payload.original is data
-    upright = upright_size_wh(data)
+    upright = open_image(data).header.upright_wh
     assert payload.scale_xy == (upright[0] / expected[0], upright[1] / expected[1])
 
 
