@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from training.config_values import Section
 from training.detectors import DETECTORS, get_detector
-from training.paths import ROOT
+from training.paths import official_weights_file
 from tritonface_server.detector import Detector
 from tritonface_server.limits import MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
 
@@ -28,7 +28,7 @@ def _local_weights(setting: str) -> str:
     """PaddleX's configurations name official weights by their address; here they are a file of `weights/official/`."""
     official = OFFICIAL_WEIGHTS.fullmatch(setting)
     if official:
-        return str(ROOT / "weights" / "official" / f"{official['name']}.safetensors")
+        return str(official_weights_file(official["name"]))
     if "://" in setting:
         raise ValueError(f"the weights {setting} are an address; download them and name the file")
     return setting
@@ -183,22 +183,22 @@ class Evaluate(Section):
 
 
 class Export(Section):
-    """Mode export; `weight_path` is a .safetensors or .pdparams file, or the folder of a training."""
+    """Mode export; `weight_path` is a .safetensors or .pdparams file or a training's folder, null for the shipped."""
 
-    weight_path: Weights = "output/best_model/best_model.pdparams"
+    weight_path: Weights | None = "output/best_model/best_model.pdparams"
 
 
 class Predict(Section):
     """Mode predict.
 
     Attributes:
-        model_dir: an exported folder.
+        model_dir: an exported folder; null for the shipped one.
         input: a picture, a folder of them (with its sub-folders), or a list of both.
         batch_size: pictures in one run of the network.
         threshold: scores <= this are dropped; null for the exported folder's own.
     """
 
-    model_dir: Text = "output/best_model/inference"
+    model_dir: Text | None = "output/best_model/inference"
     input: Text | list[Text] | None = None
     batch_size: Count = 1
     threshold: Fraction | None = None

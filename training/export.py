@@ -11,6 +11,7 @@ from training.config import Config
 from training.detectors import build_detector, get_detector
 from training.detectors.description import DetectorDescription
 from training.paddlex_folder import export_paddlex, write_settings
+from training.paths import shipped_weights
 from training.weight_files import load_weights_of
 from tritonface_server.export_folder import NETWORK, SETTINGS
 
@@ -29,7 +30,7 @@ def run_export(config: Config) -> dict[str, Any]:
     """
     detector, output = get_detector(config.Global.model), Path(config.Global.output)
     network = build_detector(detector.name)
-    weights = load_weights_of(network, Path(config.Export.weight_path))
+    weights = load_weights_of(network, Path(config.Export.weight_path or shipped_weights(detector.name)))
     export_folder(network, detector, output)
     return {"model": detector.name, "weight_path": str(weights), "files": list(FILES)}
 

@@ -10,9 +10,15 @@ ROOT = Path(__file__).resolve().parents[1]
 MODEL_REPOSITORY = ROOT / "model_repository"
 
 
+def official_weights_file(detector: str) -> Path:
+    """Where `make official-weights` puts the weights of a detector."""
+    return ROOT / "weights" / "official" / f"{detector}.safetensors"
+
+
 def shipped_weights(detector: str) -> Path:
-    """The weights of a detector."""
-    return ROOT / "weights" / f"{detector}.safetensors"
+    """The weights of a detector: the project's, or PaddleX's official ones where it has none."""
+    shipped = ROOT / "weights" / f"{detector}.safetensors"
+    return shipped if shipped.is_file() else official_weights_file(detector)
 
 
 def shipped_network(detector: str) -> Path:

@@ -15,6 +15,7 @@ from PIL import Image
 from training.config import Config, ConfigError
 from training.dataset_pictures import read_picture
 from training.drawing import draw_boxes
+from training.paths import shipped_network
 from tritonface_server.detections import Detections
 from tritonface_server.export_folder import NETWORK, ExportFolderError, read_folder
 from tritonface_server.image_file import CUT_OFF
@@ -43,8 +44,9 @@ def run_predict(config: Config) -> dict[str, Any]:
     if config.Predict.input is None:
         raise ConfigError("no picture is given; add -o Predict.input=FILE_OR_FOLDER")
     paths = list(find_pictures(config.Predict.input))
-    folder, output = Path(config.Predict.model_dir), Path(config.Global.output)
-    detector = open_exported(folder, config.Global.model)
+    name, output = config.Global.model, Path(config.Global.output)
+    folder = Path(config.Predict.model_dir or shipped_network(name).parent)
+    detector = open_exported(folder, name)
     results, taken = [], set()
     remaining = iter(paths)
     while batch := list(itertools.islice(remaining, config.Predict.batch_size)):
@@ -54,7 +56,7 @@ def run_predict(config: Config) -> dict[str, Any]:
             stem = _free_stem(path.stem, taken)
             results.append(_write(path, data, detections, detector.facts.labels, output / stem))
             LOG.info("%s: %d boxes", path, len(detections.scores))
-    return {"model": config.Global.model, "model_dir": config.Predict.model_dir, "results": results}
+    return {"model": name, "model_dir": str(folder), "results": results}
 
 
 def open_exported(folder: Path, name: str) -> InProcessDetector:
@@ -74,7 +76,10 @@ def open_exported(folder: Path, name: str) -> InProcessDetector:
 
 def find_pictures(given: str | list[str]) -> Iterator[Path]:
     """The pictures that are given, those of folders sorted, with their sub-folders; ConfigError if there are none."""
-    for path in map(Path, [given] if isinstance(given, str) else given):
+    for text in [given] if isinstance(given, str) else given:
+        path = Path(text)
+        if "://" in text:
+            raise ConfigError(f"Predict.input: {text} is an address; download the picture and name the file")
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
             if not inside:

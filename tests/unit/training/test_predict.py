@@ -49,6 +49,19 @@ def test_no_pictures(exported: Path, output: Path) -> None:
         run(exported, output, "null")
 
 
+def test_an_address_is_no_picture(exported: Path, output: Path) -> None:
+    with pytest.raises(ConfigError, match=r"https://a\.b/c\.png is an address; download the picture"):
+        run(exported, output, "https://a.b/c.png")
+
+
+@pytest.mark.fault("B4")
+def test_without_a_folder_the_shipped_one_predicts(exported: Path, output: Path, solvay: Path) -> None:
+    given = run(exported, output, solvay)["results"]
+    shipped = run(exported, output, solvay, "Predict.model_dir=null")
+    assert shipped["results"] == given
+    assert Path(shipped["model_dir"]) == network_file().parent
+
+
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_the_boxes_are_those_of_the_yardstick(
     exported: Path, output: Path, solvay: Path, astronaut: Path, batch_size: int

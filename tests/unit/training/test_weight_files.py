@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.detectors import build_detector
-from training.paths import ROOT
+from training.paths import ROOT, shipped_weights
 from training.weight_files import find_weights, load_weights_of
 from training.weights import WeightsError
 
@@ -51,3 +51,11 @@ def test_weights_of_another_detector(tmp_path: Path) -> None:
     (tmp_path / "w.pdparams").write_bytes(pickle.dumps({"a": np.zeros(1, np.float32)}, protocol=4))
     with pytest.raises(WeightsError, match=r"w\.pdparams: the weights do not fit the detector: 198 missing"):
         load_weights_of(build_detector("BlazeFace"), tmp_path / "w.pdparams")
+
+
+def test_what_the_project_ships_no_weights_of_is_downloaded() -> None:
+    assert shipped_weights("BlazeFace") == SHIPPED
+    missing = shipped_weights("PicoDet_LCNet_x2_5_face")
+    assert missing == ROOT / "weights" / "official" / "PicoDet_LCNet_x2_5_face.safetensors"
+    with pytest.raises(WeightsError, match=r"do not exist; `make official-weights` downloads them"):
+        find_weights(missing.parent / "other.safetensors")
