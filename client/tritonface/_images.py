@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zlib
@@ -140,7 +141,8 @@ def _read_with_pillow(data: bytes, name: str) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=[READ_BY_PILLOW[name]]) as image:
             _check_size(image.size)
             image.load()
-            return to_rgb(_turned_by_pillow(image))
+            _turn_by_pillow(image)
+            return to_rgb(image)
     except ImageError:
         raise
     except Image.DecompressionBombError:  # Pillow's own limit, far above ours
@@ -153,11 +155,10 @@ def _read_with_pillow(data: bytes, name: str) -> Image.Image:
         raise ImageError(f"the {name} image cannot be decoded: {error}") from error
 
 
-def _turned_by_pillow(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except PILLOW_ERRORS:  # malformed EXIF
-        return image
+def _turn_by_pillow(image: Image.Image) -> None:
+    """Make a picture upright in place; it keeps what its file says of its pixels."""
+    with contextlib.suppress(*PILLOW_ERRORS):  # malformed EXIF
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _read_heic(data: bytes) -> Image.Image:
