@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,6 +25,7 @@ if not __package__:  # run as a file: Python has put its folder, not the project
 from training.config import Config, load_config  # noqa: E402
 from training.json_files import write_json  # noqa: E402
 from training.logs import log_to_stdout  # noqa: E402
+from training.output_lock import locked  # noqa: E402
 
 MODES = {
     "check_dataset": "training.check_dataset:run_check_dataset",
@@ -57,10 +59,17 @@ def _terminated(*_: int | FrameType | None) -> None:
 
 
 def run(config: Config) -> None:
-    """Run the mode of a configuration and write its result file; whatever goes wrong is written there and raised."""
-    output, mode = Path(config.Global.output), config.Global.mode
-    result_file = output / f"{mode}_result.json"
+    """Run the mode of a configuration and write its result file; whatever goes wrong is written there and raised.
+
+    Two trainings must not share an output; one that is kept out writes nothing there, not even a result.
+    """
+    output = Path(config.Global.output)
     output.mkdir(parents=True, exist_ok=True)
+    with locked(output) if config.Global.mode == "train" else nullcontext():
+        _run_mode(config, config.Global.mode, output / f"{config.Global.mode}_result.json")
+
+
+def _run_mode(config: Config, mode: str, result_file: Path) -> None:
     result_file.unlink(missing_ok=True)  # a run that is killed leaves no result of another one
     try:
         result = mode_function(mode)(config)
@@ -68,7 +77,8 @@ def run(config: Config) -> None:
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         passed = {"check_pass": False} if mode == "check_dataset" else {}
         failure = {"done_flag": False, **passed, "err_type": type(error).__name__, "err_msg": message(error)}
-        write_json(result_file, failure)
+        with suppress(OSError):  # a full disk, which may be what is told
+            write_json(result_file, failure)
         raise
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from paddle import nn
 
 from training.pdparams import read_pdparams
+from training.progress import check_file
+from training.replace_folder import recover_folder
 from training.weights import WeightsError, load_weights, set_weights
 
 STEMS = ("best_model/best_model", "best_model")
@@ -17,12 +19,13 @@ def load_weights_of(network: nn.Layer, path: Path) -> Path:
     """Fill a detector and return the file that was read.
 
     Raises:
-        WeightsError: nothing there, another kind of file, or weights of another network.
+        WeightsError: nothing there, another kind of file, damaged, or weights of another network.
     """
     file = find_weights(path)
     if file.suffix == ".safetensors":
         load_weights(network, file)
         return file
+    check_file(file)
     arrays = read_pdparams(file)
     try:
         set_weights(network, arrays)
@@ -37,6 +40,8 @@ def find_weights(path: Path) -> Path:
     Raises:
         WeightsError: there is none.
     """
+    recover_folder(path.parent)
+    recover_folder(path / "best_model")
     if path.is_dir():
         candidates = [path / f"{stem}{suffix}" for stem in STEMS for suffix in SUFFIXES]
         for file in candidates:

@@ -18,7 +18,7 @@ def load_weights(detector: nn.Layer, path: Path) -> None:
     """Fill a detector from a safetensors file; the names and shapes must be exactly its own. Float16 is widened.
 
     Raises:
-        WeightsError: naming the first missing, unexpected, mis-shaped and mis-typed tensors.
+        WeightsError: naming the first tensors that are missing, unexpected, mis-shaped, mis-typed or not finite.
     """
     try:
         tensors = load_file(path)
@@ -44,6 +44,7 @@ def set_weights(detector: nn.Layer, tensors: dict[str, np.ndarray]) -> None:
             for name in wanted
             if name in tensors and tensors[name].dtype != np.float32
         ],
+        "not finite": [name for name in wanted if name in tensors and not np.isfinite(tensors[name]).all()],
     }
     if any(problems.values()):
         raise WeightsError(

@@ -30,6 +30,7 @@ class Detections:
         return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # boxes of a network that has learned nonsense, clipped in the end
 def select_detections(
     raw_boxes_xyxy_px: np.ndarray,
     raw_scores: np.ndarray,

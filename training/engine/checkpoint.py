@@ -3,54 +3,30 @@
     <name>/<name>.pdparams   the weights to evaluate and export: the averaged ones where there is an average
     <name>/<name>.pdema      the weights that the optimiser moves, where there is an average
     <name>/<name>.pdopt      the state of the optimiser
-    <name>/<name>.pdstates   how far the training is, as JSON
+    <name>/<name>.pdstates   how far the training is, and checksums of the others, see `training.progress`
 
 Arrays are read back by `training.pdparams`, which runs nothing that a file may ask for.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import paddle
 
 from training.pdparams import read_pdparams
+from training.progress import SUFFIX, CheckpointError, Progress, check_files, read_progress, write_progress
+from training.replace_folder import replace_folder, to_disk
 from training.weights import WeightsError
 
 Arrays = dict[str, np.ndarray]
 FOLDER, BEST = "checkpoint", "best_model"
 KEPT = 2
 EPOCH_FOLDER = re.compile(r"epoch_(\d+)")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that is missing, incomplete or of another training."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a training is.
-
-    Attributes:
-        epochs, steps: done.
-        ap: COCO AP on the validation pictures after this epoch, 0..1; None if it was not evaluated.
-        best_ap, best_epoch: the best so far, the epoch counted from 1; None if there was none.
-        average_updates: steps in the averaged weights.
-    """
-
-    model: str
-    epochs: int = 0
-    steps: int = 0
-    ap: float | None = None
-    best_ap: float | None = None
-    best_epoch: int | None = None
-    average_updates: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,74 +45,23 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, replacing what is there only when the new one is complete on the disk."""
-    unfinished = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    stem = unfinished / folder.name
-    arrays = {".pdparams": checkpoint.weights, ".pdema": checkpoint.moving, ".pdopt": checkpoint.optimiser}
-    for suffix, content in arrays.items():
-        if content is not None:
-            paddle.save(content, str(stem) + suffix)
-    state = json.dumps(asdict(checkpoint.progress), indent=2) + "\n"
-    stem.with_suffix(".pdstates").write_text(state, encoding="utf-8")
-    for path in (*unfinished.iterdir(), unfinished):
-        _to_disk(path)
-    replace_folder(unfinished, folder)
-
-
-def replace_folder(new: Path, folder: Path) -> None:
-    """Put a complete folder in the place of another; `recover_folder` undoes it if it is cut short in the middle."""
-    old = _old(folder)
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    _to_disk(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def recover_folder(folder: Path) -> None:
-    """Bring back the folder that an interrupted `replace_folder` had moved away."""
-    if not folder.exists() and _old(folder).exists():
-        _old(folder).rename(folder)
-
-
-def epoch_folder(output: Path, epochs: int) -> Path:
-    """Where a training keeps its checkpoint after so many epochs."""
-    return output / FOLDER / f"epoch_{epochs:04d}"
-
-
-def checkpoints(output: Path) -> list[Path]:
-    """The complete checkpoints of a training, oldest first."""
-    folder = output / FOLDER
-    found = [path for path in folder.iterdir() if EPOCH_FOLDER.fullmatch(path.name)] if folder.is_dir() else []
-    return sorted(found, key=lambda path: int(path.name.split("_")[1]))
-
-
-def prune(output: Path) -> None:
-    """Remove all but the `KEPT` newest checkpoints."""
-    for path in checkpoints(output)[:-KEPT]:
-        shutil.rmtree(path)
-
-
-def find_checkpoint(path: Path) -> Path:
-    """The checkpoint folder that `path` is or lies in, or the newest one of an output folder.
+    """Write a checkpoint, replacing what is there only when the new one is complete on the disk.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: the disk is full or cannot be written to; what was there before stays.
     """
-    folder = path if path.is_dir() else path.parent
-    if (folder / f"{folder.name}.pdstates").is_file():
-        return folder
-    recover_folder(folder / BEST)
-    found = checkpoints(folder)
-    if not found:
+    unfinished = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _write(unfinished / folder.name, checkpoint)
+        replace_folder(unfinished / folder.name, folder)
+    except OSError as error:
         raise CheckpointError(
-            f"{path} is no checkpoint and has none in {FOLDER}/; Train.resume_path is the output folder of a training, "
-            f"or one of its checkpoints, such as output/{FOLDER}/epoch_0003"
-        )
-    return found[-1]
+            f"cannot save {folder}: {error.strerror or error}; what was saved before is whole: make room, and go on "
+            "with Train.resume_path"
+        ) from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def load_checkpoint(folder: Path, model: str) -> Checkpoint:
@@ -145,37 +70,72 @@ def load_checkpoint(folder: Path, model: str) -> Checkpoint:
     Raises:
         CheckpointError: it is damaged, or of another model.
     """
-    stem = folder / folder.name
     progress = read_progress(folder)
     if progress.model != model:
         raise CheckpointError(f"{folder} is a training of {progress.model}, not of {model}")
     try:
-        moving = read_pdparams(Path(f"{stem}.pdema")) if Path(f"{stem}.pdema").exists() else None
-        return Checkpoint(
-            read_pdparams(Path(f"{stem}.pdparams")), moving, read_pdparams(Path(f"{stem}.pdopt")), progress
-        )
+        check_files(folder)
+        weights, optimiser = (read_pdparams(folder / f"{folder.name}{kind}") for kind in (".pdparams", ".pdopt"))
+        moving = folder / f"{folder.name}.pdema"
+        return Checkpoint(weights, read_pdparams(moving) if moving.exists() else None, optimiser, progress)
     except WeightsError as error:
         raise CheckpointError(f"cannot go on from {folder}: {error}") from None
 
 
-def read_progress(folder: Path) -> Progress:
-    """How far the training of a checkpoint was; CheckpointError if that cannot be read."""
-    path = folder / f"{folder.name}.pdstates"
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        return Progress(**{field.name: state[field.name] for field in fields(Progress)})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} does not say how far the training is: {error}") from None
+def epoch_folder(output: Path, epochs: int) -> Path:
+    """Where a training keeps its checkpoint after so many epochs."""
+    return output / FOLDER / f"epoch_{epochs:04d}"
 
 
-def _old(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old")
+def checkpoints(output: Path) -> list[Path]:
+    """The checkpoints of a training, oldest first; one may be damaged."""
+    folder = output / FOLDER
+    found = [path for path in folder.iterdir() if EPOCH_FOLDER.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(found, key=_epochs)
 
 
-def _to_disk(path: Path) -> None:
-    """Have a file or the entries of a folder written to the disk before going on."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def later_checkpoints(output: Path, epochs: int) -> list[Path]:
+    """Those of more epochs: a training that goes on from an earlier one gives them up."""
+    return [path for path in checkpoints(output) if _epochs(path) > epochs]
+
+
+def prune(output: Path, epochs: int) -> None:
+    """Remove all checkpoints but the `KEPT` newest up to `epochs`, which a training has just reached."""
+    reached = [path for path in checkpoints(output) if _epochs(path) <= epochs]
+    for path in (*reached[:-KEPT], *later_checkpoints(output, epochs)):
+        shutil.rmtree(path)
+
+
+def find_checkpoints(path: Path) -> list[Path]:
+    """The checkpoint folder that `path` is or lies in, or those of an output folder, newest first and the best last.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    folder = path if path.is_dir() else path.parent
+    if (folder / f"{folder.name}{SUFFIX}").is_file() or EPOCH_FOLDER.fullmatch(folder.name):
+        return [folder]
+    found = checkpoints(folder)[::-1]
+    if (folder / BEST / f"{BEST}{SUFFIX}").is_file():
+        found.append(folder / BEST)
+    if not found:
+        raise CheckpointError(
+            f"{path} is no checkpoint and has none in {FOLDER}/; Train.resume_path is the output folder of a training, "
+            f"or one of its checkpoints, such as output/{FOLDER}/epoch_0003"
+        )
+    return found
+
+
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
+    folder.mkdir(parents=True)
+    arrays = {".pdparams": checkpoint.weights, ".pdema": checkpoint.moving, ".pdopt": checkpoint.optimiser}
+    for suffix, content in arrays.items():
+        if content is not None:
+            paddle.save(content, str(folder / f"{folder.name}{suffix}"))
+    write_progress(folder, checkpoint.progress)
+    for path in (*folder.iterdir(), folder):
+        to_disk(path)
+
+
+def _epochs(folder: Path) -> int:
+    return int(folder.name.split("_")[1])

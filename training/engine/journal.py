@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
+
+from training.engine.scalars import ScalarFile
 
 LOG = logging.getLogger("training")
 LOG_FILE, CURVES = "train.log", "tensorboard"
 
 
+class LogFile(logging.FileHandler):
+    """A log file that gives up with a word, instead of tracebacks, when it cannot be written: on a full disk."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        LOG.removeHandler(self)
+        LOG.warning("%s ends here, the training goes on: %s", self.baseFilename, sys.exc_info()[1])
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 class Journal:
     """Usable as a context manager; the first process of a training keeps one.
+
+    A full disk ends the log and the curves, not the training: a checkpoint may still find room.
 
     Args:
         output: receives `LOG_FILE` and `CURVES`.
@@ -27,10 +45,10 @@ class Journal:
 
     def __init__(self, output: Path, *, pictures: int, seen: int, epochs: int, log_interval: int) -> None:
         self.log_interval, self.epochs = log_interval, epochs
-        self._file = logging.FileHandler(output / LOG_FILE, mode="a" if seen else "w", encoding="utf-8")
+        self._file = LogFile(output / LOG_FILE, mode="a" if seen else "w", encoding="utf-8")
         self._file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         LOG.addHandler(self._file)
-        self._curves = SummaryWriter(str(output / CURVES))
+        self._curves: ScalarFile | None = ScalarFile(output / CURVES)
         self._bar = tqdm(total=pictures, initial=seen, unit=" pictures", disable=None, dynamic_ncols=True)
         self._redirect = logging_redirect_tqdm([logging.getLogger()])
         self._left, self._since_s, self._since_pictures = pictures - seen, time.monotonic(), 0
@@ -50,9 +68,8 @@ class Journal:
         self._bar.update(pictures)
         if step % self.log_interval:
             return
-        for name, value in losses.items():
-            self._curves.add_scalar(f"train/{name}", value, step)
-        self._curves.add_scalar("train/learning_rate", learning_rate, step)
+        curves = {f"train/{name}": value for name, value in losses.items()}
+        self._draw({**curves, "train/learning_rate": learning_rate}, step)
         elapsed_s = time.monotonic() - self._since_s
         speed = self._since_pictures / elapsed_s
         left = timedelta(seconds=round(self._left / speed))
@@ -65,8 +82,7 @@ class Journal:
 
     def evaluated(self, epoch: int, step: int, figures: dict[str, float], best: bool) -> None:
         """Record the figures of an evaluation."""
-        for name in ("AP", "AP50"):
-            self._curves.add_scalar(f"val/{name}", figures[name], step)
+        self._draw({f"val/{name}": figures[name] for name in ("AP", "AP50")}, step)
         note = ", the best so far" if best else ""
         LOG.info("epoch %d/%d: AP %.4f, AP50 %.4f%s", epoch, self.epochs, figures["AP"], figures["AP50"], note)
         self._since_s, self._since_pictures = time.monotonic(), 0
@@ -80,8 +96,19 @@ class Journal:
     ) -> None:
         self._redirect.__exit__(kind, error, trace)
         self._bar.close()
-        self._curves.close()
+        if self._curves is not None:
+            self._curves.close()
         if error is not None:
             LOG.info("stopped: %s", error or kind.__name__)
         LOG.removeHandler(self._file)
         self._file.close()
+
+    def _draw(self, values: Mapping[str, float], step: int) -> None:
+        if self._curves is None:
+            return
+        try:
+            self._curves.add(values, step)
+        except OSError as error:
+            LOG.warning("the curves for TensorBoard end here, the training goes on: %s", error)
+            self._curves.close()
+            self._curves = None

@@ -1,8 +1,8 @@
-"""The loop: epochs of steps on one device, an evaluation and a checkpoint after each."""
+"""The loop: epochs of steps on one device, a checkpoint and an evaluation after each."""
 
 from __future__ import annotations
 
-import math
+import uuid
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
@@ -15,27 +15,19 @@ from training.config import Config
 from training.detectors import build_detector, get_detector
 from training.engine import stop
 from training.engine.average import WeightAverage
-from training.engine.checkpoint import (
-    BEST,
-    Checkpoint,
-    CheckpointError,
-    Progress,
-    epoch_folder,
-    find_checkpoint,
-    load_checkpoint,
-    prune,
-    recover_folder,
-    save_checkpoint,
-)
+from training.engine.checkpoint import BEST, Checkpoint, epoch_folder, prune, save_checkpoint
+from training.engine.divergence import check_loss, check_weights
 from training.engine.journal import Journal
 from training.engine.optimiser import build_optimiser, freeze_norms, optimiser_arrays, set_optimiser_arrays
 from training.engine.reader import EpochBatches, Tensors, TrainingPictures, read_epoch
+from training.engine.resume import best_so_far, resume, settings_of, tell_differences
 from training.engine.schedule import build_schedule
 from training.engine.step import TrainingStep, loss_of_epoch
 from training.evaluation.coco import evaluate_coco
 from training.evaluation.detect import Detect, Faces, InProcess
 from training.evaluation.evaluate import detect_all
 from training.networks.pictures import as_function
+from training.progress import CheckpointError, Progress, write_progress
 from training.weight_files import load_weights_of
 from training.weights import set_weights
 from tritonface_server.in_process import InProcessDetector
@@ -52,16 +44,16 @@ class Interruptible:
         return self.detect(photo)
 
 
-class DivergedError(RuntimeError):
-    """A loss that is no number any more."""
-
-
 class Training:
     """All that moves while a detector learns, on one of several devices.
 
     Args:
         splits: "train" to learn from, "val" to be judged by.
         rank, devices: which of how many processes this is; the first one evaluates and writes.
+
+    Attributes:
+        progress: of the training.
+        best: the progress at its best epoch so far; None before the first evaluation.
 
     Raises:
         DatasetError, WeightsError, CheckpointError: the pictures, the weights or the checkpoint are of no use.
@@ -73,7 +65,7 @@ class Training:
         self.images, self.output = Path(config.Global.dataset_dir) / IMAGES, Path(config.Global.output)
         self.val = splits["val"]
         paddle.seed(train.seed)
-        self.network = build_detector(self.detector.name)
+        self.network, self.judged = build_detector(self.detector.name), build_detector(self.detector.name)
         if train.pretrain_weight_path and not train.resume_path:
             load_weights_of(self.network, Path(train.pretrain_weight_path))
         self.pictures = TrainingPictures(self.images, splits["train"].images, self.detector, train)
@@ -81,28 +73,33 @@ class Training:
         self.schedule = build_schedule(train, len(self.batches))
         self.optimiser = build_optimiser(self.network, train)
         self.average: WeightAverage | None = None
-        self.progress = Progress(self.detector.name)
-        restored = self._restore(Path(train.resume_path)) if train.resume_path else None
+        self.best: Progress | None = None
+        settings = settings_of(train, splits)
+        self.progress = Progress(self.detector.name, uuid.uuid4().hex, train.image_size, settings=settings)
+        restored = resume(Path(train.resume_path), self.output, self.detector.name) if train.resume_path else None
+        if restored is not None:
+            self._restore(restored)
         if train.ema_decay is not None:
             self.average = WeightAverage(self.network, train.ema_decay, train.ema_cycle_epochs)
             if restored is not None:
                 self.average.restore(restored.weights, self.progress.average_updates)
+        self.restored = restored
         self.step = TrainingStep(self.network, self.detector, loss_of_epoch(self.detector, train, 0))
 
     def run(self) -> None:
         """Train to the last epoch.
 
         Raises:
-            DivergedError: a loss is no finite number; what was saved before stays.
+            DivergedError: losses or weights are no longer of use; what was saved before stays.
         """
-        batch = self.batches.size * self.devices
-        per_epoch = len(self.batches) * batch
+        epochs = range(self.progress.epochs, self.config.Train.epochs_iters)
         forward = paddle.DataParallel(self.step, find_unused_parameters=True) if self.devices > 1 else self.step
         if self.rank:
-            for epoch in range(self.progress.epochs, self.config.Train.epochs_iters):
+            for epoch in epochs:
                 self._run_epoch(forward, epoch, None)
                 paddle.distributed.barrier()
             return
+        per_epoch = len(self.batches) * self.batches.size * self.devices
         with Journal(
             self.output,
             pictures=self.config.Train.epochs_iters * per_epoch,
@@ -110,11 +107,28 @@ class Training:
             epochs=self.config.Train.epochs_iters,
             log_interval=self.config.Train.log_interval,
         ) as journal:
-            for epoch in range(self.progress.epochs, self.config.Train.epochs_iters):
+            self._begin(journal)
+            for epoch in epochs:
                 self._run_epoch(forward, epoch, journal)
                 self._end_epoch(epoch + 1, journal)
                 if self.devices > 1:
                     paddle.distributed.barrier()
+
+    def _begin(self, journal: Journal) -> None:
+        """Catch up with what an interruption left undone, and put the checkpoint gone on from among the others."""
+        if self.restored is None:
+            return
+        tell_differences(self.output, self.restored.progress, self.progress.settings)
+        done = self.progress.epochs >= self.config.Train.epochs_iters
+        if done and self.best is None and self.progress.ap is not None:
+            raise CheckpointError(
+                f"{self.config.Train.resume_path} has done {self.progress.epochs} epochs and Train.epochs_iters is "
+                f"{self.config.Train.epochs_iters}: nothing is left to train; set more epochs"
+            )
+        if self.progress.epochs and self.progress.ap is None and self._evaluation_due():
+            self._evaluate(journal)
+        if done:
+            self._save()
 
     def _run_epoch(self, forward: paddle.nn.Layer, epoch: int, journal: Journal | None) -> None:
         self.batches.epoch = epoch
@@ -136,8 +150,9 @@ class Training:
             learning_rate = self.schedule(step)
             losses = forward(pictures, boxes, labels)
             values = {name: float(value) for name, value in losses.items()}
-            if not math.isfinite(values["loss"]):
-                raise self._diverged(epoch, step, values["loss"], learning_rate)
+            if self.progress.first_loss is None:
+                self.progress = replace(self.progress, first_loss=values["loss"])
+            check_loss(values["loss"], self.progress, f"step {step + 1}, in epoch {epoch + 1}", learning_rate)
             losses["loss"].backward()
             self.optimiser.set_lr(learning_rate)
             self.optimiser.step()
@@ -149,58 +164,63 @@ class Training:
                 journal.step(epoch + 1, step + 1, of_epoch, values, learning_rate, len(pictures) * self.devices)
 
     def _end_epoch(self, epochs: int, journal: Journal) -> None:
-        """Evaluate and save what is due after so many epochs."""
-        train, last = self.config.Train, epochs == self.config.Train.epochs_iters
-        best_ap, best_epoch, ap = self.progress.best_ap, self.progress.best_epoch, None
-        if last or epochs % train.eval_interval == 0:
-            figures = self._evaluate()
-            ap = figures["AP"]
-            if best_ap is None or ap > best_ap:
-                best_ap, best_epoch = ap, epochs
-            journal.evaluated(epochs, epochs * len(self.batches), figures, best=best_epoch == epochs)
+        """Save and evaluate what is due after so many epochs.
+
+        Saving comes first, and if an evaluation fails that follows no saving, it comes then: no epoch is lost.
+        """
         updates = self.average.updates if self.average is not None else 0
         steps = epochs * len(self.batches)
-        self.progress = Progress(self.detector.name, epochs, steps, ap, best_ap, best_epoch, updates)
-        if best_epoch == epochs:
-            save_checkpoint(self.output / BEST, self._checkpoint())
-        if last or epochs % train.save_interval == 0:
-            save_checkpoint(epoch_folder(self.output, epochs), self._checkpoint())
-            prune(self.output)
+        self.progress = replace(self.progress, epochs=epochs, steps=steps, ap=None, average_updates=updates)
+        check_weights(self._weights(), self.progress)
+        saved = epochs == self.config.Train.epochs_iters or epochs % self.config.Train.save_interval == 0
+        if saved:
+            self._save()
+        if self._evaluation_due():
+            try:
+                self._evaluate(journal)
+            except BaseException:
+                if not saved:
+                    self._save()
+                raise
 
-    def _evaluate(self) -> dict[str, float]:
-        """COCO's figures of the averaged weights, or of the weights themselves, on the validation pictures."""
-        judged = build_detector(self.detector.name)
-        judged.set_state_dict(self.average.values if self.average is not None else self.network.state_dict())
+    def _evaluation_due(self) -> bool:
+        train, epochs = self.config.Train, self.progress.epochs
+        return epochs == train.epochs_iters or epochs % train.eval_interval == 0
+
+    def _evaluate(self, journal: Journal) -> None:
+        """Measure the averaged weights, or the weights themselves, on the validation pictures; keep the best."""
+        self.judged.set_state_dict(self._weights())
         side_px = self.config.Train.image_size
-        judge = InProcessDetector(self.detector, as_function(judged, self.detector), (side_px, side_px))
+        judge = InProcessDetector(self.detector, as_function(self.judged, self.detector), (side_px, side_px))
         detections, _ = detect_all(Interruptible(InProcess(judge, "paddle")), self.val, self.images)
-        return evaluate_coco(self.val, detections)
+        figures = evaluate_coco(self.val, detections)
+        self.progress = replace(self.progress, ap=figures["AP"])
+        is_best = self.best is None or figures["AP"] > self.best.ap
+        if is_best:
+            self.best = self.progress
+            save_checkpoint(self.output / BEST, self._checkpoint())
+        folder = epoch_folder(self.output, self.progress.epochs)
+        if folder.is_dir():
+            write_progress(folder, self.progress)
+        journal.evaluated(self.progress.epochs, self.progress.steps, figures, is_best)
+
+    def _save(self) -> None:
+        save_checkpoint(epoch_folder(self.output, self.progress.epochs), self._checkpoint())
+        prune(self.output, self.progress.epochs)
+
+    def _weights(self) -> dict[str, paddle.Tensor]:
+        """Those to evaluate and export."""
+        return self.average.values if self.average is not None else self.network.state_dict()
 
     def _checkpoint(self) -> Checkpoint:
+        weights = {name: value.numpy() for name, value in self._weights().items()}
         moving = {name: value.numpy() for name, value in self.network.state_dict().items()}
         optimiser = optimiser_arrays(self.optimiser, self.network)
-        if self.average is None:
-            return Checkpoint(moving, None, optimiser, self.progress)
-        return Checkpoint(self.average.arrays(), moving, optimiser, self.progress)
+        return Checkpoint(weights, moving if self.average is not None else None, optimiser, self.progress)
 
-    def _restore(self, resume_path: Path) -> Checkpoint:
-        recover_folder(self.output / BEST)
-        checkpoint = load_checkpoint(find_checkpoint(resume_path), self.detector.name)
+    def _restore(self, checkpoint: Checkpoint) -> None:
         set_weights(self.network, checkpoint.weights if checkpoint.moving is None else checkpoint.moving)
-        set_optimiser_arrays(self.optimiser, self.network, checkpoint.optimiser)
-        self.progress = checkpoint.progress
-        if not (self.output / BEST).is_dir():  # going on in another folder, whose best is still to come
-            self.progress = replace(self.progress, best_ap=None, best_epoch=None)
-            if self.progress.epochs >= self.config.Train.epochs_iters:
-                raise CheckpointError(
-                    f"{resume_path} has done {self.progress.epochs} epochs and Train.epochs_iters is "
-                    f"{self.config.Train.epochs_iters}: nothing is left to train; set more epochs"
-                )
-        return checkpoint
-
-    def _diverged(self, epoch: int, step: int, loss: float, learning_rate: float) -> DivergedError:
-        saved = f"; {self.output} keeps the checkpoints of before" if self.progress.epochs else ""
-        return DivergedError(
-            f"the loss is {loss} at step {step + 1}, in epoch {epoch + 1}, with a learning rate of {learning_rate:.3g}"
-            f"; lower Train.learning_rate, which suits Train.batch_size, or lengthen Train.warmup_steps{saved}"
-        )
+        set_optimiser_arrays(self.optimiser, self.network, checkpoint.optimiser, self.config.Train.optimizer)
+        now = self.progress
+        self.progress = replace(checkpoint.progress, image_size=now.image_size, settings=now.settings)
+        self.best = best_so_far(self.output, self.progress)

@@ -11,6 +11,8 @@ from training.weights import WeightsError
 
 NORMS = (nn.BatchNorm2D, nn.SyncBatchNorm)
 OPTIMISERS = {"momentum": paddle.optimizer.Momentum, "rmsprop": paddle.optimizer.RMSProp}
+STATE_KINDS = {"momentum": {"velocity_0"}, "rmsprop": {"momentum_0", "mean_square_0", "mean_grad_0"}}
+"""What each remembers of a weight, as Paddle names it."""
 
 
 def build_optimiser(network: nn.Layer, train: Train) -> paddle.optimizer.Optimizer:
@@ -47,20 +49,30 @@ def optimiser_arrays(optimiser: paddle.optimizer.Optimizer, network: nn.Layer) -
 
 
 def set_optimiser_arrays(
-    optimiser: paddle.optimizer.Optimizer, network: nn.Layer, arrays: dict[str, np.ndarray]
+    optimiser: paddle.optimizer.Optimizer, network: nn.Layer, arrays: dict[str, np.ndarray], name: str
 ) -> None:
-    """Restore what `optimiser_arrays` gave.
+    """Restore what `optimiser_arrays` gave after a step.
+
+    Args:
+        name: of the optimiser, a key of `OPTIMISERS`.
 
     Raises:
-        WeightsError: a name of another network or optimiser.
+        WeightsError: the state is that of another network or optimiser, or there is none.
     """
-    names = {name: parameter.name for name, parameter in network.named_parameters()}
+    kinds = {key.rpartition("/")[2] for key in arrays}
+    if kinds != STATE_KINDS[name]:
+        found = next((known for known, theirs in STATE_KINDS.items() if theirs == kinds), None)
+        state = f"it is that of {found}: set Train.optimizer={found}" if found else "it is empty or of another kind"
+        raise WeightsError(
+            f"the optimiser's state is not that of {name}; {state}, or begin anew with Train.pretrain_weight_path"
+        )
+    parameters = dict(network.named_parameters())
     state = {}
     for key, array in arrays.items():
         weight, _, kind = key.rpartition("/")
-        if weight not in names:
+        if weight not in parameters or list(array.shape) != parameters[weight].shape:
             raise WeightsError(f"the optimiser's state {key!r} belongs to another network")
-        state[f"{names[weight]}_{kind}"] = paddle.to_tensor(array)
+        state[f"{parameters[weight].name}_{kind}"] = paddle.to_tensor(array)
     optimiser.set_state_dict(state)
 
 

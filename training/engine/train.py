@@ -12,16 +12,18 @@ from training.coco_dataset import CocoSplit, load_dataset
 from training.config import Config, ConfigError
 from training.detectors import build_detector, get_detector
 from training.engine import stop
-from training.engine.checkpoint import BEST, CheckpointError, checkpoints, read_progress, replace_folder
+from training.engine.checkpoint import BEST, checkpoints
 from training.engine.devices import devices_of, use_device
 from training.engine.journal import LOG_FILE
 from training.engine.loop import Training
 from training.export import FILES, export_folder
 from training.logs import log_to_stdout
+from training.progress import SUFFIX, CheckpointError, read_progress
+from training.replace_folder import replace_folder
 from training.weight_files import load_weights_of
 
 CONFIG_FILE = "config.yaml"
-SUFFIXES = (".pdparams", ".pdema", ".pdopt", ".pdstates")
+SUFFIXES = (".pdparams", ".pdema", ".pdopt", SUFFIX)
 
 
 def run_train(config: Config) -> dict[str, Any]:
@@ -33,12 +35,12 @@ def run_train(config: Config) -> dict[str, Any]:
     Raises:
         ConfigError, DatasetError, WeightsError, CheckpointError: a setting, the pictures, the weights to begin with or
             the checkpoint to go on from are of no use.
-        DivergedError: the loss is no number any more.
+        DivergedError: the training has lost its way.
     """
     if config.Global.dataset_dir is None:
         raise ConfigError("no data set is given; add -o Global.dataset_dir=FOLDER")
     output, devices = Path(config.Global.output), devices_of(config.Global.device)
-    if not config.Train.resume_path and checkpoints(output):
+    if not config.Train.resume_path and (checkpoints(output) or (output / BEST).exists()):
         raise CheckpointError(
             f"{output} holds the checkpoints of another training; add -o Train.resume_path={output} to go on with it, "
             "or set another Global.output"

@@ -11,26 +11,26 @@ import pytest
 
 from training.engine.checkpoint import (
     Checkpoint,
-    CheckpointError,
-    Progress,
     checkpoints,
     epoch_folder,
-    find_checkpoint,
+    find_checkpoints,
     load_checkpoint,
     prune,
-    recover_folder,
-    replace_folder,
     save_checkpoint,
 )
+from training.progress import CheckpointError, Progress, read_progress, write_progress
+from training.replace_folder import recover_folder, replace_folder
 
-PROGRESS = Progress("BlazeFace", epochs=3, steps=30, ap=0.25, best_ap=0.5, best_epoch=2, average_updates=7)
+PROGRESS = Progress(
+    "BlazeFace", "run", 320, epochs=3, steps=30, ap=0.25, first_loss=20.5, average_updates=7, settings={"seed": 1}
+)
 CHECKPOINT = Checkpoint({"a.weight": np.ones((2, 3), np.float32)}, None, {"a.weight/velocity_0": np.zeros(2)}, PROGRESS)
 
 
 def test_an_output_without_checkpoints(tmp_path: Path) -> None:
     assert checkpoints(tmp_path) == []
     with pytest.raises(CheckpointError, match="is no checkpoint and has none in checkpoint/"):
-        find_checkpoint(tmp_path)
+        find_checkpoints(tmp_path)
 
 
 @pytest.mark.parametrize("moving", [None, {"a.weight": np.full((2, 3), 4, np.float32)}])
@@ -57,11 +57,24 @@ def test_the_newest_checkpoints_are_kept_and_found(tmp_path: Path) -> None:
     for epochs in (2, 9, 10, 100):
         save_checkpoint(epoch_folder(tmp_path, epochs), CHECKPOINT)
     (tmp_path / "checkpoint" / ".epoch_0101.part").mkdir()  # as a kill leaves it
-    assert find_checkpoint(tmp_path).name == "epoch_0100"
-    prune(tmp_path)
+    assert find_checkpoints(tmp_path)[0].name == "epoch_0100"
+    prune(tmp_path, 100)
     assert [path.name for path in checkpoints(tmp_path)] == ["epoch_0010", "epoch_0100"]
-    assert find_checkpoint(tmp_path / "checkpoint" / "epoch_0010").name == "epoch_0010"
-    assert find_checkpoint(tmp_path / "checkpoint" / "epoch_0010" / "epoch_0010.pdparams").name == "epoch_0010"
+    for named in ("epoch_0010", "epoch_0010/epoch_0010.pdparams"):
+        assert [path.name for path in find_checkpoints(tmp_path / "checkpoint" / named)] == ["epoch_0010"]
+    save_checkpoint(tmp_path / "best_model", CHECKPOINT)
+    assert [path.name for path in find_checkpoints(tmp_path)] == ["epoch_0100", "epoch_0010", "best_model"]
+
+
+@pytest.mark.fault("B16")
+@pytest.mark.parametrize(
+    ("reached", "kept"), [(100, [10, 100]), (99, [9, 10]), (10, [9, 10]), (2, [2]), (1, [])], ids=str
+)
+def test_later_checkpoints_are_given_up(tmp_path: Path, reached: int, kept: list[int]) -> None:
+    for epochs in (2, 9, 10, 100):
+        epoch_folder(tmp_path, epochs).mkdir(parents=True)
+    prune(tmp_path, reached)
+    assert checkpoints(tmp_path) == [epoch_folder(tmp_path, epochs) for epochs in kept]
 
 
 def test_a_replacement_cut_short_is_recovered(tmp_path: Path) -> None:
@@ -81,29 +94,45 @@ def test_a_replacement_cut_short_is_recovered(tmp_path: Path) -> None:
 WRITER = """
 import sys, numpy as np
 from pathlib import Path
-from dataclasses import replace
 from training.engine.checkpoint import *
 for epochs in range(1, 100000):
     arrays = {f"{i}": np.full(1000, epochs, np.float32) for i in range(50)}
-    save_checkpoint(Path(sys.argv[1]) / "best_model", Checkpoint(arrays, None, arrays, Progress("BlazeFace", epochs)))
+    progress = Progress("BlazeFace", "run", 320, epochs)
+    save_checkpoint(Path(sys.argv[1]) / "best_model", Checkpoint(arrays, None, arrays, progress))
     print(epochs, flush=True)
 """
 
 
+@pytest.mark.fault("B21")
 def test_a_writer_killed_at_any_moment_leaves_one_whole_checkpoint(tmp_path: Path) -> None:
-    for attempt in range(3):
+    """Nothing has to be recovered, so that evaluate, export and publish find it too."""
+    for attempt in range(5):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         written = int(writer.stdout.readline())
         time.sleep(0.05 + 0.007 * attempt)
         writer.kill()
         written = max([written, *map(int, writer.communicate()[0].split())])
-        recover_folder(tmp_path / "best_model")
         loaded = load_checkpoint(tmp_path / "best_model", "BlazeFace")
         assert loaded.progress.epochs >= written
         for arrays in (loaded.weights, loaded.optimiser):
             assert len(arrays) == 50
             assert {value for array in arrays.values() for value in array.tolist()} == {float(loaded.progress.epochs)}
+
+
+@pytest.mark.fault("B21")
+def test_a_folder_is_there_at_every_moment_of_its_replacement(tmp_path: Path) -> None:
+    """A reader that looks all the time never misses it, without recovering anything."""
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    try:
+        end_s = time.monotonic() + 2
+        while time.monotonic() < end_s:
+            assert (tmp_path / "best_model" / "best_model.pdparams").exists()
+    finally:
+        writer.kill()
+        assert int(writer.communicate()[0].split()[-1]) > 10
 
 
 def test_another_model(tmp_path: Path) -> None:
@@ -116,12 +145,48 @@ def test_another_model(tmp_path: Path) -> None:
     ("suffix", "content", "message"),
     [
         (".pdstates", b"{}", "does not say how far the training is"),
-        (".pdopt", b"\x80\x04", "cannot go on from .*damaged or not a .pdparams file"),
-        (".pdparams", b"cos\nsystem\n(S'true'\ntR.", "cannot go on from .*is refused"),
+        (".pdstates", b"[]", "does not say how far the training is"),
+        (".pdopt", b"", "epoch_0003.pdopt is damaged"),
+        (".pdparams", b"cos\nsystem\n(S'true'\ntR.", "epoch_0003.pdparams is damaged"),
     ],
 )
-def test_damaged_files(tmp_path: Path, suffix: str, content: bytes, message: str) -> None:
+def test_other_files(tmp_path: Path, suffix: str, content: bytes, message: str) -> None:
     save_checkpoint(tmp_path / "epoch_0003", CHECKPOINT)
     (tmp_path / "epoch_0003" / f"epoch_0003{suffix}").write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(tmp_path / "epoch_0003", "BlazeFace")
+
+
+def test_a_hostile_file_with_the_right_checksum(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "epoch_0003", CHECKPOINT)
+    (tmp_path / "epoch_0003" / "epoch_0003.pdparams").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    write_progress(tmp_path / "epoch_0003", PROGRESS)
+    with pytest.raises(CheckpointError, match=r"cannot go on from .*is refused"):
+        load_checkpoint(tmp_path / "epoch_0003", "BlazeFace")
+
+
+@pytest.mark.fault("B20")
+@pytest.mark.parametrize("suffix", [".pdparams", ".pdema", ".pdopt", ".pdstates"])
+def test_every_flipped_bit_is_noticed(tmp_path: Path, suffix: str) -> None:
+    moving = {"a.weight": np.full((2, 3), 4, np.float32)}
+    save_checkpoint(tmp_path / "epoch_0003", replace(CHECKPOINT, moving=moving))
+    path = tmp_path / "epoch_0003" / f"epoch_0003{suffix}"
+    whole = path.read_bytes()
+    space = [place for place, byte in enumerate(whole) if suffix == ".pdstates" and byte in b" \n"]
+    for place in range(0, len(whole), 7):
+        if place in space:
+            continue
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        with pytest.raises(CheckpointError, match=r"damaged|does not say how far"):
+            load_checkpoint(tmp_path / "epoch_0003", "BlazeFace")
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"lacks its|does not say how far"):
+        load_checkpoint(tmp_path / "epoch_0003", "BlazeFace")
+
+
+def test_progress_is_renewed_in_place(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "epoch_0003", CHECKPOINT)
+    write_progress(tmp_path / "epoch_0003", replace(PROGRESS, ap=0.75))
+    assert read_progress(tmp_path / "epoch_0003").ap == 0.75
+    assert load_checkpoint(tmp_path / "epoch_0003", "BlazeFace").progress.ap == 0.75
+    assert len(list((tmp_path / "epoch_0003").iterdir())) == 3

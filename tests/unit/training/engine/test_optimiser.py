@@ -58,7 +58,8 @@ def test_another_network_goes_on_as_the_first_would(model: str) -> None:
     optimisers = [build_optimiser(network, train_of(model)) for network in networks]
     step(networks[0], optimisers[0], scale=0.5, rate=0.1)
     networks[1].set_state_dict(networks[0].state_dict())
-    set_optimiser_arrays(optimisers[1], networks[1], optimiser_arrays(optimisers[0], networks[0]))
+    arrays = optimiser_arrays(optimisers[0], networks[0])
+    set_optimiser_arrays(optimisers[1], networks[1], arrays, train_of(model).optimizer)
     for network, optimiser in zip(networks, optimisers):
         step(network, optimiser, scale=-0.25, rate=0.01)
     weights = [{name: value.numpy() for name, value in network.state_dict().items()} for network in networks]
@@ -66,12 +67,25 @@ def test_another_network_goes_on_as_the_first_would(model: str) -> None:
         np.testing.assert_array_equal(weights[0][name], weights[1][name])
 
 
-def test_the_state_of_another_network_is_refused() -> None:
+VELOCITY = "backbone.conv1._conv.weight/velocity_0"
+
+
+@pytest.mark.fault("B20")
+@pytest.mark.parametrize(
+    ("name", "arrays", "message"),
+    [
+        ("momentum", {}, "is not that of momentum; it is empty or of another kind"),
+        ("rmsprop", {VELOCITY: np.zeros(1)}, "is not that of rmsprop; it is that of momentum: set Train.optimizer=mom"),
+        ("momentum", {"neck.weight/velocity_0": np.zeros(1)}, r"'neck\.weight/velocity_0' belongs to another network"),
+        ("momentum", {VELOCITY: np.zeros(1)}, "velocity_0' belongs to another network"),
+    ],
+    ids=["empty", "another optimiser", "another network", "another shape"],
+)
+def test_the_state_of_something_else_is_refused(name: str, arrays: dict[str, np.ndarray], message: str) -> None:
     network = build_detector("BlazeFace")
-    with pytest.raises(WeightsError, match=r"'neck\.weight/velocity_0' belongs to another network"):
-        set_optimiser_arrays(
-            build_optimiser(network, train_of("BlazeFace")), network, {"neck.weight/velocity_0": np.zeros(1)}
-        )
+    optimiser = build_optimiser(network, train_of("BlazeFace").model_copy(update={"optimizer": name}))
+    with pytest.raises(WeightsError, match=message):
+        set_optimiser_arrays(optimiser, network, arrays, name)
 
 
 def test_frozen_statistics() -> None:

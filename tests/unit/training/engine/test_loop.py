@@ -1,0 +1,246 @@
+"""Small trainings in this process: what is saved, when, and from what a training goes on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from tests.dataset import draw_faces_dataset
+from training.coco_dataset import annotation_file, load_dataset
+from training.config import load_config
+from training.engine.checkpoint import checkpoints, load_checkpoint
+from training.engine.divergence import DivergedError
+from training.engine.loop import Training
+from training.evaluation.evaluate import EvaluateError
+from training.paths import ROOT
+from training.progress import CheckpointError, read_progress, write_progress
+
+SMALL = ("image_size=64", "image_sizes=[]", "batch_size=4", "log_interval=1", "num_workers=0", "warmup_steps=0")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Its pictures may be damaged by a test."""
+    return draw_faces_dataset(tmp_path / "faces", count=4)
+
+
+@pytest.fixture(autouse=True)
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    with caplog.at_level(logging.INFO, "training"):
+        yield caplog
+
+
+def training(dataset: Path, output: Path, epochs: int, *settings: str, model: str = "BlazeFace") -> Training:
+    output.mkdir(parents=True, exist_ok=True)
+    paths = [f"Global.dataset_dir={dataset}", f"Global.output={output}", f"Train.epochs_iters={epochs}"]
+    overrides = [*paths, *(f"Train.{setting}" for setting in (*SMALL, *settings))]
+    config = load_config(ROOT / f"training/configs/{model}.yaml", overrides)
+    return Training(config, load_dataset(dataset))
+
+
+def train(*arguments: object, **options: str) -> Training:
+    running = training(*arguments, **options)
+    running.run()
+    return running
+
+
+def names(output: Path) -> list[str]:
+    return [path.name for path in checkpoints(output)]
+
+
+def weights_of(folder: Path) -> dict[str, np.ndarray]:
+    return load_checkpoint(folder, "BlazeFace").weights
+
+
+def own_validation_picture(dataset: Path) -> Path:
+    """A picture that is only evaluated on, not learned from."""
+    annotations = json.loads(annotation_file(dataset, "val").read_text())
+    picture = dataset / "images" / "val.png"
+    shutil.copy(dataset / "images" / annotations["images"][0]["file_name"], picture)
+    annotations["images"][0]["file_name"] = picture.name
+    annotation_file(dataset, "val").write_text(json.dumps(annotations))
+    return picture
+
+
+@pytest.mark.fault("B13")
+@pytest.mark.parametrize("save_interval", [1, 9], ids=["saved", "not due"])
+def test_an_evaluation_that_fails_loses_no_epoch(tmp_path: Path, dataset: Path, save_interval: int) -> None:
+    settings = ["eval_interval=2", f"save_interval={save_interval}"]
+    picture, output = own_validation_picture(dataset), tmp_path / "output"
+    running, whole = training(dataset, output, 4, *settings), picture.read_bytes()
+    picture.write_bytes(whole[:20])  # after it was checked
+    with pytest.raises(EvaluateError, match=r"val\.png"):
+        running.run()
+    assert names(output)[-1] == "epoch_0002"
+    assert read_progress(checkpoints(output)[-1]).ap is None
+    picture.write_bytes(whole)
+    resumed = train(dataset, output, 4, f"resume_path={output}", *settings)
+    uninterrupted = train(dataset, tmp_path / "other", 4, *settings)
+    assert resumed.best is not None and uninterrupted.best is not None
+    assert (resumed.best.epochs, resumed.best.ap) == (uninterrupted.best.epochs, uninterrupted.best.ap)
+    for name, array in weights_of(tmp_path / "other" / "checkpoint" / "epoch_0004").items():
+        np.testing.assert_array_equal(array, weights_of(output / "checkpoint" / "epoch_0004")[name])
+
+
+def test_an_epoch_that_was_saved_but_not_evaluated_is_evaluated(tmp_path: Path, dataset: Path) -> None:
+    """As a kill between the two leaves it."""
+    first = train(dataset, tmp_path, 1)
+    folder = checkpoints(tmp_path)[-1]
+    write_progress(folder, read_progress(folder).__class__(**{**vars(first.progress), "ap": None}))
+    shutil.rmtree(tmp_path / "best_model")
+    assert train(dataset, tmp_path, 1, f"resume_path={tmp_path}").best == first.best
+    assert read_progress(folder) == read_progress(tmp_path / "best_model") == first.progress
+
+
+@pytest.mark.fault("B15")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("ema", ["null", "0.5"])
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path, dataset: Path, value: float, ema: str) -> None:
+    output = tmp_path / "output"
+    running = training(dataset, output, 2, f"ema_decay={ema}")
+    end_epoch = running._end_epoch
+
+    def damage_and_end(epochs: int, *rest: object) -> None:
+        if epochs == 2:
+            weight = next(iter(running._weights().values()))
+            paddle.assign(paddle.full_like(weight, value), weight)
+        end_epoch(epochs, *rest)
+
+    running._end_epoch = damage_and_end
+    with pytest.raises(DivergedError, match=r"after epoch 2 1 of \d+ weights are no finite numbers"):
+        running.run()
+    assert names(output) == ["epoch_0001"]
+    assert read_progress(output / "best_model").epochs == 1
+
+
+@pytest.mark.fault("B16")
+def test_going_on_from_an_earlier_epoch_in_the_same_output(
+    tmp_path: Path, dataset: Path, log: pytest.LogCaptureFixture
+) -> None:
+    first = train(dataset, tmp_path / "a", 5, "eval_interval=9", "save_interval=1")
+    shutil.copytree(tmp_path / "a" / "checkpoint" / "epoch_0004", tmp_path / "kept" / "epoch_0004")
+    early = tmp_path / "kept" / "epoch_0004"
+    train(dataset, tmp_path / "a", 9, "eval_interval=9", f"resume_path={tmp_path / 'a'}")
+    assert names(tmp_path / "a") == ["epoch_0008", "epoch_0009"]
+    log.clear()
+    again = train(dataset, tmp_path / "a", 6, "eval_interval=9", f"resume_path={early}", "learning_rate=0.0001")
+    assert "goes on after epoch 4: epoch_0008, epoch_0009 will be given up" in log.text
+    assert names(tmp_path / "a") == ["epoch_0005", "epoch_0006"]
+    assert again.progress.run == first.progress.run
+
+
+@pytest.mark.fault("B17")
+def test_an_output_with_another_training_is_left_alone(tmp_path: Path, dataset: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for output in (one, other):
+        train(dataset, output, 1)
+    for damage in (None, "checkpoint", "best_model"):
+        if damage is not None:
+            shutil.rmtree(other / damage, ignore_errors=True)
+        if damage != "best_model":
+            before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+            with pytest.raises(CheckpointError, match=f"{other} holds another training than {one} is; set another"):
+                training(dataset, other, 2, f"resume_path={one}")
+            assert before == {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+    assert train(dataset, other, 2, f"resume_path={one}").best.epochs == 2
+
+
+@pytest.mark.fault("B19")
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("log_interval=5", None),
+        ("batch_size=2", "Train.batch_size is 2, it was 4: an epoch has another number of steps"),
+        ("seed=1", "Train.seed is 1, it was 0: the pictures come in another order"),
+        ("learning_rate=0.01", "Train.learning_rate is 0.01, it was 0.001: the learning rate is another from here on"),
+        ("ema_decay=0.9", "Train.ema_decay is 0.9, it was None: an average that begins now"),
+        ("image_size=96", "Train.image_size is 96, it was 64: AP from here on cannot be compared"),
+        ("max_faces=null", "Train.max_faces is None, it was 90: it goes on with the new value"),
+    ],
+)
+def test_other_settings_are_told(
+    tmp_path: Path, dataset: Path, log: pytest.LogCaptureFixture, setting: str, told: str | None
+) -> None:
+    train(dataset, tmp_path, 1)
+    log.clear()
+    resumed = train(dataset, tmp_path, 2, f"resume_path={tmp_path}", setting)
+    lines = [record.getMessage() for record in log.records if "other settings" in record.getMessage()]
+    assert len(lines) == (told is not None) and (told or "") in log.text
+    assert (told or "") in (tmp_path / "train.log").read_text()
+    if setting.startswith("image_size"):
+        assert resumed.best.epochs == 2 and read_progress(tmp_path / "best_model").image_size == 96
+
+
+@pytest.mark.fault("B19")
+@pytest.mark.parametrize(("split", "best"), [("train", {1, 2}), ("val", {2})])
+def test_other_pictures_are_told(
+    tmp_path: Path, dataset: Path, log: pytest.LogCaptureFixture, split: str, best: set[int]
+) -> None:
+    train(dataset, tmp_path, 1)
+    annotations = json.loads(annotation_file(dataset, split).read_text())
+    annotations["images"].pop()
+    kept = {image["id"] for image in annotations["images"]}
+    annotations["annotations"] = [box for box in annotations["annotations"] if box["image_id"] in kept]
+    annotation_file(dataset, split).write_text(json.dumps(annotations))
+    log.clear()
+    resumed = train(dataset, tmp_path, 2, f"resume_path={tmp_path}")
+    kind = {"train": "training pictures", "val": "validation pictures"}[split]
+    assert f"goes on with other settings: {kind} is " in log.text
+    assert resumed.best.epochs in best
+
+
+@pytest.mark.fault("B20")
+@pytest.mark.parametrize("damage", ["flipped", "emptied", "missing", "empty folder", "both"])
+def test_the_newest_whole_checkpoint_is_taken(
+    tmp_path: Path, dataset: Path, log: pytest.LogCaptureFixture, damage: str
+) -> None:
+    train(dataset, tmp_path, 2)
+    newest = checkpoints(tmp_path)[-1]
+    file = newest / f"{newest.name}.pdopt"
+    if damage in ("flipped", "both"):
+        whole = file.read_bytes()
+        file.write_bytes(whole[:500] + bytes([whole[500] ^ 4]) + whole[501:])
+    if damage == "emptied":
+        file.write_bytes(pickle.dumps({}))
+    if damage == "missing":
+        file.unlink()
+    if damage == "empty folder":
+        newest = tmp_path / "checkpoint" / "epoch_0009"
+        newest.mkdir()
+    if damage == "both":
+        (checkpoints(tmp_path)[0] / "epoch_0001.pdstates").write_text("{}")
+        shutil.rmtree(tmp_path / "best_model")
+        with pytest.raises(CheckpointError, match=r"cannot go on from .*epoch_0002: .*pdopt is damaged"):
+            training(dataset, tmp_path, 3, f"resume_path={tmp_path}")
+        return
+    log.clear()
+    train(dataset, tmp_path, 3, f"resume_path={tmp_path}")
+    used = "epoch_0002" if damage == "empty folder" else "epoch_0001"
+    assert str(newest) in log.text and f"goes on from {used} instead" in log.text
+    assert names(tmp_path) == ["epoch_0002", "epoch_0003"]
+    with pytest.raises(CheckpointError, match="does not say how far"):
+        (tmp_path / "checkpoint" / "epoch_0004").mkdir()
+        training(dataset, tmp_path, 5, f"resume_path={tmp_path / 'checkpoint' / 'epoch_0004'}")  # what was asked for
+
+
+@pytest.mark.fault("B20")
+def test_the_state_of_another_optimiser(tmp_path: Path, dataset: Path) -> None:
+    train(dataset, tmp_path, 1)
+    with pytest.raises(ValueError, match=r"it is that of rmsprop: set Train.optimizer=rmsprop"):
+        training(dataset, tmp_path, 2, f"resume_path={tmp_path}", "optimizer=momentum")
+
+
+@pytest.mark.fault("B20")
+def test_a_damaged_best_model_is_looked_for_anew(tmp_path: Path, dataset: Path, log: pytest.LogCaptureFixture) -> None:
+    train(dataset, tmp_path, 1)
+    (tmp_path / "best_model" / "best_model.pdparams").write_bytes(b"")
+    assert train(dataset, tmp_path, 2, f"resume_path={tmp_path}").best.epochs == 2
+    assert "best_model.pdparams is damaged" in log.text
