@@ -123,7 +123,7 @@ class Train(Section):
         static_assigner_epochs: first epochs in which faces get their anchors by distance (ATSS), not by what the
             network predicts; only PP-YOLOE+ has both ways.
         max_faces: of a picture, the first ones; null for all.
-        image_size: side of the network's square input, px; also that of the evaluation while training.
+        image_size: side of the network's square input, px; at it the weights are evaluated, exported and served.
         image_sizes: sides of multi-scale training, one drawn per batch; empty for `image_size` alone.
         pretrain_weight_path: weights to begin with, .safetensors or .pdparams; null for random ones.
         resume_path: the output folder of a training, or one of its checkpoints, to go on from.
@@ -172,7 +172,8 @@ class Evaluate(Section):
     """Mode evaluate; `weight_path` is a .safetensors, .pdparams or .onnx file, null for the shipped weights.
 
     `served_url` measures what a server serves instead, as `served_model` (null: under the detector's own name).
-    `image_size` is the side in px to which the network sees every photo stretched; null for the detector's own.
+    `image_size` is the side in px to which the network sees every photo stretched; null for that of the weights'
+    training, or the detector's own.
     """
 
     weight_path: Weights | None = "output/best_model/best_model.pdparams"

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from paddle import nn
 
 from training.config import Config
 from training.detectors import build_detector, get_detector
 from training.detectors.description import DetectorDescription
+from training.networks.pictures import as_function
 from training.paddlex_folder import export_paddlex, write_settings
 from training.paths import shipped_weights
-from training.weight_files import load_weights_of
+from training.weight_files import load_weights_of, size_of
+from training.weights import WeightsError
 from tritonface_server.export_folder import NETWORK, SETTINGS
 
 FILES = ("inference.json", "inference.pdiparams", SETTINGS, NETWORK)
 
 
 def run_export(config: Config) -> dict[str, Any]:
-    """Write `FILES` into `Global.output`.
+    """Write `FILES` into `Global.output`, to be served at the input size for which the weights were chosen.
 
     Returns:
-        the weights that were read, and the files relative to the output.
+        the weights that were read, the network's input, and the files relative to the output.
 
     Raises:
         training.weights.WeightsError: the weights do not fit.
@@ -31,12 +35,20 @@ def run_export(config: Config) -> dict[str, Any]:
     detector, output = get_detector(config.Global.model), Path(config.Global.output)
     network = build_detector(detector.name)
     weights = load_weights_of(network, Path(config.Export.weight_path or shipped_weights(detector.name)))
-    export_folder(network, detector, output)
-    return {"model": detector.name, "weight_path": str(weights), "files": list(FILES)}
+    width, height = size_of(weights) or detector.input_size_wh
+    export_folder(network, replace(detector, input_size_wh=(width, height)), output)
+    size = {"width": width, "height": height}
+    return {"model": detector.name, "weight_path": str(weights), "image_size": size, "files": list(FILES)}
 
 
 def export_folder(network: nn.Layer, detector: DetectorDescription, folder: Path) -> None:
-    """Write `FILES` of a detector into a folder; ExportError if the conversion fails."""
+    """Write `FILES` of a detector into a folder.
+
+    Raises:
+        training.weights.WeightsError: the network's answer to noise is not finite.
+        training.paddle_to_onnx.ExportError: the conversion failed.
+    """
+    _check_answer(network, detector)
     export_paddlex(network, detector, folder)
     export_for_serving(network, detector, folder)
 
@@ -48,3 +60,10 @@ def export_for_serving(network: nn.Layer, detector: DetectorDescription, folder:
     folder.mkdir(parents=True, exist_ok=True)
     export_onnx(network, detector, folder / NETWORK)
     write_settings(detector, folder)
+
+
+def _check_answer(network: nn.Layer, detector: DetectorDescription) -> None:
+    width, height = detector.input_size_wh
+    noise = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+    if not all(np.isfinite(answer).all() for answer in as_function(network, detector)(noise)):
+        raise WeightsError("with these weights the network's answer is not finite, as if its training had diverged")

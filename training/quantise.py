@@ -16,6 +16,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from training.detectors import DETECTORS, get_detector
 from training.evaluation.coco import evaluate_coco
 from training.evaluation.detect import LOW_THRESHOLD
 from training.paths import ROOT, shipped_network
+from training.weight_files import size_of
 from tritonface_server.detector import Detector
 from tritonface_server.export_folder import INPUT_NAME, OUTPUT_NAMES
 from tritonface_server.images import ImageError, decode_image, resize
@@ -269,6 +271,7 @@ def main() -> None:
     arguments = parser.parse_args()
     detector = get_detector(arguments.detector)
     onnx_file = arguments.onnx or shipped_network(detector.name)
+    detector = replace(detector, input_size_wh=size_of(onnx_file) or detector.input_size_wh)
     output = arguments.output or ROOT / "output" / "int8" / detector.name
     nncf.set_log_level(logging.ERROR)
     try:

@@ -7,9 +7,10 @@ from pathlib import Path
 from paddle import nn
 
 from training.pdparams import read_pdparams
-from training.progress import check_file
+from training.progress import check_file, image_size_of
 from training.replace_folder import recover_folder
 from training.weights import WeightsError, load_weights, set_weights
+from tritonface_server.export_folder import NETWORK, SETTINGS, read_folder
 
 STEMS = ("best_model/best_model", "best_model")
 SUFFIXES = (".pdparams", ".safetensors")
@@ -32,6 +33,21 @@ def load_weights_of(network: nn.Layer, path: Path) -> Path:
     except WeightsError as error:
         raise WeightsError(f"{file}: {error}") from None
     return file
+
+
+def size_of(file: Path) -> tuple[int, int] | None:
+    """Width and height of the network's input for which a file's weights were chosen, if it lies beside what says so.
+
+    That is the `.pdstates` of a training, or the `inference.yml` of an exported folder.
+
+    Raises:
+        WeightsError, ExportFolderError: what lies beside the file is damaged.
+    """
+    if file.suffix == ".pdparams":
+        side_px = image_size_of(file)
+        return None if side_px is None else (side_px, side_px)
+    exported = file.name == NETWORK and (file.parent / SETTINGS).is_file()
+    return read_folder(file.parent).input_size_wh if exported else None
 
 
 def find_weights(path: Path) -> Path:

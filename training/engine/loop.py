@@ -18,13 +18,14 @@ from training.engine.average import WeightAverage
 from training.engine.checkpoint import BEST, Checkpoint, epoch_folder, prune, save_checkpoint
 from training.engine.divergence import check_loss, check_weights
 from training.engine.journal import Journal
+from training.engine.memory import check_memory
 from training.engine.optimiser import build_optimiser, freeze_norms, optimiser_arrays, set_optimiser_arrays
 from training.engine.reader import EpochBatches, Tensors, TrainingPictures, read_epoch
 from training.engine.resume import best_so_far, resume, settings_of, tell_differences
 from training.engine.schedule import build_schedule
 from training.engine.step import TrainingStep, loss_of_epoch
 from training.evaluation.coco import evaluate_coco
-from training.evaluation.detect import Detect, Faces, InProcess
+from training.evaluation.detect import Detect, Faces, InProcess, checked
 from training.evaluation.evaluate import detect_all
 from training.networks.pictures import as_function
 from training.progress import CheckpointError, Progress, write_progress
@@ -90,6 +91,7 @@ class Training:
         """Train to the last epoch.
 
         Raises:
+            ConfigError: a step needs more memory than there is.
             DivergedError: losses or weights are no longer of use; what was saved before stays.
         """
         epochs = range(self.progress.epochs, self.config.Train.epochs_iters)
@@ -107,6 +109,8 @@ class Training:
             epochs=self.config.Train.epochs_iters,
             log_interval=self.config.Train.log_interval,
         ) as journal:
+            if self.config.Global.device == "cpu":  # a GPU says itself what it lacks
+                check_memory(self.detector, self.config.Train, self.batches.size)
             self._begin(journal)
             for epoch in epochs:
                 self._run_epoch(forward, epoch, journal)
@@ -191,7 +195,8 @@ class Training:
         """Measure the averaged weights, or the weights themselves, on the validation pictures; keep the best."""
         self.judged.set_state_dict(self._weights())
         side_px = self.config.Train.image_size
-        judge = InProcessDetector(self.detector, as_function(self.judged, self.detector), (side_px, side_px))
+        network = checked(as_function(self.judged, self.detector))
+        judge = InProcessDetector(self.detector, network, (side_px, side_px))
         detections, _ = detect_all(Interruptible(InProcess(judge, "paddle")), self.val, self.images)
         figures = evaluate_coco(self.val, detections)
         self.progress = replace(self.progress, ap=figures["AP"])

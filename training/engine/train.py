@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,8 @@ def _export_best(config: Config, output: Path) -> None:
     detector = get_detector(config.Global.model)
     network = build_detector(detector.name)
     load_weights_of(network, output / BEST / f"{BEST}.pdparams")
-    unfinished = output / BEST / ".inference.part"
-    export_folder(network, detector, unfinished)
+    side_px, unfinished = read_progress(output / BEST).image_size, output / BEST / ".inference.part"
+    export_folder(network, replace(detector, input_size_wh=(side_px, side_px)), unfinished)
     replace_folder(unfinished, output / BEST / "inference")
 
 

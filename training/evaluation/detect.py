@@ -10,8 +10,8 @@ import numpy as np
 from training.dataset_pictures import read_picture
 from training.detectors import get_detector
 from training.networks.pictures import as_function
-from training.weight_files import load_weights_of
-from tritonface_server.in_process import InProcessDetector, load_network
+from training.weight_files import load_weights_of, size_of
+from tritonface_server.in_process import InProcessDetector, Network, load_network
 from tritonface_server.runtimes import NetworkError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Detect(Protocol):
         Raises:
             OSError: it cannot be read.
             tritonface_server.images.ImageError: it cannot be decoded.
-            DetectError: the server does not answer.
+            DetectError: the server does not answer, or the network answers with what is not finite.
         """
         ...
 
@@ -82,7 +82,8 @@ def open_detect(
         weights: a .safetensors or .pdparams file for the Paddle network, or an exported .onnx file.
         served_url: host:port of a Triton server's gRPC endpoint, instead of `weights`.
         served_model: the model's name there; that of the detector if None.
-        size_wh: the network's input in pixels; the detector's own, or that of the served model, if None.
+        size_wh: the network's input in pixels; if None, that for which the weights were chosen, that of the served
+            model, or the detector's own.
 
     Raises:
         ValueError: not exactly one of `weights` and `served_url`, an unknown detector or an unfit size.
@@ -95,11 +96,24 @@ def open_detect(
         return Served(served_url, served_model or detector, size_wh)
     if weights is None or served_url is not None:
         raise ValueError("give either a file of weights or the address of a server, not both and not none")
+    size_wh = size_wh or size_of(weights)
     if weights.suffix == ".onnx":
         try:
-            return InProcess(InProcessDetector(facts, load_network(weights), size_wh), "onnx")
+            return InProcess(InProcessDetector(facts, checked(load_network(weights)), size_wh), "onnx")
         except NetworkError as error:
             raise DetectError(str(error)) from error
     network = facts.build_network()
     load_weights_of(network, weights)
-    return InProcess(InProcessDetector(facts, as_function(network, facts), size_wh), "paddle")
+    return InProcess(InProcessDetector(facts, checked(as_function(network, facts)), size_wh), "paddle")
+
+
+def checked(network: Network) -> Network:
+    """A network whose answers must be finite; without a check the others would pass for pictures without faces."""
+
+    def run(pictures: np.ndarray) -> Faces:
+        boxes, scores = network(pictures)
+        if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+            raise DetectError("the network's answer is not finite, as if its training had diverged")
+        return boxes, scores
+
+    return run
