@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ def read_picture(path: Path) -> bytes:
         OSError: it cannot be read, or is a pipe or a device, which could make us wait for ever.
     """
     if path.exists() and not path.is_file():
-        raise OSError("not a file")
+        raise OSError(errno.EINVAL, "not a file", str(path))
     with path.open("rb") as file:
         return file.read(MAX_ENCODED_BYTES + 1)
 

@@ -88,7 +88,7 @@ def find_pictures(given: str | list[str]) -> Iterator[Path]:
         elif path.is_file():
             yield path
         else:
-            raise ConfigError(f"Predict.input: {path} does not exist")
+            raise ConfigError(f"Predict.input: {path} " + ("is not a file" if path.exists() else "does not exist"))
 
 
 def _decode(path: Path, encoded: bytes) -> np.ndarray:

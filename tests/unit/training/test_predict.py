@@ -54,6 +54,17 @@ def test_an_address_is_no_picture(exported: Path, output: Path) -> None:
         run(exported, output, "https://a.b/c.png")
 
 
+@pytest.mark.fault("B29")
+def test_a_pipe_is_no_picture(exported: Path, output: Path, solvay: Path) -> None:
+    folder = output.parent / "photos"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.jpg")
+    with pytest.raises(ConfigError, match=r"pipe\.jpg is not a file"):
+        run(exported, output, folder / "pipe.jpg")
+    shutil.copy(solvay, folder)
+    assert len(run(exported, output, folder)["results"]) == 1
+
+
 @pytest.mark.fault("B4")
 def test_without_a_folder_the_shipped_one_predicts(exported: Path, output: Path, solvay: Path) -> None:
     given = run(exported, output, solvay)["results"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def test_no_photos_to_calibrate_on(
     with pytest.raises(SystemExit, match="error: no photos to calibrate on"):
         run_main(monkeypatch, "--images", tmp_path, "--output", tmp_path / "int8")
     assert not (tmp_path / "int8").exists()
+
+
+@pytest.mark.fault("B29")
+def test_a_pipe_among_the_photos_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(SystemExit, match=r"pipe\.jpg: .*not a file"):
+        run_main(monkeypatch, "--images", tmp_path)
 
 
 def test_a_damaged_photo_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
