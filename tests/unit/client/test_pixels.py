@@ -6,8 +6,9 @@ import io
 import struct
 
 import numpy as np
+import pillow_heif
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from tests.corpus.pieces import PICTURE, encoded, upright
 from tritonface import ImageError
@@ -118,8 +119,6 @@ def test_every_mode_of_pillow_becomes_rgb(mode: str, tolerance: int | None) -> N
 
 
 def to_lab(image: Image.Image) -> Image.Image:
-    from PIL import ImageCms
-
     return ImageCms.profileToProfile(
         image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
     )
@@ -165,7 +164,6 @@ def test_avif(orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.fault("A9")
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_heic(orientation: int) -> None:
-    pillow_heif = pytest.importorskip("pillow_heif")
     exif = Image.Exif()
     exif[0x0112] = orientation
     buffer = io.BytesIO()
