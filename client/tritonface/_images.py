@@ -151,7 +151,7 @@ def _read_with_pillow(data: bytes, name: str) -> Image.Image:
         raise ImageError(
             f"this kind of {name} image is not read, or it is damaged; convert it to {FORMAT_NAMES}"
         ) from None
-    except PILLOW_ERRORS as error:
+    except (*PILLOW_ERRORS, RuntimeError) as error:  # the latter from AVIF's decoder
         raise ImageError(f"the {name} image cannot be decoded: {error}") from error
 
 

@@ -205,6 +205,7 @@ def refused() -> Iterator[File]:
     damaged = PNG[:200] + bytes([PNG[200] ^ 255]) + PNG[201:]
     yield File("png with a wrong checksum of its pixels", damaged, refusal="checksum", fault="A3")
     yield File("bmp cut behind its header", BMP[:60], refusal="nearly nothing", fault="A4")
+    yield File("bmp of an unknown header", BMP[:14] + b"\x29" + BMP[15:], refusal="it has 41 bytes", fault="A4")
     yield File("bmp cut in its header", BMP[:20], refusal="damaged", fault="A4")
     yield File("webp without its last pixels", WEBP[:-20], refusal="its pixels are not whole", fault="A4")
     for name, data in (("jpeg", JPEG), ("png", PNG), ("webp", WEBP), ("bmp", BMP)):

@@ -8,6 +8,7 @@ from .header import NEARLY_NOTHING, ImageHeader, damaged, undecodable
 from .orientation import UPRIGHT
 
 OS2_HEADER_BYTES = 12
+HEADER_BYTES = frozenset({OS2_HEADER_BYTES, 40, 52, 56, 64, 108, 124})
 PLAIN, BIT_FIELDS = 0, 3  # kinds of compression
 DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32})
 
@@ -32,8 +33,11 @@ def decodable(encoded: bytes, header: ImageHeader) -> bytes:
 
 def _info(encoded: bytes) -> tuple[int, int, int, int]:
     """Width, height (negative if the top row comes first), bits per pixel, kind of compression."""
+    size = int.from_bytes(encoded[14:18], "little")
+    if size not in HEADER_BYTES:
+        raise damaged(f"it has {size} bytes")
     try:
-        if int.from_bytes(encoded[14:18], "little") == OS2_HEADER_BYTES:
+        if size == OS2_HEADER_BYTES:
             width, height, _, depth = struct.unpack_from("<HHHH", encoded, 18)
             return width, height, depth, PLAIN
         width, height, _, depth, compression = struct.unpack_from("<iiHHI", encoded, 18)

@@ -183,7 +183,15 @@ def test_heic_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.fault("A9")
-@pytest.mark.parametrize("head", [b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", b"\0\0\0\x20ftypavif\0\0\0\0avifmif1"])
-def test_a_damaged_container_is_an_image_error(head: bytes) -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40),
+        b"\0\0\0\x20ftypavif\0\0\0\0avifmif1" + bytes(40),
+        encoded("AVIF")[:-100],
+        encoded("AVIF")[:-100] + bytes(100),
+    ],
+)
+def test_a_damaged_container_is_an_image_error(data: bytes) -> None:
     with pytest.raises(ImageError, match=r"HEIC|AVIF"):
-        sendable(head + bytes(40))
+        sendable(data)
