@@ -67,7 +67,7 @@ def test_refused(file: File) -> None:
 @pytest.mark.parametrize(("image_format", "options"), [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {})])
 def test_a_cut_anywhere_is_read_alike(image_format: str, options: dict[str, object]) -> None:
     """The later the cut, the more is there: once a file is taken, it stays taken."""
-    data = encoded(image_format, picture=NOISE, **options)
+    data = encoded(image_format, picture=NOISE[:16, :24], **options)
     taken = []
     for end in range(1, len(data)):
         try:
