@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import time
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.corpus.files import File, corpus
-from tests.corpus.pieces import NOISE, PICTURE, encoded
+from tests.corpus.files import JPEG, PNG, WEBP, File, corpus
+from tests.corpus.pieces import (
+    NOISE,
+    PICTURE,
+    app1_exif,
+    app1_xmp,
+    chunk,
+    encoded,
+    itxt_xmp,
+    jpeg_with,
+    png_with,
+    webp_with,
+)
 from training.coco_format import CocoImage
 from training.dataset_pictures import check_pictures
 from training.dataset_problems import Problems
@@ -105,6 +118,30 @@ def test_a_data_set_is_checked_alike(tmp_path: Path, caplog: pytest.LogCaptureFi
     ]
     assert not problems.by_kind
     assert f"{sum(file.cut_off for file in TAKEN)} images: {CUT_OFF}" in caplog.text
+
+
+MANY = {
+    "jpeg of malformed exif": lambda: jpeg_with(
+        JPEG, *[app1_exif(b"MM\0*" + bytes(3) + b"\x08" + b"\xff" * 12_000)] * 4000
+    ),
+    "jpeg of xmp": lambda: jpeg_with(JPEG, *[app1_xmp(b"tiff:Orientation" * 900)] * 4000),
+    "png of bombs": lambda: png_with(
+        PNG, *[chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(bytes(2**20)))] * 30_000
+    ),
+    "png of packed xmp": lambda: png_with(PNG, *[itxt_xmp(bytes(2**20), packed=True)] * 30_000),
+    "png of empty chunks": lambda: png_with(PNG, *[chunk(b"tEXt", b"")] * 90_000),
+    "webp of exif": lambda: webp_with(WEBP, *[(b"EXIF", b"MM\0*" + bytes(3) + b"\x08" + b"\xff" * 12_000)] * 4000),
+}
+
+
+@pytest.mark.fault("A3")
+@pytest.mark.parametrize("name", MANY)
+def test_metadata_cost_little_however_many_they_are(name: str) -> None:
+    data = MANY[name]()
+    began = time.process_time()
+    opened = open_image(data)
+    assert time.process_time() - began < 3  # unpacked or walked through, all of it would take minutes
+    assert opened.header.orientation == 1 and decode(opened).shape == PICTURE.shape
 
 
 def test_the_corpus_is_small() -> None:

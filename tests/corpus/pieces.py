@@ -110,7 +110,7 @@ def webp_with(webp: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
     """A WebP in its extended form, with chunks behind the pixels."""
     height, width = PICTURE.shape[:2]
     flags = {b"EXIF": 8, b"XMP ": 4}
-    extended = bytes([sum(flags[name] for name, _ in chunks), 0, 0, 0]) + (width - 1).to_bytes(3, "little")
+    extended = bytes([sum({flags[name] for name, _ in chunks}), 0, 0, 0]) + (width - 1).to_bytes(3, "little")
     body = riff_chunk(b"VP8X", extended + (height - 1).to_bytes(3, "little")) + webp[12:]
     body += b"".join(riff_chunk(*item) for item in chunks)
     return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body

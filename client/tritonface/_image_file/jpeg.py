@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .header import NEARLY_NOTHING, ImageFileError, ImageHeader, damaged, undecodable
-from .orientation import EXIF_PREFIX, exif_orientation, orientation
+from .orientation import EXIF_PREFIX, MAX_BLOCKS, exif_orientation, orientation
 
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 HUFFMAN_CODED = frozenset({0xC0, 0xC1, 0xC2})
@@ -16,6 +16,8 @@ XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 SEGMENT = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
 """A marker with a length behind it, or the end; bytes that are stuffed, restarts and fill bytes are passed over."""
 MAX_SEGMENTS = 4096
+Place = tuple[int, int]
+"""Where a segment begins, with its marker and length of four bytes, and where it ends."""
 MAX_SCANS = 100
 """A progressive file has some ten scans, and each one costs a pass over all pixels."""
 
@@ -28,8 +30,9 @@ def read_header(encoded: bytes) -> ImageHeader:
         raise damaged(f"{width}x{height} pixels")
     if frame[0] == PROGRESSIVE and encoded.count(b"\xff\xda", scans_at) > MAX_SCANS:
         raise ImageFileError(f"the JPEG has more than {MAX_SCANS} scans; save it anew")
+    blocks = ([encoded[start + 4 : end] for start, end in places[:MAX_BLOCKS]] for places in (exif, xmp))
     cut_off = encoded.rfind(b"\xff\xd9", scans_at) < 0
-    return ImageHeader("JPEG", (width, height), orientation(exif, xmp), cut_off)
+    return ImageHeader("JPEG", (width, height), orientation(*blocks), cut_off)
 
 
 def decodable(encoded: bytes, header: ImageHeader) -> bytes:
@@ -44,27 +47,28 @@ def decodable(encoded: bytes, header: ImageHeader) -> bytes:
         raise undecodable(header, NEARLY_NOTHING)
     if header.cut_off:
         encoded = encoded[: _last_whole(encoded, scans_at)] + b"\xff\xd9"
-    for block in exif:
-        if exif_orientation(block) is None:
-            encoded = encoded.replace(bytes([0xFF, APP1]) + (2 + len(block)).to_bytes(2, "big") + block, b"", 1)
-    return encoded
+    kept = exif[:MAX_BLOCKS]
+    unread = [(start, end) for start, end in kept if exif_orientation(encoded[start + 4 : end]) is None]
+    return _without(encoded, unread + exif[MAX_BLOCKS:])
 
 
-def _read_segments(encoded: bytes) -> tuple[bytes, list[bytes], list[bytes], int]:
-    """The frame header (its marker first), EXIF and XMP blocks, and where the first scan's data begins."""
-    frame, exif, xmp, at = b"", [], [], 2
+def _read_segments(encoded: bytes) -> tuple[bytes, list[Place], list[Place], int]:
+    """The frame header (its marker first), where EXIF and XMP segments are, and where the first scan's data begins."""
+    frame = b""
+    exif: list[Place] = []
+    xmp: list[Place] = []
+    at = 2
     for _ in range(MAX_SEGMENTS):
         match = SEGMENT.search(encoded, at)
         if match is None or match[1][0] == END_OF_IMAGE:
             break
         marker, start, at = _segment(encoded, match)
-        body = encoded[start:at]
         if marker in START_OF_FRAME and not frame:
-            frame = bytes([marker]) + body
-        elif marker == APP1 and body.startswith(EXIF_PREFIX):
-            exif.append(body)
-        elif marker == APP1 and body.startswith(XMP_PREFIX):
-            xmp.append(body)
+            frame = bytes([marker]) + encoded[start:at]
+        elif marker == APP1 and encoded.startswith(EXIF_PREFIX, start):
+            exif.append((match.start(), at))
+        elif marker == APP1 and encoded.startswith(XMP_PREFIX, start):
+            xmp.append((match.start(), at))
         elif marker == START_OF_SCAN:
             if len(frame) < 7:
                 break
@@ -77,6 +81,15 @@ def _segment(encoded: bytes, match: re.Match[bytes]) -> tuple[int, int, int]:
     start = match.end()
     length = int.from_bytes(encoded[start : start + 2], "big")
     return match[1][0], start + 2, start + max(length, 2)
+
+
+def _without(encoded: bytes, places: list[Place]) -> bytes:
+    """The file without these segments, which come in order."""
+    if not places:
+        return encoded
+    view = memoryview(encoded)
+    begins, ends = [0, *(end for _, end in places)], [*(start for start, _ in places), len(encoded)]
+    return b"".join(view[begin:end] for begin, end in zip(begins, ends))
 
 
 def _blocks(frame: bytes) -> int:

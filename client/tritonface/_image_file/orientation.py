@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Literal
 
 UPRIGHT = 1
@@ -15,13 +15,15 @@ EXIF_ORIENTATION = 0x0112
 INTEGER_BYTES = {1: 1, 3: 2, 4: 4}  # EXIF's BYTE, SHORT and LONG; some writers do not take the SHORT that is due
 BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
 MAX_IFD_ENTRIES = 1000
+MAX_BLOCKS = 16
+"""Blocks of a kind that are looked at; a file of 64 MB could have a hundred thousand."""
 MAX_XMP_BYTES = 2**20
 XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])\s*[\"'<]")
 
 
-def orientation(exif_blocks: Iterable[bytes], xmp_blocks: Iterable[bytes]) -> int:
+def orientation(exif_blocks: Sequence[bytes], xmp_blocks: Sequence[bytes]) -> int:
     """1 to 8: the first valid one of the EXIF blocks, else of the XMP blocks, else 1; malformed blocks are ignored."""
-    found = [*map(exif_orientation, exif_blocks), *map(xmp_orientation, xmp_blocks)]
+    found = [*map(exif_orientation, exif_blocks[:MAX_BLOCKS]), *map(xmp_orientation, xmp_blocks[:MAX_BLOCKS])]
     return next(filter(None, found), UPRIGHT)
 
 

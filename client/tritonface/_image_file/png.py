@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 
 from .header import NEARLY_NOTHING, ImageHeader, damaged, undecodable
-from .orientation import MAX_XMP_BYTES, orientation
+from .orientation import MAX_BLOCKS, MAX_XMP_BYTES, orientation
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 NEEDED = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
@@ -33,7 +33,7 @@ def read_header(encoded: bytes) -> ImageHeader:
     name = b""
     view = memoryview(encoded)
     for name, start, end in _chunks(encoded):
-        if name not in METADATA or not _is_intact(view, start, end):
+        if name not in METADATA or len(exif) + len(xmp) == MAX_BLOCKS or not _is_intact(view, start, end):
             continue
         if name == b"eXIf":
             exif.append(encoded[start:end])
@@ -144,7 +144,7 @@ def _read_text(name: bytes, data: bytes, exif: list[bytes], xmp: list[bytes]) ->
         try:
             exif.append(bytes.fromhex(lines[2].decode("ascii")))
         except (IndexError, ValueError):
-            return
+            exif.append(b"")  # it counts, for it cost as much
 
 
 def _unpack_text(packed: bytes) -> bytes:
