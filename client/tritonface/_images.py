@@ -133,7 +133,7 @@ def open_upright(data: bytes, longest_side_px: int | None = None) -> Image.Image
 
 
 def _read_with_pillow(data: bytes, name: str) -> Image.Image:
-    if name == "AVIF" and not features.check("avif"):
+    if name == "AVIF" and not ("avif" in features.modules and features.check("avif")):
         raise ImageError(
             f"is an AVIF image, which Pillow reads from 11.3 on; update it, or convert it to {FORMAT_NAMES}"
         )
