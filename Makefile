@@ -15,8 +15,10 @@ METRICS_PORT ?= 8002
 MODEL_REPOSITORY ?= model_repository
 DETECTOR ?= BlazeFace
 WEIGHTS ?= weights/$(DETECTOR).safetensors
+# Two files of tests at a time, in the order in which tests/conftest.py puts them.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup setup-training setup-dev demo serve test lint format bench bench-quick bench-soak bench-locust report export official-weights demo-dataset repository tensorrt lock clean
+.PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak bench-locust report export official-weights demo-dataset repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +35,10 @@ serve: setup ## Run the server in the foreground (HOST, HTTP_PORT, GRPC_PORT, ME
 		--metrics-port $(METRICS_PORT) --model-repository $(MODEL_REPOSITORY) $(if $(CPUS),--cpus $(CPUS)) $(if $(WATCH),--watch)
 
 test: setup-dev ## Run all tests against a real server
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+test-fast: setup-dev ## Run the tests that need neither a server nor a training: 90 seconds
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract -m "not server"
 
 lint: setup-dev ## Check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -1,19 +1,47 @@
-"""Shared by all tests: the demo photos and one real Triton server."""
+"""Shared by all tests: the demo photos and real Triton servers.
+
+A test that only sends requests asks for `server`, or `address` and `model` for both protocols: the project's models,
+started once for the whole run. A test that needs other settings asks for `serve`:
+
+    def test_it(serve: Serve, one_detector: Path) -> None:
+        server = serve(one_detector, *WATCH)  # a repository, then arguments of tritonserver
+
+The first call in a file starts that server, later ones get the same, and it stops after the file's last test. What
+stops a server, or changes its repository, starts a `TritonServer` of its own, on a `copy_one_detector(folder)`.
+
+`make test` runs two files at a time, in the order of `pytest_collection_modifyitems`; `make test-fast` leaves out what
+has the mark `server`, which every test gets that asks for one of these.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.shipped import copy_one_detector
 from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface import FaceDetector, create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
 
 PHOTOS = ROOT / "demo" / "photos"
+LONGEST_FIRST = ("functional", "parity", "contract", "unit")
+Serve = Callable[..., TritonServer]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server; put what starts processes of its own first, as it takes longest."""
+    of_servers = [item for item in items if {"server", "serve"} & set(item.fixturenames)]
+    for item in of_servers:
+        item.add_marker(pytest.mark.server)
+    files = {item.path for item in of_servers}
+    kinds = {item.path: item.path.relative_to(Path(__file__).parent).parts[0] for item in items}
+    items.sort(key=lambda item: (LONGEST_FIRST.index(kinds[item.path]), item.path in files))
 
 
 @pytest.fixture
@@ -34,6 +62,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     log = tmp_path_factory.mktemp("triton") / "tritonserver.log"
     with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=log) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def one_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with BlazeFace alone, which starts faster; read only."""
+    return copy_one_detector(tmp_path_factory.mktemp("one_detector") / "models")
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """`serve(repository, *arguments)`: a server with these settings, the same one whenever they are the same."""
+    with ExitStack() as stack:
+
+        @cache
+        def serve(repository: Path, *arguments: str) -> TritonServer:
+            log = tmp_path_factory.mktemp("triton") / "tritonserver.log"
+            return stack.enter_context(TritonServer(repository, Endpoints.free(), log=log, arguments=arguments))
+
+        yield serve
 
 
 @pytest.fixture(params=["grpc", "http"])

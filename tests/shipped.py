@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from training.paths import MODEL_REPOSITORY, shipped_network
@@ -19,3 +20,8 @@ def shipped(name: str = "BlazeFace") -> Detector:
 def network_file(name: str = "BlazeFace") -> Path:
     """Its exported network."""
     return shipped_network(name)
+
+
+def copy_one_detector(folder: Path) -> Path:
+    """A repository of BlazeFace alone, to be served or changed."""
+    return Path(shutil.copytree(MODEL_REPOSITORY, folder, ignore=shutil.ignore_patterns("*FPN*", "__pycache__")))

@@ -47,7 +47,7 @@ class Region:
 
     def __init__(self, least_bytes: int) -> None:
         self.size = 1 << (least_bytes - 1).bit_length()
-        self.name = f"tritonface-{uuid.uuid4().hex}"
+        self.name = f"tritonface-{os.getpid()}-{uuid.uuid4().hex}"
         self.path = FOLDER / self.name
         file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:

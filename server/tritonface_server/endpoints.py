@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import re
 import socket
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+EPHEMERAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
 
 
@@ -21,10 +24,14 @@ class Endpoints:
 
     @classmethod
     def free(cls, host: str = "127.0.0.1") -> Endpoints:
-        """Three ports that nobody uses at the moment."""
-        with ExitStack() as stack:
-            probes = [stack.enter_context(socket.create_server((host, 0))) for _ in range(3)]
-            return cls(host, *(probe.getsockname()[1] for probe in probes))
+        """Three ports that nobody uses at the moment, and that the system gives to no connection meanwhile."""
+        found: list[int] = []
+        for port in random.sample(_ports_of_no_connection(), 100):
+            with suppress(OSError), socket.create_server((host, port)):
+                found.append(port)
+            if len(found) == 3:
+                return cls(host, *found)
+        raise OSError(f"none of 100 ports tried on {host} is free")
 
     @property
     def http(self) -> str:
@@ -38,3 +45,11 @@ class Endpoints:
     def ports(self) -> dict[str, int]:
         """Each port by what it is for, the word in tritonserver's options."""
         return {"http": self.http_port, "grpc": self.grpc_port, "metrics": self.metrics_port}
+
+
+def _ports_of_no_connection() -> list[int]:
+    """Ports from 10000 on that the system does not choose for outgoing connections; all where it chooses from all."""
+    first, last = map(int, EPHEMERAL_PORTS.read_text().split()) if EPHEMERAL_PORTS.is_file() else (32768, 60999)
+    ports = range(10_000, 65_536)
+    outside = [port for port in ports if not first <= port <= last]
+    return outside if len(outside) > 100 else list(ports)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.conftest import PHOTOS
+from tests.conftest import PHOTOS, Serve
 from tests.parity.golden import rule
 from tests.reference import InProcess, iou_with_each
 from tests.shipped import SHIPPED
@@ -17,7 +16,6 @@ from training.export import export_for_serving
 from training.weights import set_weights
 from tritonface import DetectionResult, InvalidArgumentError, create_model
 from tritonface_server.detector import Detector
-from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import build_entry
 from tritonface_server.server import TritonServer
 
@@ -37,13 +35,11 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def full_server(networks: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+def full_server(networks: dict[str, Path], serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> TritonServer:
     repository = tmp_path_factory.mktemp("repository")
     for facts in NOT_SHIPPED:
         build_entry(facts, networks[facts.name].parent, repository)
-    log = tmp_path_factory.mktemp("triton") / "tritonserver.log"
-    with TritonServer(repository, Endpoints.free(), log=log, arguments=("--model-config-name=cpu",)) as server:
-        yield server
+    return serve(repository, "--model-config-name=cpu")
 
 
 def rows(result: DetectionResult) -> np.ndarray:

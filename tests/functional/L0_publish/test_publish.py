@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -24,8 +23,7 @@ import yaml
 from tests.conftest import PHOTOS
 from tests.exported import UNUSABLE, divides_by_zero, make_export, spoil_a_weight, write_settings
 from tests.reference import InProcess
-from tests.shipped import shipped
-from training.paths import MODEL_REPOSITORY
+from tests.shipped import copy_one_detector, shipped
 from training.quantise import quantise
 from tritonface import ModelNotFoundError, ServerUnavailableError, create_model
 from tritonface_server.endpoints import Endpoints
@@ -46,7 +44,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def watching(repository: Path, tmp_path: Path) -> Iterator[TritonServer]:
-    shutil.copytree(MODEL_REPOSITORY, repository, ignore=shutil.ignore_patterns("*FPN*", "__pycache__"))
+    copy_one_detector(repository)
     with TritonServer(repository, Endpoints.free(), log=tmp_path / "log", arguments=WATCH) as server:
         yield server
 
@@ -133,8 +131,7 @@ def test_names_that_are_no_names(repository: Path, folder: Path, name: str) -> N
     ("name", "taken"), [("BlazeFace", "BlazeFace_preprocess"), ("BlazeFace_hpi", "BlazeFace_hpi_detector")]
 )
 def test_a_shipped_model_is_not_replaced(folder: Path, tmp_path: Path, name: str, taken: str) -> None:
-    repository = tmp_path / "copy"
-    shutil.copytree(MODEL_REPOSITORY, repository)
+    repository = copy_one_detector(tmp_path / "copy")
     with pytest.raises(PublishError, match=f"would need the name '{taken}', and that is a model .* another name"):
         publish(folder, name, repository)
 

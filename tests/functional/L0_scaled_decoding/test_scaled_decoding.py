@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from tests.conftest import Serve
 from tests.reference import iou_with_each
 from tests.shipped import network_file, shipped
 from tritonface import create_model
-from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import build_entry
 from tritonface_server.server import TritonServer
 
@@ -22,11 +21,10 @@ CLEAR_SCORE, SCORE_TOLERANCE = 0.7, 0.15
 
 
 @pytest.fixture(scope="module")
-def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+def scaling(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> TritonServer:
     folder = tmp_path_factory.mktemp("scaled")
     build_entry(replace(shipped(), scaled_decoding=True), network_file().parent, folder / "repository")
-    with TritonServer(folder / "repository", Endpoints.free(), log=folder / "log") as running:
-        yield running
+    return serve(folder / "repository")
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

@@ -22,8 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import WatchedList
-from training.paths import MODEL_REPOSITORY
+from tests.conftest import Serve, WatchedList
 from tritonface import (
     TLS,
     Connection,
@@ -37,7 +36,6 @@ from tritonface import (
     UrlPolicy,
     create_model,
 )
-from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
 
 
@@ -62,27 +60,25 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def secure(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def secure(certificates: Path, serve: Serve, one_detector: Path) -> Iterator[dict[str, str]]:
     """A server that wants the client's certificate: gRPC by itself, HTTP behind a proxy that ends TLS."""
-    folder = tmp_path_factory.mktemp("secure")
-    shutil.copytree(MODEL_REPOSITORY, folder / "models", ignore=shutil.ignore_patterns("*FPN*", "__pycache__"))
     files = {"server-cert": "server.pem", "server-key": "server.key", "root-cert": "ca.pem"}
     options = tuple(f"--grpc-{option}={certificates / name}" for option, name in files.items())
     arguments = ("--grpc-use-ssl=1", "--grpc-use-ssl-mutual=1", *options)
-    with TritonServer(folder / "models", Endpoints.free(), log=folder / "log", arguments=arguments) as server:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
-        context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
-        context.verify_mode = ssl.CERT_REQUIRED
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever)
-        thread.start()
-        start = asyncio.start_server(partial(forward, server.endpoints.http_port), "127.0.0.1", 0, ssl=context)
-        proxy = asyncio.run_coroutine_threadsafe(start, loop).result()
-        yield {"grpc": server.endpoints.grpc, "http": f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}"}
-        asyncio.run_coroutine_threadsafe(stop(proxy), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    server = serve(one_detector, *arguments)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    start = asyncio.start_server(partial(forward, server.endpoints.http_port), "127.0.0.1", 0, ssl=context)
+    proxy = asyncio.run_coroutine_threadsafe(start, loop).result()
+    yield {"grpc": server.endpoints.grpc, "http": f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}"}
+    asyncio.run_coroutine_threadsafe(stop(proxy), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 async def forward(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -122,19 +118,15 @@ def test_mutual_tls(secure: dict[str, str], certificates: Path, solvay: Path, pr
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_headers_open_what_a_key_protects(tmp_path: Path, protocol: str) -> None:
-    shutil.copytree(MODEL_REPOSITORY, tmp_path / "models", ignore=shutil.ignore_patterns("*FPN*", "__pycache__"))
-    restricted = {
-        "grpc": "--grpc-restricted-protocol=model-config:x-key=secret",
-        "http": "--http-restricted-api=model-config:x-key=secret",
-    }[protocol]
-    with TritonServer(tmp_path / "models", Endpoints.free(), log=tmp_path / "log", arguments=(restricted,)) as server:
-        address = {"protocol": protocol, "url": getattr(server.endpoints, protocol)}
-        prefix = "triton-grpc-protocol-" if protocol == "grpc" else ""  # Triton's own rule
-        keyed = Connection(**address, headers={f"{prefix}X-Key": "secret"})
-        create_model("BlazeFace", connection=keyed).close()
-        with pytest.raises(ServerError, match=r"does not allow this: .*restricted.*x-key'; pass the key .*headers="):
-            create_model("BlazeFace", **address)
+def test_headers_open_what_a_key_protects(serve: Serve, one_detector: Path, protocol: str) -> None:
+    options = ("grpc-restricted-protocol", "http-restricted-api")
+    server = serve(one_detector, *(f"--{option}=model-config:x-key=secret" for option in options))
+    address = {"protocol": protocol, "url": getattr(server.endpoints, protocol)}
+    prefix = "triton-grpc-protocol-" if protocol == "grpc" else ""  # Triton's own rule
+    keyed = Connection(**address, headers={f"{prefix}X-Key": "secret"})
+    create_model("BlazeFace", connection=keyed).close()
+    with pytest.raises(ServerError, match=r"does not allow this: .*restricted.*x-key'; pass the key .*headers="):
+        create_model("BlazeFace", **address)
 
 
 def test_ids_and_timings(address: dict[str, str], solvay: Path, caplog: pytest.LogCaptureFixture) -> None:

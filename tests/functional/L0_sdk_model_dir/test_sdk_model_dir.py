@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Serve
 from tests.exported import SETTINGS, fails_when_it_runs, make_export, no_network, one_output_too_flat, write_settings
 from tests.reference import InProcess
 from tests.shipped import shipped
-from training.paths import MODEL_REPOSITORY
 from tritonface import InvalidArgumentError, ServerError, create_model
-from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import EXPLICIT, TritonServer
 
 
@@ -23,12 +21,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trusting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+def trusting(serve: Serve, one_detector: Path) -> TritonServer:
     """A server whose clients may load models."""
-    folder = tmp_path_factory.mktemp("trusting")
-    shutil.copytree(MODEL_REPOSITORY, folder / "models", ignore=shutil.ignore_patterns("*FPN*", "__pycache__"))
-    with TritonServer(folder / "models", Endpoints.free(), log=folder / "log", arguments=EXPLICIT) as server:
-        yield server
+    return serve(one_detector, *EXPLICIT)
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from training.paths import MODEL_REPOSITORY
 from tritonface import Connection, ServerUnavailableError, create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
@@ -31,25 +29,15 @@ def folder(tmp_path: Path, solvay: Path) -> Path:
     return photos
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """Only one detector, which starts faster."""
-    return Path(
-        shutil.copytree(
-            MODEL_REPOSITORY, tmp_path / "repository", ignore=shutil.ignore_patterns("*FPN*", "__pycache__")
-        )
-    )
-
-
 @pytest.mark.parametrize(("protocol", "sent"), [("grpc", signal.SIGTERM), ("http", signal.SIGKILL)])
 def test_no_result_is_lost_or_doubled(
-    folder: Path, repository: Path, tmp_path: Path, protocol: str, sent: signal.Signals
+    folder: Path, one_detector: Path, tmp_path: Path, protocol: str, sent: signal.Signals
 ) -> None:
     ends = Endpoints.free()
-    first = TritonServer(repository, ends, log=tmp_path / "first.log")
+    first = TritonServer(one_detector, ends, log=tmp_path / "first.log")
     first.start()
     first.wait_until_ready()
-    second = TritonServer(repository, ends, log=tmp_path / "second.log")
+    second = TritonServer(one_detector, ends, log=tmp_path / "second.log")
     results = []
     patient = Connection(getattr(ends, protocol), protocol, timeout_s=120)
     try:
@@ -69,9 +57,9 @@ def test_no_result_is_lost_or_doubled(
     assert all(width <= 96 + i for i, width in enumerate(widths)) and sum(width > 0 for width in widths) > IMAGES / 2
 
 
-def test_retries_end_with_the_deadline_or_their_number(repository: Path, tmp_path: Path, solvay: Path) -> None:
+def test_retries_end_with_the_deadline_or_their_number(one_detector: Path, tmp_path: Path, solvay: Path) -> None:
     ends = Endpoints.free()
-    with TritonServer(repository, ends, log=tmp_path / "log"):
+    with TritonServer(one_detector, ends, log=tmp_path / "log"):
         patient = create_model("BlazeFace", connection=Connection(ends.grpc, timeout_s=2))
         hasty = create_model("BlazeFace", connection=Connection(ends.grpc, retries=0))
     with patient, pytest.raises(ServerUnavailableError, match=r"\[\d+ attempts in \d\.\d s\]") as caught:

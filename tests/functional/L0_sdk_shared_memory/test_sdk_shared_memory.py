@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import signal
 import time
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 import tritonclient.grpc as triton
 from PIL import Image
 
-from training.paths import MODEL_REPOSITORY
+from tests.conftest import Serve
 from tritonface import Connection, DeadlineExceededError, create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
@@ -25,14 +25,8 @@ def array(solvay: Path) -> np.ndarray:
         return np.ascontiguousarray(np.asarray(image.convert("RGB").resize((1920, 1080)))[:, :, ::-1])
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("*FPN*", "__pycache__")
-    return Path(shutil.copytree(MODEL_REPOSITORY, tmp_path / "repository", ignore=ignored))
-
-
 def files() -> list[Path]:
-    return list(Path("/dev/shm").glob("tritonface-*"))
+    return list(Path("/dev/shm").glob(f"tritonface-{os.getpid()}-*"))
 
 
 def regions(server: TritonServer) -> int:
@@ -116,22 +110,21 @@ def test_one_deadline_for_all_and_late_regions_come_back(
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_a_server_started_anew(repository: Path, tmp_path: Path, array: np.ndarray, protocol: str) -> None:
+def test_a_server_started_anew(one_detector: Path, tmp_path: Path, array: np.ndarray, protocol: str) -> None:
     ends = Endpoints.free()
     url = getattr(ends, protocol)
-    with TritonServer(repository, ends, log=tmp_path / "first") as server:
+    with TritonServer(one_detector, ends, log=tmp_path / "first") as server:
         shared = Connection(url, protocol, timeout_s=60, shared_memory=True)
         model = create_model("BlazeFace", connection=shared)
         (before,) = model.predict(array)
         assert regions(server) == 1
-    with model, TritonServer(repository, ends, log=tmp_path / "second") as server:
+    with model, TritonServer(one_detector, ends, log=tmp_path / "second") as server:
         assert [result["boxes"] for result in model.predict([array, array])] == [before["boxes"]] * 2
         assert regions(server) == 1
 
 
-def test_a_server_that_does_not_allow_it(repository: Path, tmp_path: Path, array: np.ndarray) -> None:
-    arguments = ("--grpc-restricted-protocol=shared-memory:key=value",)
-    with TritonServer(repository, Endpoints.free(), log=tmp_path / "log", arguments=arguments) as server:
-        with create_model("BlazeFace", connection=Connection(server.endpoints.grpc, shared_memory=True)) as model:
-            assert next(model.predict(array))["boxes"]
-        assert files() == []
+def test_a_server_that_does_not_allow_it(serve: Serve, one_detector: Path, array: np.ndarray) -> None:
+    server = serve(one_detector, "--grpc-restricted-protocol=shared-memory:key=value")
+    with create_model("BlazeFace", connection=Connection(server.endpoints.grpc, shared_memory=True)) as model:
+        assert next(model.predict(array))["boxes"]
+    assert files() == []

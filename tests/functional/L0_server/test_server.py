@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -21,29 +22,45 @@ from tritonface_server.machine import LaunchError
 from tritonface_server.server import TritonServer
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]:
+@contextmanager
+def launched(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]:
+    """The command, ready; its temporary files are in `folder`."""
     ends = Endpoints.free()
-    ports = {"http": ends.http_port, "grpc": ends.grpc_port, "metrics": ends.metrics_port}
-    arguments = [f"--{purpose}-port={port}" for purpose, port in ports.items()]
-    with (tmp_path / "server.log").open("w+") as log:
+    arguments = [f"--{purpose}-port={port}" for purpose, port in ends.ports.items()]
+    with (folder / "server.log").open("w+") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tritonface_server", "serve", *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+            env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
         )
         try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith("ready:"):
-                    break
+            wait_until_ready(process)
             yield process, ends
         finally:
             process.kill()
             process.communicate()
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    assert any(line.startswith("ready:") for line in process.stdout)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]:
+    """One to be ended."""
+    with launched(tmp_path) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]:
+    """One that is still ready after each test."""
+    with launched(tmp_path_factory.mktemp("lasting")) as pair:
+        yield pair
 
 
 def children_of(process: subprocess.Popen[str]) -> list[int]:
@@ -83,14 +100,25 @@ def test_the_server_does_not_outlive_a_killed_launcher(running: tuple[subprocess
     assert not [pid for pid in descendants if Path(f"/proc/{pid}/exe").exists()]
 
 
-def test_only_loopback_by_default(running: tuple[subprocess.Popen[str], Endpoints]) -> None:
-    _, ends = running
-    time.sleep(1)  # the metrics come a moment after the readiness
+def test_only_loopback_by_default(lasting: tuple[subprocess.Popen[str], Endpoints]) -> None:
+    _, ends = lasting
+    wait_until_listening(ends.metrics_port)  # the metrics come a moment after the readiness
     for port in (ends.http_port, ends.grpc_port, ends.metrics_port):
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             assert connection.getpeername() == ("127.0.0.1", port)
         with pytest.raises(OSError):
             socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def wait_until_listening(port: int, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, f"nothing listens on port {port}"
+            time.sleep(0.05)
 
 
 def run_server(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -151,16 +179,14 @@ def test_networks_give_way_to_the_other_steps(server: TritonServer, step: str, n
 
 @pytest.mark.parametrize("step", ["preprocess", "detector", "postprocess"])
 def test_a_model_process_that_dies_is_replaced(
-    running: tuple[subprocess.Popen[str], Endpoints], solvay: Path, step: str
+    lasting: tuple[subprocess.Popen[str], Endpoints], solvay: Path, step: str
 ) -> None:
-    process, ends = running
+    process, ends = lasting
     stubs = [child for child in psutil.Process(process.pid).children(recursive=True) if "stub" in child.name()]
     victims = [stub for stub in stubs if any(f"BlazeFace_{step}" in argument for argument in stub.cmdline())]
     assert victims
     victims[0].kill()
-    for line in process.stdout:
-        if line.startswith("ready:"):
-            break
+    wait_until_ready(process)
     with create_model("BlazeFace", url=ends.grpc) as model:
         assert next(model.predict(solvay))["boxes"]
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.exported import make_export
-from training.paths import MODEL_REPOSITORY, ROOT
+from tests.shipped import copy_one_detector
+from training.paths import ROOT
 from tritonface_server.endpoints import Endpoints
 
 ACTIONS = {"serve": [], "publish": ["add", "undo", "list"], "repository": [], "tensorrt": ["build", "check"]}
@@ -100,8 +101,7 @@ def test_a_folder_without_a_repository_is_one_clear_line(programs: Path, empty: 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("*FPN*", "__pycache__")
-    return Path(shutil.copytree(MODEL_REPOSITORY, tmp_path / "models", ignore=ignored))
+    return copy_one_detector(tmp_path / "models")
 
 
 @pytest.fixture

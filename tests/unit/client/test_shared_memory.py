@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -58,7 +59,7 @@ class Server:
 def run(program: Callable[[Server], Awaitable[None]]) -> None:
     """Run it; afterwards no file is left."""
     asyncio.run(program(Server()))
-    assert not list(Path("/dev/shm").glob("tritonface-*"))
+    assert not list(Path("/dev/shm").glob(f"tritonface-{os.getpid()}-*"))
 
 
 def test_small_images_travel_with_the_request() -> None:
@@ -200,7 +201,7 @@ def test_no_room_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
     run(program)
     with pytest.raises(OSError, match="No space"):
         Region(10)
-    assert not list(Path("/dev/shm").glob("tritonface-*"))
+    assert not list(Path("/dev/shm").glob(f"tritonface-{os.getpid()}-*"))
 
 
 @pytest.mark.parametrize(
