@@ -161,14 +161,15 @@ def _read_ahead(pictures: TrainingPictures, batches: EpochBatches) -> Iterator[l
         for requests in batches:
             pending.append([pool.submit(pictures.sample, request) for request in requests])
             if len(pending) > ahead:
-                yield _results(pending.popleft())
+                yield results_of(pending.popleft())
         while pending:
-            yield _results(pending.popleft())
+            yield results_of(pending.popleft())
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _results(futures: list[Future[Sample]]) -> list[Sample]:
+def results_of(futures: list[Future[Sample]]) -> list[Sample]:
+    """What the threads have read, once it is; KeyboardInterrupt or SystemExit if the training is to stop first."""
     while wait(futures, POLL_S).not_done:
         stop.check()
     return [future.result() for future in futures]

@@ -18,9 +18,14 @@ _received: list[int] = []
 def listen() -> None:
     """Handle both signals; Paddle's own handler of SIGTERM prints a stack and may hang."""
     paddle.disable_signal_handler()
-    _received.clear()
+    forget()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _take_note)
+
+
+def forget() -> None:
+    """Take the signals that have come for seen."""
+    _received.clear()
 
 
 def check() -> None:

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.dataset import draw_faces_dataset
+from tests.training_command import SMALL, command, result_of, run, wait_for, wait_until_gone
 from training.config import load_config
 from training.detectors import DETECTORS
 from training.paths import ROOT
 from training.pdparams import read_pdparams
+from tritonface_server.export_folder import read_folder
 
 ARRAYS = (".pdparams", ".pdema", ".pdopt")
-SMALL = ("Train.image_size=64", "Train.image_sizes=[]", "Train.batch_size=4", "Train.log_interval=1")
-
-
-def command(model: str, output: Path, dataset: Path, *overrides: str, mode: str = "train") -> list[str]:
-    settings = [f"Global.mode={mode}", f"Global.dataset_dir={dataset}", f"Global.output={output}", *overrides]
-    start = [sys.executable, str(ROOT / "training" / "main.py"), "-c", str(ROOT / f"training/configs/{model}.yaml")]
-    return [*start, *(text for setting in settings for text in ("-o", setting))]
-
-
-def run(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments, **options), capture_output=True, text=True, timeout=400)
-
-
-def result_of(output: Path, mode: str = "train") -> dict[str, Any]:
-    return json.loads((output / f"{mode}_result.json").read_text())
 
 
 def arrays_of(checkpoint: Path) -> dict[str, dict[str, np.ndarray]]:
@@ -55,6 +39,7 @@ def test_nothing_to_train_on(tmp_path: Path) -> None:
     assert done.stderr.startswith(f"error: {tmp_path}/annotations/instance_train.json does not exist")
 
 
+@pytest.mark.fault("B5")
 def test_it_learns(tmp_path: Path, faces: Path) -> None:
     """From random weights, 48 steps: the loss halves, and half of the faces are found well enough for AP50."""
     settings = ["Train.epochs_iters=48", "Train.batch_size=8", "Train.image_size=128", "Train.eval_interval=12"]
@@ -77,10 +62,12 @@ def test_it_learns(tmp_path: Path, faces: Path) -> None:
     assert "epoch 48/48: AP" in (tmp_path / "train.log").read_text()
     assert list((tmp_path / "tensorboard").iterdir())
 
+    assert read_folder(tmp_path / "best_model" / "inference").input_size_wh == (128, 128)
     for weights in (best["pdparams"], best["inference"]["onnx"]):  # the files hold what was measured
         evaluated = tmp_path / Path(weights).suffix
-        settings = [f"Evaluate.weight_path={tmp_path / weights}", "Evaluate.image_size=128"]
+        settings = [f"Evaluate.weight_path={tmp_path / weights}"]
         assert run("BlazeFace", evaluated, faces, *settings, mode="evaluate").returncode == 0
+        assert result_of(evaluated, "evaluate")["image_size"] == {"width": 128, "height": 128}
         assert result_of(evaluated, "evaluate")["AP"] == pytest.approx(best["score"], abs=0.02)
         assert result_of(evaluated, "evaluate")["AP50"] > 0.25
 
@@ -162,6 +149,11 @@ def test_stopped_by_a_signal(tmp_path: Path, faces: Path, number: int, code: int
     ("settings", "message"),
     [
         (["Train.learning_rate=1e30", "Train.warmup_steps=0"], "the loss is (nan|inf) at step 2, in epoch 1"),
+        pytest.param(
+            ["Train.learning_rate=100", "Train.warmup_steps=0"],
+            r"the training diverged: the loss is \S+ at step 2, in epoch 1, it began at 2\d\.\d",
+            marks=pytest.mark.fault("B30"),
+        ),
         (["Global.device=gpu:0"], "Global.device is gpu:0, but the installed Paddle .* runs on CPUs only"),
         (["Train.resume_path=nowhere"], "nowhere is no checkpoint and has none"),
         (["Train.pretrain_weight_path=nowhere.pdparams"], "the weights nowhere.pdparams do not exist"),
@@ -173,6 +165,7 @@ def test_what_goes_wrong_is_said_in_a_line(tmp_path: Path, faces: Path, settings
     (line,) = done.stderr.splitlines()
     assert re.match(f"error: {message}", line), line
     assert result_of(tmp_path)["done_flag"] is False
+    assert not (tmp_path / "best_model").exists()
 
 
 def test_two_processes_share_a_training(tmp_path: Path, faces: Path) -> None:
@@ -183,18 +176,3 @@ def test_two_processes_share_a_training(tmp_path: Path, faces: Path) -> None:
     sums = [float((tmp_path / f"rank_{rank}").read_text()) for rank in (0, 1)]
     assert sums[0] == sums[1]
     assert "epoch 2/2, step 2/2" in (tmp_path / "train.log").read_text()
-
-
-def wait_for(path: Path, timeout_s: float = 120) -> None:
-    end_s = time.monotonic() + timeout_s
-    while not path.exists():
-        assert time.monotonic() < end_s, f"{path} did not appear"
-        time.sleep(0.02)
-
-
-def wait_until_gone(session: int, timeout_s: float = 15) -> None:
-    """No process of the session is left."""
-    end_s = time.monotonic() + timeout_s
-    while subprocess.run(["pgrep", "-s", str(session)], capture_output=True).returncode == 0:
-        assert time.monotonic() < end_s, "worker processes outlive the training"
-        time.sleep(0.1)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import signal
+import threading
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from training.coco_format import CocoImage
 from training.config import Train, load_config
 from training.dataset_problems import DatasetError
 from training.detectors import get_detector
-from training.engine.reader import EpochBatches, TrainingPictures, read_epoch
+from training.engine import stop
+from training.engine.reader import EpochBatches, TrainingPictures, read_epoch, results_of
 
 DETECTOR = get_detector("BlazeFace")
 TRAIN = load_config(
@@ -140,3 +144,19 @@ def test_a_picture_of_another_size(tmp_path: Path) -> None:
     batches = EpochBatches(1, DETECTOR, TRAIN)
     with pytest.raises(DatasetError, match="has 128x128 px, its annotations say 64x64"):
         list(read_epoch(pictures, batches))
+
+
+@pytest.mark.fault("B27")
+def test_the_first_signal_counts_while_a_batch_is_awaited() -> None:
+    """As on a network drive that does not answer."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    stop.listen()
+    late: Future[Sample] = Future()
+    threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            results_of([late])
+    finally:
+        stop.forget()
+        for number, handler in before.items():
+            signal.signal(number, handler)
