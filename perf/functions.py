@@ -103,7 +103,7 @@ def candidates(layout: str, count: int, detector: Detector) -> tuple[np.ndarray,
         (boxes,), (scores,) = in_process.network(in_process.pictures([decode_image(crowd(200))]))
         order = np.argsort(-scores, kind="stable")
         raised = np.zeros_like(scores)
-        raised[order[:count]] = np.maximum(scores[order[:count]], 2 * detector.nms.score_floor)
+        raised[order[:count]] = np.maximum(scores[order[:count]], 2 * detector.nms.score_threshold)
         return boxes, raised
     if layout == "dense":
         centres = generator.uniform(100, 500, (20, 2))[generator.integers(0, 20, count)]

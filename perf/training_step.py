@@ -14,10 +14,10 @@ import paddle
 
 from training.config import load_config
 from training.detectors import DETECTORS, build_detector, get_detector
-from training.engine.average import WeightAverage
 from training.engine.devices import use_device
+from training.engine.ema import ExponentialMovingAverage
 from training.engine.optimiser import build_optimiser
-from training.engine.step import TrainingStep, loss_of_epoch
+from training.engine.training_step import TrainingStep, loss_of_epoch
 from training.losses import Targets
 from training.paths import ROOT
 
@@ -30,7 +30,7 @@ def measure(name: str, side_px: int, batch: int, steps: int) -> dict[str, float]
     train = load_config(ROOT / "training" / "configs" / f"{name}.yaml").Train
     network = build_detector(name)
     step = TrainingStep(network, get_detector(name), loss_of_epoch(get_detector(name), train, train.epochs_iters))
-    optimiser, average = build_optimiser(network, train), WeightAverage(network, 0.9998)
+    optimiser, average = build_optimiser(network, train), ExponentialMovingAverage(network, 0.9998)
     step.train()
     pictures, targets = _random_batch(side_px, batch)
     times_s: dict[str, list[float]] = {part: [] for part in PARTS}

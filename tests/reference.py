@@ -41,7 +41,7 @@ class InProcess:
 
 def nms_one_by_one(boxes: np.ndarray, scores: np.ndarray, settings: NmsSettings) -> list[int]:
     """Greedy suppression by its definition: box by box, each against all better survivors."""
-    order = [i for i in np.argsort(-scores, kind="stable").tolist() if scores[i] > settings.score_floor]
+    order = [i for i in np.argsort(-scores, kind="stable").tolist() if scores[i] > settings.score_threshold]
     kept: list[int] = []
     for i in order[: settings.top_k]:
         if not (iou_with_each(boxes[i], boxes[kept]) > np.float32(settings.iou_threshold)).any():

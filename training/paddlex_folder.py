@@ -49,7 +49,7 @@ class PaddleXDetector(nn.Layer):
             boxes / scale_xyxy,
             scores.unsqueeze(1),  # [N, 1, A]
             None,  # boxes per image: all A
-            self.nms.score_floor,
+            self.nms.score_threshold,
             self.nms.top_k,
             self.nms.keep_top_k,
             self.nms.iou_threshold,

@@ -28,7 +28,7 @@ class Export:
         input_size_wh: what its Resize step stretches images to, width and height in pixels.
         size_multiple: other sizes must be multiples of this.
         interpolation: how they are stretched, "linear" or "cubic".
-        nms: "score_floor", "iou_threshold", "top_k", "keep_top_k".
+        nms: "score_threshold", "iou_threshold", "top_k", "keep_top_k".
         labels: class names by class id.
         threshold: boxes with a score <= it are dropped.
     """
@@ -97,7 +97,7 @@ def _parse(content: object, folder: Path, network: bytes) -> Export:
         size_multiple=multiple,
         interpolation=_interpolation(resize),
         nms={
-            "score_floor": nms.fraction("score_threshold"),
+            "score_threshold": nms.fraction("score_threshold"),
             "iou_threshold": nms.fraction("nms_threshold"),
             "top_k": nms.count("nms_top_k"),
             "keep_top_k": nms.count("keep_top_k"),

@@ -50,8 +50,8 @@ def select_detections(
         raw_scores: float32 [A].
         threshold: scores <= this are dropped; the detector's own floor applies below it.
     """
-    floor = max(threshold, settings.score_floor)
-    kept = nms(raw_boxes_xyxy_px, raw_scores, replace(settings, score_floor=floor))
+    floor = max(threshold, settings.score_threshold)
+    kept = nms(raw_boxes_xyxy_px, raw_scores, replace(settings, score_threshold=floor))
     scale_xy = np.asarray(original_size_wh, np.float32) / np.asarray(network_size_wh, np.float32)
     boxes = raw_boxes_xyxy_px[kept] * np.tile(scale_xy, 2)
     np.clip(boxes, 0, np.tile(np.asarray(original_size_wh, np.float32), 2), out=boxes)

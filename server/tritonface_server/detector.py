@@ -10,13 +10,13 @@ class NmsSettings:
     """Non-maximum suppression as Paddle's `multiclass_nms3` does it.
 
     Attributes:
-        score_floor: boxes with a score <= this never take part.
+        score_threshold: boxes with a score <= this never take part.
         iou_threshold: a box overlapping a better one by more than this is suppressed.
         top_k: at most this many boxes, best first, take part.
         keep_top_k: at most this many boxes are returned.
     """
 
-    score_floor: float
+    score_threshold: float
     iou_threshold: float
     top_k: int
     keep_top_k: int

@@ -85,7 +85,7 @@ def parse_settings(text: str) -> Detector:
         size_multiple=multiple,
         interpolation=_interpolation(resize),
         nms=NmsSettings(
-            score_floor=nms.fraction("score_threshold"),
+            score_threshold=nms.fraction("score_threshold"),
             iou_threshold=nms.fraction("nms_threshold"),
             top_k=nms.count("nms_top_k"),
             keep_top_k=nms.count("keep_top_k"),
@@ -129,7 +129,7 @@ def settings_text(
         "Preprocess": [resize, normalise, {"type": "Permute"}],
         "NMS": {
             "name": "MultiClassNMS",
-            "score_threshold": detector.nms.score_floor,
+            "score_threshold": detector.nms.score_threshold,
             "nms_threshold": detector.nms.iou_threshold,
             "nms_top_k": detector.nms.top_k,
             "keep_top_k": detector.nms.keep_top_k,

@@ -25,7 +25,7 @@ def nms(boxes_xyxy: np.ndarray, scores: np.ndarray, settings: NmsSettings) -> np
     Returns:
         int64 [K], K <= keep_top_k.
     """
-    candidates = np.flatnonzero(scores > settings.score_floor)
+    candidates = np.flatnonzero(scores > settings.score_threshold)
     order = candidates[np.argsort(-scores[candidates], kind="stable")][: settings.top_k]
     boxes = boxes_xyxy[order]
     columns = np.vstack([boxes.T, box_areas(boxes)])  # [5, C]: one contiguous row each for x1, y1, x2, y2, area

@@ -147,6 +147,6 @@ def test_the_readmes_table_of_detectors_is_the_table_of_facts(facts: Detector) -
     multiple = "any" if facts.size_multiple == 1 else f"multiples of {facts.size_multiple}"
     assert [cell.strip() for cell in row] == [
         "x".join(map(str, facts.input_size_wh)),
-        f"{nms.score_floor:g}, {nms.iou_threshold:g}, {nms.top_k}, {nms.keep_top_k}",
+        f"{nms.score_threshold:g}, {nms.iou_threshold:g}, {nms.top_k}, {nms.keep_top_k}",
         multiple,
     ]

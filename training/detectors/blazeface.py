@@ -42,7 +42,7 @@ BLAZE_FACE = DetectorDescription(
     interpolation="cubic",
     mean_rgb=(123.0, 117.0, 104.0),
     std_rgb=(127.502231, 127.502231, 127.502231),
-    nms=NmsSettings(score_floor=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750),
+    nms=NmsSettings(score_threshold=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750),
     build_network=_network,
     build_loss=_loss,
     augmentations=_augmentations,

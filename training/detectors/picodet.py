@@ -40,7 +40,7 @@ PICODET = DetectorDescription(
     interpolation="cubic",
     mean_rgb=(123.675, 116.28, 103.53),
     std_rgb=(58.395, 57.12, 57.375),
-    nms=NmsSettings(score_floor=0.025, iou_threshold=0.6, top_k=1000, keep_top_k=100),
+    nms=NmsSettings(score_threshold=0.025, iou_threshold=0.6, top_k=1000, keep_top_k=100),
     build_network=_network,
     build_loss=_loss,
     augmentations=_augmentations,

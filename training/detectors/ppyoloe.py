@@ -40,7 +40,7 @@ PP_YOLOE = DetectorDescription(
     interpolation="cubic",
     mean_rgb=(0.0, 0.0, 0.0),
     std_rgb=(255.0, 255.0, 255.0),
-    nms=NmsSettings(score_floor=0.01, iou_threshold=0.7, top_k=1000, keep_top_k=300),
+    nms=NmsSettings(score_threshold=0.01, iou_threshold=0.7, top_k=1000, keep_top_k=300),
     build_network=_network,
     build_loss=_loss,
     static_assigner=True,

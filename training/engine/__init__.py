@@ -1,1 +1,1 @@
-"""Training: reader, step, schedule, averaged weights, checkpoints, and the loop around them."""
+"""Training: reader, training step, learning rate schedule, EMA, checkpoints, logs, and the loop around them."""

@@ -14,16 +14,16 @@ from training.coco_dataset import IMAGES, CocoSplit
 from training.config import Config
 from training.detectors import build_detector, get_detector
 from training.engine import stop
-from training.engine.average import WeightAverage
 from training.engine.checkpoint import BEST, Checkpoint, epoch_folder, prune, save_checkpoint
 from training.engine.divergence import check_loss, check_weights
-from training.engine.journal import Journal
+from training.engine.ema import ExponentialMovingAverage
+from training.engine.epoch_log import EpochLog
+from training.engine.lr_schedule import build_schedule
 from training.engine.memory import check_memory
 from training.engine.optimiser import build_optimiser, freeze_norms, optimiser_arrays, set_optimiser_arrays
 from training.engine.reader import EpochBatches, Tensors, TrainingPictures, read_epoch
 from training.engine.resume import best_so_far, resume, settings_of, tell_differences
-from training.engine.schedule import build_schedule
-from training.engine.step import TrainingStep, loss_of_epoch
+from training.engine.training_step import TrainingStep, loss_of_epoch
 from training.evaluation.coco import evaluate_coco
 from training.evaluation.detect import Detect, Faces, InProcess, checked
 from training.evaluation.evaluate import detect_all
@@ -73,7 +73,7 @@ class Training:
         self.batches = EpochBatches(len(self.pictures), self.detector, train, rank, devices)
         self.schedule = build_schedule(train, len(self.batches))
         self.optimiser = build_optimiser(self.network, train)
-        self.average: WeightAverage | None = None
+        self.average: ExponentialMovingAverage | None = None
         self.best: Progress | None = None
         settings = settings_of(train, splits)
         self.progress = Progress(self.detector.name, uuid.uuid4().hex, train.image_size, settings=settings)
@@ -81,7 +81,7 @@ class Training:
         if restored is not None:
             self._restore(restored)
         if train.ema_decay is not None:
-            self.average = WeightAverage(self.network, train.ema_decay, train.ema_cycle_epochs)
+            self.average = ExponentialMovingAverage(self.network, train.ema_decay, train.ema_cycle_epochs)
             if restored is not None:
                 self.average.restore(restored.weights, self.progress.average_updates)
         self.restored = restored
@@ -102,23 +102,23 @@ class Training:
                 paddle.distributed.barrier()
             return
         per_epoch = len(self.batches) * self.batches.size * self.devices
-        with Journal(
+        with EpochLog(
             self.output,
             pictures=self.config.Train.epochs_iters * per_epoch,
             seen=self.progress.epochs * per_epoch,
             epochs=self.config.Train.epochs_iters,
             log_interval=self.config.Train.log_interval,
-        ) as journal:
+        ) as epoch_log:
             if self.config.Global.device == "cpu":  # a GPU says itself what it lacks
                 check_memory(self.detector, self.config.Train, self.batches.size)
-            self._begin(journal)
+            self._begin(epoch_log)
             for epoch in epochs:
-                self._run_epoch(forward, epoch, journal)
-                self._end_epoch(epoch + 1, journal)
+                self._run_epoch(forward, epoch, epoch_log)
+                self._end_epoch(epoch + 1, epoch_log)
                 if self.devices > 1:
                     paddle.distributed.barrier()
 
-    def _begin(self, journal: Journal) -> None:
+    def _begin(self, epoch_log: EpochLog) -> None:
         """Catch up with what an interruption left undone, and put the checkpoint gone on from among the others."""
         if self.restored is None:
             return
@@ -130,23 +130,23 @@ class Training:
                 f"{self.config.Train.epochs_iters}: nothing is left to train; set more epochs"
             )
         if self.progress.epochs and self.progress.ap is None and self._evaluation_due():
-            self._evaluate(journal)
+            self._evaluate(epoch_log)
         if done:
             self._save()
 
-    def _run_epoch(self, forward: paddle.nn.Layer, epoch: int, journal: Journal | None) -> None:
+    def _run_epoch(self, forward: paddle.nn.Layer, epoch: int, epoch_log: EpochLog | None) -> None:
         self.batches.epoch = epoch
         self.step.loss = loss_of_epoch(self.detector, self.config.Train, epoch)
         self.step.train()
         if self.config.Train.freeze_norm:
             freeze_norms(self.network)
         with closing(read_epoch(self.pictures, self.batches)) as batches:
-            self._run_steps(forward, epoch, batches, journal)
+            self._run_steps(forward, epoch, batches, epoch_log)
         if self.average is not None:
             self.average.end_epoch(epoch + 1, self.network)
 
     def _run_steps(
-        self, forward: paddle.nn.Layer, epoch: int, batches: Iterable[Tensors], journal: Journal | None
+        self, forward: paddle.nn.Layer, epoch: int, batches: Iterable[Tensors], epoch_log: EpochLog | None
     ) -> None:
         first = epoch * len(self.batches)
         for step, (pictures, boxes, labels) in enumerate(batches, first):
@@ -163,11 +163,11 @@ class Training:
             self.optimiser.clear_grad()
             if self.average is not None:
                 self.average.update(self.network)
-            if journal is not None:
+            if epoch_log is not None:
                 of_epoch = f"{step - first + 1}/{len(self.batches)}"
-                journal.step(epoch + 1, step + 1, of_epoch, values, learning_rate, len(pictures) * self.devices)
+                epoch_log.step(epoch + 1, step + 1, of_epoch, values, learning_rate, len(pictures) * self.devices)
 
-    def _end_epoch(self, epochs: int, journal: Journal) -> None:
+    def _end_epoch(self, epochs: int, epoch_log: EpochLog) -> None:
         """Save and evaluate what is due after so many epochs.
 
         Saving comes first, and if an evaluation fails that follows no saving, it comes then: no epoch is lost.
@@ -181,7 +181,7 @@ class Training:
             self._save()
         if self._evaluation_due():
             try:
-                self._evaluate(journal)
+                self._evaluate(epoch_log)
             except BaseException:
                 if not saved:
                     self._save()
@@ -191,7 +191,7 @@ class Training:
         train, epochs = self.config.Train, self.progress.epochs
         return epochs == train.epochs_iters or epochs % train.eval_interval == 0
 
-    def _evaluate(self, journal: Journal) -> None:
+    def _evaluate(self, epoch_log: EpochLog) -> None:
         """Measure the averaged weights, or the weights themselves, on the validation pictures; keep the best."""
         self.judged.set_state_dict(self._weights())
         side_px = self.config.Train.image_size
@@ -207,7 +207,7 @@ class Training:
         folder = epoch_folder(self.output, self.progress.epochs)
         if folder.is_dir():
             write_progress(folder, self.progress)
-        journal.evaluated(self.progress.epochs, self.progress.steps, figures, is_best)
+        epoch_log.evaluated(self.progress.epochs, self.progress.steps, figures, is_best)
 
     def _save(self) -> None:
         save_checkpoint(epoch_folder(self.output, self.progress.epochs), self._checkpoint())

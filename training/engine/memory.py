@@ -18,7 +18,7 @@ import psutil
 
 from training.config import ConfigError, Train
 from training.detectors.description import DetectorDescription
-from training.engine.step import TrainingStep, loss_of_epoch
+from training.engine.training_step import TrainingStep, loss_of_epoch
 
 LOG = logging.getLogger(__name__)
 PROBE_PX = 128

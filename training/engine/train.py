@@ -15,7 +15,7 @@ from training.detectors import build_detector, get_detector
 from training.engine import stop
 from training.engine.checkpoint import BEST, checkpoints
 from training.engine.devices import devices_of, use_device
-from training.engine.journal import LOG_FILE
+from training.engine.epoch_log import LOG_FILE
 from training.engine.loop import Training
 from training.export import FILES, export_folder
 from training.logs import log_to_stdout

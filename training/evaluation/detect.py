@@ -17,7 +17,7 @@ from tritonface_server.runtimes import NetworkError
 if TYPE_CHECKING:
     from training.evaluation.served import Served
 
-LOW_THRESHOLD = 0.0  # below it the detector's own `score_floor` decides; curves need the doubtful faces too
+LOW_THRESHOLD = 0.0  # below it the detector's own `score_threshold` decides; curves need the doubtful faces too
 
 Faces = tuple[np.ndarray, np.ndarray]
 """Boxes float32 [K, 4] xmin, ymin, xmax, ymax in pixels of the upright photo, and scores float32 [K], best first."""

@@ -80,7 +80,7 @@ def test_it_is_trained_evaluated_published_and_served(project: Path, tmp_path: P
         16,
         "cubic",
     )
-    assert facts.nms == NmsSettings(score_floor=0.05, iou_threshold=0.4, top_k=200, keep_top_k=20)
+    assert facts.nms == NmsSettings(score_threshold=0.05, iou_threshold=0.4, top_k=200, keep_top_k=20)
     evaluated = training(
         project, "evaluate", tmp_path / "evaluated", dataset, f"Evaluate.weight_path={exported}/model.onnx"
     )

@@ -54,7 +54,7 @@ TINY = DetectorDescription(
     interpolation="cubic",
     mean_rgb=(127.5, 127.5, 127.5),
     std_rgb=(127.5, 127.5, 127.5),
-    nms=NmsSettings(score_floor=0.05, iou_threshold=0.4, top_k=200, keep_top_k=20),
+    nms=NmsSettings(score_threshold=0.05, iou_threshold=0.4, top_k=200, keep_top_k=20),
     score_threshold=0.3,
     build_network=Tiny,
     build_loss=SSDLoss,

@@ -15,7 +15,7 @@ DETECTOR = get_detector("BlazeFace")
 @pytest.mark.parametrize("count", [10, 1000])
 def test_so_many_are_above_the_floor(layout: str, count: int) -> None:
     boxes, scores = candidates(layout, count, DETECTOR)
-    assert (scores > DETECTOR.nms.score_floor).sum() == count
+    assert (scores > DETECTOR.nms.score_threshold).sum() == count
     assert boxes.shape == (len(scores), 4)
 
 

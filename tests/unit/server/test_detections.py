@@ -6,7 +6,7 @@ import pytest
 from tritonface_server.detections import Detections, select_detections
 from tritonface_server.detector import NmsSettings
 
-SETTINGS = NmsSettings(score_floor=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750)
+SETTINGS = NmsSettings(score_threshold=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750)
 
 
 def select(boxes: list[list[float]], scores: list[float], threshold: float = 0.5) -> Detections:

@@ -64,7 +64,7 @@ def test_all_of_the_facts_are_the_folders_own(folder: Path) -> None:
         input_size_wh=(640, 320),
         size_multiple=1,
         interpolation="cubic",
-        nms=NmsSettings(score_floor=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750),
+        nms=NmsSettings(score_threshold=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750),
         labels=("person",),
         score_threshold=0.7,
     )

@@ -7,7 +7,7 @@ from tests.reference import nms_one_by_one
 from tritonface_server.detector import NmsSettings
 from tritonface_server.nms import nms
 
-SETTINGS = NmsSettings(score_floor=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750)
+SETTINGS = NmsSettings(score_threshold=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750)
 
 
 def boxes_at(rng: np.random.Generator, count: int, spread_px: float) -> np.ndarray:
@@ -19,7 +19,7 @@ def test_no_boxes() -> None:
     assert nms(np.empty((0, 4), np.float32), np.empty(0, np.float32), SETTINGS).tolist() == []
 
 
-def test_the_score_floor_is_strict() -> None:
+def test_the_score_threshold_is_strict() -> None:
     boxes = np.array([[0, 0, 1, 1], [5, 5, 6, 6]], np.float32)
     assert nms(boxes, np.array([0.01, 0.02], np.float32), SETTINGS).tolist() == [1]
 

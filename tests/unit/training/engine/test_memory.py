@@ -47,7 +47,7 @@ from training.config import load_config
 from training.detectors import get_detector
 from training.engine.devices import use_device
 from training.engine.memory import bytes_per_pixel
-from training.engine.step import TrainingStep, loss_of_epoch
+from training.engine.training_step import TrainingStep, loss_of_epoch
 from training.paths import ROOT
 use_device("cpu")
 name, side_px, batch = sys.argv[1], 256, 3

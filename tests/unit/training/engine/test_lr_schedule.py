@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.config import Train, load_config
-from training.engine.schedule import build_schedule
+from training.engine.lr_schedule import build_schedule
 
 STEPS = 10  # per epoch
 

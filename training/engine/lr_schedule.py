@@ -1,4 +1,4 @@
-"""The learning rate of every step, a pure function of the step: nothing to save, nothing to restore."""
+"""Learning rate schedules: the rate of every step, a pure function of the step: nothing to save, nothing to restore."""
 
 from __future__ import annotations
 

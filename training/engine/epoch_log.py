@@ -1,4 +1,4 @@
-"""What a training tells while it runs: a progress bar, `train.log`, and curves for TensorBoard."""
+"""The log of steps and epochs: a progress bar, `train.log`, and curves for TensorBoard."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LogFile(logging.FileHandler):
             super().close()
 
 
-class Journal:
+class EpochLog:
     """Usable as a context manager; the first process of a training keeps one.
 
     A full disk ends the log and the curves, not the training: a checkpoint may still find room.
@@ -87,7 +87,7 @@ class Journal:
         LOG.info("epoch %d/%d: AP %.4f, AP50 %.4f%s", epoch, self.epochs, figures["AP"], figures["AP50"], note)
         self._since_s, self._since_pictures = time.monotonic(), 0
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> EpochLog:
         self._redirect.__enter__()
         return self
 

@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights, which is what gets evaluated and exported (EMA)."""
+"""Exponential moving average (EMA) of the weights, which is what gets evaluated and exported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import paddle
 from paddle import nn
 
 
-class WeightAverage:
+class ExponentialMovingAverage:
     """Averages all entries of a state dict, batch statistics included.
 
     Early on, the decay is (1 + updates) / (10 + updates), so that the random beginning is forgotten soon; later it

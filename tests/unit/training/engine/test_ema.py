@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from training.engine.average import WeightAverage
+from training.engine.ema import ExponentialMovingAverage
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def fill(network: paddle.nn.Layer, value: float) -> None:
 
 
 def test_no_update(network: paddle.nn.Layer) -> None:
-    average = WeightAverage(network, 0.9)
+    average = ExponentialMovingAverage(network, 0.9)
     assert average.updates == 0
     for name, value in network.state_dict().items():
         np.testing.assert_array_equal(average.arrays()[name], value.numpy())
@@ -25,7 +25,7 @@ def test_no_update(network: paddle.nn.Layer) -> None:
 
 def test_the_decay_grows_to_its_limit(network: paddle.nn.Layer) -> None:
     fill(network, 0.0)
-    average, expected = WeightAverage(network, 0.5), 0.0
+    average, expected = ExponentialMovingAverage(network, 0.5), 0.0
     for step in range(20):
         fill(network, float(step))
         average.update(network)
@@ -39,7 +39,7 @@ def test_the_decay_grows_to_its_limit(network: paddle.nn.Layer) -> None:
 
 def test_constants_stay_exactly_what_they_are(network: paddle.nn.Layer) -> None:
     fill(network, 0.1)
-    average = WeightAverage(network, 0.9998)
+    average = ExponentialMovingAverage(network, 0.9998)
     for _ in range(50):
         average.update(network)
     assert {float(array.ravel()[0]) for array in average.arrays().values()} == {float(np.float32(0.1))}
@@ -48,7 +48,7 @@ def test_constants_stay_exactly_what_they_are(network: paddle.nn.Layer) -> None:
 @pytest.mark.parametrize(("epoch", "updates", "value"), [(19, 3, 1.0), (20, 0, 5.0), (40, 0, 5.0)])
 def test_a_cycle_ends(network: paddle.nn.Layer, epoch: int, updates: int, value: float) -> None:
     fill(network, 1.0)
-    average = WeightAverage(network, 0.9998, cycle_epochs=20)
+    average = ExponentialMovingAverage(network, 0.9998, cycle_epochs=20)
     for _ in range(3):
         average.update(network)
     fill(network, 5.0)
