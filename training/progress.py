@@ -52,8 +52,8 @@ class Progress:
 def write_progress(folder: Path, progress: Progress) -> None:
     """Write the file into a checkpoint, with the checksums of the files that are there; whole or not at all."""
     state = asdict(progress)
-    state[CHECKSUMS] = {path.name: _sha256(path) for path in sorted(folder.glob(f"{folder.name}.pd*"))}
-    state[CHECKSUMS].pop(f"{folder.name}{SUFFIX}", None)
+    others = [path for path in sorted(folder.iterdir()) if path.stem == folder.name and path.suffix != SUFFIX]
+    state[CHECKSUMS] = {path.name: _sha256(path) for path in others}
     state[OWN_CHECKSUM] = _own_checksum(state)
     unfinished = folder / f".{folder.name}.part"
     unfinished.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
