@@ -18,12 +18,12 @@ def test_at_least_once() -> None:
 
 @pytest.mark.parametrize(("processes", "threads"), [(1, 1), (2, 2)])
 def test_sleepers_add_up(processes: int, threads: int) -> None:
-    pause_s = 0.02
+    pause_s = 0.1  # long against what a busy machine adds
     with Workers(partial, (time.sleep, pause_s), processes, threads) as workers:
-        assert min(workers.latencies_ms(0.1)) >= pause_s * 1e3
-        rate = workers.calls_per_s(0.3)
+        assert min(workers.latencies_ms(0.2)) >= pause_s * 1e3
+        rate = workers.calls_per_s(0.6)
     most = processes * threads / pause_s
-    assert most / processes / threads / 2 < rate <= most
+    assert most / 10 < rate <= most
 
 
 def test_a_failing_call_is_told() -> None:
