@@ -9,10 +9,6 @@ MAX_PIXELS = 64_000_000
 MAX_SIDE_PX = 32_768
 """The longer side of one image that is decoded here; as on the server."""
 
-MIN_NETWORK_SIDE_PX = 32
-MAX_NETWORK_SIDE_PX = 2048
-"""Sides of the network's input in an exported folder; as on the server."""
-
 MAX_REDIRECTS = 5
 """Redirects followed while an image is fetched."""
 

@@ -7,8 +7,11 @@ ensemble that shares the pre- and postprocessing steps of the detector that the 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
-from dataclasses import replace
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tritonclient.utils import InferenceServerException
@@ -20,12 +23,58 @@ from tritonface._errors import (
     ServerUnavailableError,
     TritonFaceError,
 )
-from tritonface._export_folder import NETWORK, Export
+from tritonface._inference_yml import Settings, parse_settings
 from tritonface._served import Served, check_img_size, describe, network_step
 
+NETWORK, SETTINGS = "model.onnx", "inference.yml"
 FORBIDDEN = ("not allowed", "restricted", "expected key")  # how servers say that clients may not load models
 TAKES_ONNX = frozenset({"onnxruntime", "openvino"})
 ENSEMBLE_FILES = {"1/README": b"An ensemble has no files, but Triton wants the folder of its version.\n"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """A folder made by `training/main.py -o Global.mode=export`.
+
+    Attributes:
+        settings: what its inference.yml says.
+        network: the contents of model.onnx.
+    """
+
+    folder: Path
+    settings: Settings
+    network: bytes
+
+    @property
+    def served_name(self) -> str:
+        """The name under which the network is published: it changes when the network does."""
+        return f"{self.settings.model_name}_{hashlib.sha256(self.network).hexdigest()[:8]}"
+
+
+def read_export(folder: str | os.PathLike[str], model_name: str) -> Export:
+    """Read an export and check it against the name it is meant to have.
+
+    Raises:
+        InvalidArgumentError: a file is missing, unreadable, or is another model's.
+    """
+    path = Path(folder)
+    missing = [name for name in (NETWORK, SETTINGS) if not (path / name).is_file()]
+    if missing:
+        raise InvalidArgumentError(
+            f"model_dir {str(path)!r} has no {missing[0]}; make the folder with `python training/main.py "
+            f"-c training/configs/{model_name}.yaml -o Global.mode=export -o Global.output={path}`"
+        )
+    try:
+        settings = parse_settings((path / SETTINGS).read_text(encoding="utf-8"))
+        network = (path / NETWORK).read_bytes()
+    except (OSError, ValueError) as error:
+        raise InvalidArgumentError(f"{path / SETTINGS} cannot be used: {error}") from error
+    if settings.model_name != model_name:
+        raise InvalidArgumentError(
+            f"model_dir {str(path)!r} is an export of {settings.model_name!r}, not of {model_name!r}; "
+            f"pass model_name={settings.model_name!r}"
+        )
+    return Export(path, settings, network)
 
 
 async def publish(client: Client, export: Export, base: Served, timeout_s: float) -> Served:
@@ -35,10 +84,11 @@ async def publish(client: Client, export: Export, base: Served, timeout_s: float
         InvalidArgumentError: the network's input size or kind does not suit the server.
         ServerError: the server does not allow it, or cannot run the network; the message says what to do.
     """
-    suffix = base.name[len(export.model_name) :]  # "" or "_hpi"
+    stated = export.settings
+    suffix = base.name[len(stated.model_name) :]  # "" or "_hpi"
     name = export.served_name + suffix
-    served = replace(base, name=name, labels=export.labels, threshold=export.threshold)
-    served = replace(served, input_size_wh=check_img_size(export.input_size_wh, served))
+    served = replace(base, name=name, labels=list(stated.labels), threshold=stated.score_threshold)
+    served = replace(served, input_size_wh=check_img_size(stated.input_size_wh, served))
     _check_shared_steps(export, base)
     if not await client.is_model_ready(name, timeout_s):
         index = network_step(base.steps)
@@ -53,17 +103,24 @@ async def publish(client: Client, export: Export, base: Served, timeout_s: float
 
 
 def _check_shared_steps(export: Export, base: Served) -> None:
-    """InvalidArgumentError if the steps that the export would share do not do what it asks for."""
-    there: dict[str, str] = {}
+    """InvalidArgumentError where a step that the export would share does something else than the export wants."""
+    stated = export.settings
+    wanted = {
+        "interpolation": stated.interpolation,
+        "size_multiple": stated.size_multiple,
+        "nms": {
+            "score_threshold": stated.nms_score_threshold,
+            **{key: getattr(stated, key) for key in ("iou_threshold", "top_k", "keep_top_k")},
+        },
+    }
     for step in base.steps:
-        there.update({key: value["string_value"] for key, value in step.get("parameters", {}).items()})
-    for key in ("interpolation", "nms"):
-        wanted, has = getattr(export, key), json.loads(there.get(key, "null"))
-        if has not in (None, wanted):
-            raise InvalidArgumentError(
-                f"{export.folder} wants the {key} {wanted!r}, but {base.name!r}, whose steps it would share on the "
-                f"server, has {has!r}; publish it on the server's machine: {_by_hand(export)}"
-            )
+        for key, parameter in step.get("parameters", {}).items():
+            if key in wanted and json.loads(parameter["string_value"]) != wanted[key]:
+                raise InvalidArgumentError(
+                    f"{export.folder / SETTINGS} wants {key} {wanted[key]}, but the steps of {base.name!r}, which it "
+                    f"would share, have {json.loads(parameter['string_value'])}; publish it on the server's machine: "
+                    f"{_by_hand(export)}"
+                )
 
 
 async def _load_ensemble(client: Client, name: str, config: str, timeout_s: float) -> None:

@@ -15,11 +15,10 @@ from concurrent.futures import wait as wait_for_futures
 from tritonface._client import Client
 from tritonface._engine import engine
 from tritonface._errors import InvalidArgumentError
-from tritonface._export_folder import read_export
 from tritonface._inputs import Input, Source, iterate_sources
 from tritonface._numbers import Number, Whole
 from tritonface._options import Options, checked_batch_size, checked_threshold
-from tritonface._publish import publish
+from tritonface._publish import publish, read_export
 from tritonface._request import OnError, Rules, detect
 from tritonface._result import DetectionResult
 from tritonface._run import Run

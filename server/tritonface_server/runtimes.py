@@ -71,7 +71,8 @@ def openvino_run(
     try:  # here, as failing in Triton's warm-up can crash it
         network = core.read_model(file)
     except RuntimeError as error:
-        raise NetworkError(f"{file} cannot be loaded as a network: {str(error).splitlines()[0]}") from error
+        reason = str(error).strip().splitlines()[-1]  # above it, places in OpenVINO's sources
+        raise NetworkError(f"{file} cannot be loaded as a network: {reason}") from error
     _check_outputs(file, outputs, [name for output in network.outputs for name in output.get_names()])
     properties: dict[str, str | int | bool] = {
         "PERFORMANCE_HINT": "LATENCY",

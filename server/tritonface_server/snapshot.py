@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tritonface_server.export_folder import EXPORT_ANEW, NETWORK, QUANTISED, SETTINGS, ExportFolderError
+from tritonface_server.export_folder import NETWORK, QUANTISED, SETTINGS, ExportFolderError
+from tritonface_server.inference_yml import EXPORT_ANEW
 
 ATTEMPTS, PAUSE_S = 20, 0.02
 

@@ -13,7 +13,8 @@ from training.detectors import DETECTORS
 from training.detectors.description import DetectorDescription
 from training.paddlex_folder import write_settings
 from tritonface_server.detector import Detector, NmsSettings
-from tritonface_server.export_folder import ExportFolderError, parse_settings, read_folder
+from tritonface_server.export_folder import ExportFolderError, read_folder
+from tritonface_server.inference_yml import parse_settings
 
 
 @pytest.fixture

@@ -1,109 +1,78 @@
-"""An exported folder, `model.onnx` and `inference.yml`, by the server's rules; a test compares both copies of them."""
+"""PaddleX's `inference.yml` beside an exported network: the one place that knows what it says.
+
+    Global:
+      model_name: BlazeFace
+    Preprocess:
+    - {type: Resize, target_size: [640, 640], keep_ratio: false, interp: 2}
+    - ...                                # what follows is part of the network in model.onnx
+    NMS: {score_threshold: 0.01, nms_threshold: 0.3, nms_top_k: 5000, keep_top_k: 750}
+    label_list: [face]
+    draw_threshold: 0.5                  # 0.5 if it is absent
+    size_multiple: 32                    # ours: sides of other sizes must be multiples; 32 if it is absent
+
+The section NMS is PaddleDetection's. PaddleX itself needs none: suppression is part of the graph that it runs. Server
+and SDK read the file by the same rules: each of the two distributions holds this module.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from tritonface._errors import InvalidArgumentError
-from tritonface._limits import MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
-
-NETWORK, SETTINGS = "model.onnx", "inference.yml"
 INTERPOLATION_NUMBERS = {"linear": 1, "cubic": 2}
 DEFAULT_THRESHOLD, DEFAULT_SIZE_MULTIPLE = 0.5, 32
 EXPORT_ANEW = "export the weights anew with `python training/main.py -c CONFIG -o Global.mode=export`"
 
 
 @dataclass(frozen=True)
-class Export:
-    """A folder made by `training/main.py -o Global.mode=export`.
+class Settings:
+    """What the file says.
 
     Attributes:
-        network: the contents of model.onnx.
-        input_size_wh: what its Resize step stretches images to, width and height in pixels.
-        size_multiple: other sizes must be multiples of this.
-        interpolation: how they are stretched, "linear" or "cubic".
-        nms: "score_threshold", "iou_threshold", "top_k", "keep_top_k".
+        input_size_wh: pixels a picture is stretched to, (width, height).
+        size_multiple: width and height of the network's input must be multiples of this.
+        interpolation: how it is stretched, "linear" or "cubic".
+        nms_score_threshold, iou_threshold, top_k, keep_top_k: of non-maximum suppression.
         labels: class names by class id.
-        threshold: boxes with a score <= it are dropped.
+        score_threshold: detections with a score <= this are dropped.
     """
 
-    folder: Path
     model_name: str
-    network: bytes
     input_size_wh: tuple[int, int]
     size_multiple: int
     interpolation: str
-    nms: dict[str, float]
-    labels: list[str]
-    threshold: float
-
-    @property
-    def served_name(self) -> str:
-        """The name under which the network is published: it changes when the network does."""
-        return f"{self.model_name}_{hashlib.sha256(self.network).hexdigest()[:8]}"
+    nms_score_threshold: float
+    iou_threshold: float
+    top_k: int
+    keep_top_k: int
+    labels: tuple[str, ...]
+    score_threshold: float
 
 
-def read_export(folder: str | os.PathLike[str], model_name: str) -> Export:
-    """Read an export and check it against the name it is meant to have.
-
-    Raises:
-        InvalidArgumentError: a file is missing, unreadable, or is another model's.
-    """
-    path = Path(folder)
-    for file_name in (NETWORK, SETTINGS):
-        if not (path / file_name).is_file():
-            raise InvalidArgumentError(f"{path} has no {file_name}; {EXPORT_ANEW}")
-    settings = _read_settings(path / SETTINGS)
-    try:
-        export = _parse(settings, path, (path / NETWORK).read_bytes())
-    except ValueError as error:
-        raise InvalidArgumentError(f"{path / SETTINGS}: {error}") from error
-    if export.model_name != model_name:
-        raise InvalidArgumentError(
-            f"model_dir {str(path)!r} is an export of {export.model_name!r}, not of {model_name!r}; pass "
-            f"model_name={export.model_name!r}"
-        )
-    return export
-
-
-def _read_settings(file: Path) -> object:
+def parse_settings(text: str) -> Settings:
+    """What the text of an inference.yml says; ValueError, in one line, if that is of no use."""
     import yaml
 
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidArgumentError(f"{file} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise InvalidArgumentError(f"{file}: {' '.join(str(error).split())}") from error
-
-
-def _parse(content: object, folder: Path, network: bytes) -> Export:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
     settings = _Section("", content)
-    resize = _resize_step(settings)
+    resize, nms = _resize_step(settings), settings.section("NMS")
     multiple = settings.count("size_multiple", DEFAULT_SIZE_MULTIPLE)
-    size_wh = _size_wh(resize, multiple)
-    nms = settings.section("NMS")
-    return Export(
-        folder=folder,
+    return Settings(
         model_name=settings.section("Global").text("model_name"),
-        network=network,
-        input_size_wh=size_wh,
+        input_size_wh=_size_wh(resize, multiple),
         size_multiple=multiple,
         interpolation=_interpolation(resize),
-        nms={
-            "score_threshold": nms.fraction("score_threshold"),
-            "iou_threshold": nms.fraction("nms_threshold"),
-            "top_k": nms.count("nms_top_k"),
-            "keep_top_k": nms.count("keep_top_k"),
-        },
+        nms_score_threshold=nms.fraction("score_threshold"),
+        iou_threshold=nms.fraction("nms_threshold"),
+        top_k=nms.count("nms_top_k"),
+        keep_top_k=nms.count("keep_top_k"),
         labels=_labels(settings),
-        threshold=settings.fraction("draw_threshold", DEFAULT_THRESHOLD),
+        score_threshold=settings.fraction("draw_threshold", DEFAULT_THRESHOLD),
     )
 
 
@@ -164,16 +133,12 @@ def _resize_step(settings: _Section) -> _Section:
 
 
 def _size_wh(resize: _Section, multiple: int) -> tuple[int, int]:
-    sides = resize.value("target_size")
-    if not (isinstance(sides, list) and len(sides) == 2 and all(map(_is_count, sides))):
-        raise ValueError(f"{resize.name('target_size')} is {sides!r}; expected [height, width] in pixels")
+    name, sides = resize.name("target_size"), resize.value("target_size")
+    if not isinstance(sides, list) or len(sides) != 2 or not all(map(_is_count, sides)):
+        raise ValueError(f"{name} is {sides!r}; expected [height, width] in pixels")
     height, width = sides
-    if not all(MIN_NETWORK_SIDE_PX <= side <= MAX_NETWORK_SIDE_PX and side % multiple == 0 for side in sides):
-        raise ValueError(
-            f"{resize.name('target_size')}: img_size is {width}x{height} (width x height); this detector takes sides "
-            f"from {MIN_NETWORK_SIDE_PX} to {MAX_NETWORK_SIDE_PX} px"
-            + (f" that are multiples of {multiple}" if multiple > 1 else "")
-        )
+    if height % multiple or width % multiple:
+        raise ValueError(f"{name} is {width}x{height} (width x height); expected multiples of {multiple}")
     return width, height
 
 
@@ -186,9 +151,9 @@ def _interpolation(resize: _Section) -> str:
     raise ValueError(f"{resize.name('interp')} is {number!r}; those that can be served are {known_ones}")
 
 
-def _labels(settings: _Section) -> list[str]:
+def _labels(settings: _Section) -> tuple[str, ...]:
     labels = settings.value("label_list")
     is_list = isinstance(labels, list) and len(labels) > 0
     if not is_list or not all(type(label) in (str, int) and label != "" for label in labels):
         raise ValueError(f"label_list is {labels!r}; expected a list of names, such as [face]")
-    return [str(label) for label in labels]
+    return tuple(str(label) for label in labels)
