@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from training.detectors.description import DetectorDescription
 from training.networks.pictures import as_function
 from training.paddlex_folder import export_paddlex, write_settings
 from training.paths import shipped_weights
-from training.weight_files import load_weights_of, size_of
+from training.weight_files import as_trained, load_weights_of
 from training.weights import WeightsError
 from tritonface_server.export_folder import NETWORK, SETTINGS
 
@@ -23,10 +22,10 @@ FILES = ("inference.json", "inference.pdiparams", SETTINGS, NETWORK)
 
 
 def run_export(config: Config) -> dict[str, Any]:
-    """Write `FILES` into `Global.output`, to be served at the input size for which the weights were chosen.
+    """Write `FILES` into `Global.output`, to be served at the input size and with the labels of the training.
 
     Returns:
-        the weights that were read, the network's input, and the files relative to the output.
+        the weights that were read, the network's input, its labels, and the files relative to the output.
 
     Raises:
         training.weights.WeightsError: the weights do not fit.
@@ -35,10 +34,16 @@ def run_export(config: Config) -> dict[str, Any]:
     detector, output = get_detector(config.Global.model), Path(config.Global.output)
     network = build_detector(detector.name)
     weights = load_weights_of(network, Path(config.Export.weight_path or shipped_weights(detector.name)))
-    width, height = size_of(weights) or detector.input_size_wh
-    export_folder(network, replace(detector, input_size_wh=(width, height)), output)
-    size = {"width": width, "height": height}
-    return {"model": detector.name, "weight_path": str(weights), "image_size": size, "files": list(FILES)}
+    detector = as_trained(detector, weights)
+    export_folder(network, detector, output)
+    width, height = detector.input_size_wh
+    return {
+        "model": detector.name,
+        "weight_path": str(weights),
+        "image_size": {"width": width, "height": height},
+        "labels": list(detector.labels),
+        "files": list(FILES),
+    }
 
 
 def export_folder(network: nn.Layer, detector: DetectorDescription, folder: Path) -> None:

@@ -36,6 +36,7 @@ class Progress:
         first_loss: of the very first step.
         average_updates: steps in the averaged weights.
         settings: and pictures by which it learns, see `training.engine.resume.settings_of`.
+        labels: the data set's class names, with which the weights are served.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Progress:
     first_loss: float | None = None
     average_updates: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
+    labels: list[str] = field(default_factory=lambda: ["face"])
 
 
 def write_progress(folder: Path, progress: Progress) -> None:
@@ -109,6 +111,16 @@ def image_size_of(weights: Path) -> int | None:
     """
     state = weights.with_suffix(SUFFIX)
     return _read(state).get("image_size") if state.is_file() else None
+
+
+def labels_of(weights: Path) -> list[str] | None:
+    """The class names that weights were trained for, if they lie in a training's checkpoint.
+
+    Raises:
+        CheckpointError: the file beside them is damaged.
+    """
+    state = weights.with_suffix(SUFFIX)
+    return _read(state).get("labels") if state.is_file() else None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from paddle import nn
 
+from training.detectors.description import DetectorDescription
 from training.pdparams import read_pdparams
-from training.progress import check_file, image_size_of
+from training.progress import check_file, image_size_of, labels_of
 from training.replace_folder import recover_folder
 from training.weights import WeightsError, load_weights, set_weights
 from tritonface_server.export_folder import NETWORK, SETTINGS, read_folder
@@ -48,6 +50,20 @@ def size_of(file: Path) -> tuple[int, int] | None:
         return None if side_px is None else (side_px, side_px)
     exported = file.name == NETWORK and (file.parent / SETTINGS).is_file()
     return read_folder(file.parent).input_size_wh if exported else None
+
+
+def as_trained(detector: DetectorDescription, file: Path) -> DetectorDescription:
+    """The detector with the input size and the labels that a file's weights were trained for, where that is known.
+
+    Raises:
+        WeightsError: what lies beside the file is damaged.
+    """
+    size_wh, labels = size_of(file), labels_of(file)
+    return replace(
+        detector,
+        input_size_wh=detector.input_size_wh if size_wh is None else size_wh,
+        labels=detector.labels if labels is None else tuple(labels),
+    )
 
 
 def find_weights(path: Path) -> Path:

@@ -75,8 +75,10 @@ class Training:
         self.optimiser = build_optimiser(self.network, train)
         self.average: ExponentialMovingAverage | None = None
         self.best: Progress | None = None
-        settings = settings_of(train, splits)
-        self.progress = Progress(self.detector.name, uuid.uuid4().hex, train.image_size, settings=settings)
+        settings, labels = settings_of(train, splits), list(splits["train"].class_names)
+        self.progress = Progress(
+            self.detector.name, uuid.uuid4().hex, train.image_size, settings=settings, labels=labels
+        )
         restored = resume(Path(train.resume_path), self.output, self.detector.name) if train.resume_path else None
         if restored is not None:
             self._restore(restored)
@@ -227,5 +229,7 @@ class Training:
         set_weights(self.network, checkpoint.weights if checkpoint.moving is None else checkpoint.moving)
         set_optimiser_arrays(self.optimiser, self.network, checkpoint.optimiser, self.config.Train.optimizer)
         now = self.progress
-        self.progress = replace(checkpoint.progress, image_size=now.image_size, settings=now.settings)
+        self.progress = replace(
+            checkpoint.progress, image_size=now.image_size, settings=now.settings, labels=now.labels
+        )
         self.best = best_so_far(self.output, self.progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from training.export import FILES, export_folder
 from training.logs import log_to_stdout
 from training.progress import SUFFIX, CheckpointError, read_progress
 from training.replace_folder import replace_folder
-from training.weight_files import load_weights_of
+from training.weight_files import as_trained, load_weights_of
 
 CONFIG_FILE = "config.yaml"
 SUFFIXES = (".pdparams", ".pdema", ".pdopt", SUFFIX)
@@ -72,9 +71,9 @@ def train_in_parallel(config: Config, splits: dict[str, CocoSplit]) -> None:
 def _export_best(config: Config, output: Path) -> None:
     detector = get_detector(config.Global.model)
     network = build_detector(detector.name)
-    load_weights_of(network, output / BEST / f"{BEST}.pdparams")
-    side_px, unfinished = read_progress(output / BEST).image_size, output / BEST / ".inference.part"
-    export_folder(network, replace(detector, input_size_wh=(side_px, side_px)), unfinished)
+    weights = load_weights_of(network, output / BEST / f"{BEST}.pdparams")
+    unfinished = output / BEST / ".inference.part"
+    export_folder(network, as_trained(detector, weights), unfinished)
     replace_folder(unfinished, output / BEST / "inference")
 
 
