@@ -106,7 +106,7 @@ def iterate_sources(value: Input, unnamed: Iterator[int] | None = None) -> Itera
     if skipped:
         names = ", ".join(map(str, skipped[:NAMES_IN_A_MESSAGE]))
         more = ", ..." if len(skipped) > NAMES_IN_A_MESSAGE else ""
-        log.warning("left out %d that are no images of a format that is read: %s%s", len(skipped), names, more)
+        log.warning("left out %d, no images of a format that is read: %s%s", len(skipped), names, more)
 
 
 def _flatten(value: Input, skipped: list[Path]) -> Iterator[Origin]:
