@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,18 @@ def tasks_under_way() -> int:
         return len(asyncio.all_tasks()) - 1
 
     return engine.submit(count()).result()
+
+
+async def reached(condition: Callable[[int], bool]) -> bool:
+    """Whether the number of tasks under way fulfils a condition before long."""
+    deadline = time.monotonic() + 10
+    while not condition(tasks_under_way()) and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    return condition(tasks_under_way())
+
+
+def none(count: int) -> bool:
+    return count == 0
 
 
 def test_it_takes_the_same_arguments() -> None:
@@ -145,13 +157,11 @@ def test_cancelling_gives_up_what_is_under_way(address: dict[str, str], solvay: 
                     pass
 
             task = asyncio.create_task(consume())
-            await asyncio.sleep(0.2)
-            assert tasks_under_way() > 4
+            assert await reached(lambda count: count > 4)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            await asyncio.sleep(0.2)
-            assert tasks_under_way() == 0
+            assert await reached(none)
             (result,) = [result async for result in model.predict(solvay)]
             assert result["boxes"]
 
@@ -164,15 +174,13 @@ def test_an_abandoned_run_gives_up_what_is_under_way(address: dict[str, str], so
             results = model.predict([solvay] * 100, batch_size=16)
             await anext(results)
             await results.aclose()
-            await asyncio.sleep(0.2)
-            assert tasks_under_way() == 0
+            assert await reached(none)
 
     asyncio.run(run())
     with create_model("BlazeFace", **address) as model:
         for _ in model.predict([solvay] * 100, batch_size=16):
             break  # the generator dies with the loop
-        time.sleep(0.2)
-        assert tasks_under_way() == 0
+        assert asyncio.run(reached(none))
 
 
 @pytest.mark.fault("A16")
@@ -197,7 +205,7 @@ def test_closing_in_another_task(address: dict[str, str], solvay: Path, others: 
         await asyncio.sleep(0.3)
         await model.close()
         assert await asyncio.gather(*tasks) == ["went on"] * 3
-        assert [str(error) for error in caught] == ["the model was closed while an image was under way"] * 3
+        assert len(caught) == 3 and all("closed" in str(error) for error in caught)
         for other in rest:
             assert [len(result) > 0 async for result in other.predict(solvay)] == [True]
             await other.close()
