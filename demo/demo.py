@@ -13,7 +13,7 @@ from tritonface_server.machine import LaunchError
 from tritonface_server.server import TritonServer
 
 MODEL_REPOSITORY = Path(__file__).parents[1] / "model_repository"
-PHOTOS = Path(__file__).parent / "photos"
+PHOTOS = sorted((Path(__file__).parent / "photos").glob("*.jpg"))
 OUTPUT = Path("output")
 THRESHOLD = 0.7  # the shipped weights are over-confident, see weights/BlazeFace.md
 

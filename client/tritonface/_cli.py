@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own log, before it is imported; failures are told below
     options = make_parser(_predict, _models, _health).parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     for stream in (sys.stdout, sys.stderr):  # file names may hold bytes that are no text
