@@ -1,4 +1,5 @@
-"""Detectors without weights are not shipped; with the golden tests' weights they are served all the same."""
+"""Detectors that are not shipped are served all the same: with trained weights where there are some beside the
+checkout, else with the golden tests' random ones."""
 
 from __future__ import annotations
 
@@ -7,18 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.alike import assert_alike, rows_of
 from tests.conftest import PHOTOS, Serve
-from tests.parity.golden import rule
-from tests.reference import InProcess, iou_with_each
+from tests.parity.recorded import network_with_golden_weights
+from tests.reference import InProcess
 from tests.shipped import SHIPPED
+from tests.trained import trained_weights
 from training.detectors import DETECTORS, build_detector
 from training.export import export_for_serving
-from training.weights import set_weights
-from tritonface import DetectionResult, InvalidArgumentError, create_model
+from training.weights import load_weights
+from tritonface import InvalidArgumentError, create_model
 from tritonface_server.detector import Detector
 from tritonface_server.repository import build_entry
 from tritonface_server.server import TritonServer
 
+THRESHOLD = 0.3
 NOT_SHIPPED = [detector for detector in DETECTORS.values() if detector.name not in SHIPPED]
 
 
@@ -27,8 +31,12 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """ONNX files of the detectors, by name."""
     files = {}
     for facts in NOT_SHIPPED:
-        network = build_detector(facts.name)
-        set_weights(network, rule.params({key: value.shape for key, value in network.state_dict().items()}))
+        weights = trained_weights(facts.name)
+        if weights is None:
+            network = network_with_golden_weights(facts.name)
+        else:
+            network = build_detector(facts.name)
+            load_weights(network, weights)
         files[facts.name] = tmp_path_factory.mktemp("network") / "model.onnx"
         export_for_serving(network, facts, files[facts.name].parent)
     return files
@@ -42,10 +50,6 @@ def full_server(networks: dict[str, Path], serve: Serve, tmp_path_factory: pytes
     return serve(repository, "--model-config-name=cpu")
 
 
-def rows(result: DetectionResult) -> np.ndarray:
-    return np.array([[box["score"], *box["coordinate"]] for box in result["boxes"]]).reshape(-1, 5)
-
-
 @pytest.mark.parametrize("img_size", [None, 320, [640, 416]])
 @pytest.mark.parametrize("facts", NOT_SHIPPED, ids=lambda facts: facts.name)
 def test_served_equals_in_process(
@@ -56,23 +60,24 @@ def test_served_equals_in_process(
     with create_model(facts.name, url=full_server.endpoints.grpc, img_size=img_size, threshold=0) as model:
         for result in model.predict(PHOTOS, batch_size=2):
             expected = np.array(reference(Path(result["input_path"]).read_bytes(), 0, size_wh))
-            served = rows(result)
+            served = rows_of(result["boxes"])
             assert served.shape == expected.shape and len(served) > 10
             np.testing.assert_allclose(served[:, 0], expected[:, 0], atol=1e-5, rtol=0)
             np.testing.assert_allclose(served[:, 1:], expected[:, 1:], atol=0.01, rtol=0)
 
 
+@pytest.mark.fault("B10")
 @pytest.mark.parametrize("facts", NOT_SHIPPED, ids=lambda facts: facts.name)
 def test_the_high_performance_variant_finds_the_same(full_server: TritonServer, facts: Detector) -> None:
-    """Random weights give crowds of random boxes; nine in ten of the best must be there in lower precision too."""
+    if trained_weights(facts.name) is None:
+        pytest.skip(f"no trained weights of {facts.name}: what lower precision changes shows on faces, not on noise")
     found = []
     for use_hpip in (False, True):
-        with create_model(facts.name, url=full_server.endpoints.grpc, use_hpip=use_hpip, threshold=0) as model:
-            found.append([rows(result) for result in model.predict(PHOTOS)])
+        arguments = {"use_hpip": use_hpip, "threshold": THRESHOLD}
+        with create_model(facts.name, url=full_server.endpoints.grpc, **arguments) as model:
+            found.append([rows_of(result["boxes"]) for result in model.predict(PHOTOS)])
     for normal, hpi in zip(*found):
-        best = normal[: len(normal) // 2]
-        overlaps = [iou_with_each(box, hpi[:, 1:]).max() for box in best[:, 1:]]
-        assert np.mean(np.array(overlaps) > 0.8) > 0.9
+        assert_alike(normal, hpi, THRESHOLD)
 
 
 @pytest.mark.parametrize("facts", NOT_SHIPPED, ids=lambda facts: facts.name)

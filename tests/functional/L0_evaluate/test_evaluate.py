@@ -65,7 +65,7 @@ def test_served_and_in_process_get_equal_figures(
     figures = {way: {metric: result[metric] for metric in METRICS} for way, result in results.items()}
     assert 0.2 < figures["served"]["AP"] < 1
     assert figures["served"] == pytest.approx(figures["onnx"], abs=1e-6)
-    assert figures["paddle"] == pytest.approx(figures["onnx"], abs=1e-6)
+    assert figures["paddle"] == pytest.approx(figures["onnx"], abs=2e-3)  # other kernels may swap two equal scores
     assert figures["hpi"]["AP50"] == pytest.approx(figures["onnx"]["AP50"], abs=0.05)
     width, height = size_wh or shipped(name).input_size_wh
     assert all(result["image_size"] == {"width": width, "height": height} for result in results.values())

@@ -93,7 +93,7 @@ def test_regions_of_cancelled_requests_come_back(
 def test_one_deadline_for_all_and_late_regions_come_back(
     server: TritonServer, address: dict[str, str], array: np.ndarray
 ) -> None:
-    hasty = Connection(**address, shared_memory=True, timeout_s=1)
+    hasty = Connection(**address, shared_memory=True, timeout_s=2)
     with create_model("BlazeFace", connection=hasty) as model:
         (expected,) = model.predict(array)
         server.process.send_signal(signal.SIGSTOP)
@@ -102,7 +102,7 @@ def test_one_deadline_for_all_and_late_regions_come_back(
                 started = time.monotonic()
                 with pytest.raises(DeadlineExceededError):
                     next(model.predict(image))
-                assert time.monotonic() - started < 1.5
+                assert time.monotonic() - started < 3.8  # two deadlines would be 4
         finally:
             server.process.send_signal(signal.SIGCONT)
         assert wait_for_regions(server, 0) == 0
