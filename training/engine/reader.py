@@ -20,18 +20,17 @@ import numpy as np
 from paddle import Tensor, to_tensor
 
 from training.augment import Sample, chain, resize_sample
+from training.augment.sample import pad_faces
 from training.coco_dataset import CocoImage
 from training.config import Train
 from training.dataset_pictures import read_picture
 from training.dataset_problems import DatasetError
 from training.detectors.description import DetectorDescription
 from training.engine import stop
-from training.losses.targets import pad_faces
 from tritonface_server.detector import Detector
-from tritonface_server.images import ImageError, decode_image, limit_threads
+from tritonface_server.images import INTERPOLATIONS, ImageError, decode_image, limit_threads
 
 MULTI_SCALE_INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
-INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 SHUFFLE, SCALE, AUGMENT = range(3)  # kinds of random numbers of an epoch
 AHEAD = 2  # batches read before they are wanted
 POLL_S = 0.2  # how soon a signal is noticed while a batch is awaited

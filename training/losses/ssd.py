@@ -21,17 +21,23 @@ class SSDLoss:
         """Losses of a batch: {"loss": total}."""
         matched = match_priors(cxcywh_to_xyxy(outputs.priors_cxcywh_px), targets)  # [N, A]
         positive = matched >= 0
-        images, priors = positive.nonzero(as_tuple=True)
-        boxes = targets.boxes_xyxy_px[images, matched[positive]]  # [P, 4]
-        wanted = encode_boxes(boxes, outputs.priors_cxcywh_px[priors])
-        box_loss = F.smooth_l1_loss(outputs.offsets[images, priors], wanted, reduction="sum")
-
+        # Paddle cannot index with nothing; offsets x 0 gives every parameter its gradient
+        box_loss = box_losses(outputs, targets, matched) if positive.any() else outputs.offsets.sum() * 0
         classes = paddle.where(positive, paddle.full_like(matched, FACE), paddle.full_like(matched, BACKGROUND))
         class_losses = F.cross_entropy(outputs.logits, classes.unsqueeze(-1), reduction="none").squeeze(-1)  # [N, A]
         used = positive | hard_negatives(class_losses.detach(), positive)
         class_loss = (class_losses * used.astype(class_losses.dtype)).sum()
         count = positive.sum().clip(min=1).astype(class_losses.dtype)
         return {"loss": (box_loss + class_loss) / count}
+
+
+def box_losses(outputs: BlazeFaceOutputs, targets: Targets, matched: paddle.Tensor) -> paddle.Tensor:
+    """Smooth L1 of the offsets of the priors that have a box, added up."""
+    positive = matched >= 0
+    images, priors = positive.nonzero(as_tuple=True)
+    boxes = targets.boxes_xyxy_px[images, matched[positive]]  # [P, 4]
+    wanted = encode_boxes(boxes, outputs.priors_cxcywh_px[priors])
+    return F.smooth_l1_loss(outputs.offsets[images, priors], wanted, reduction="sum")
 
 
 def match_priors(priors_xyxy_px: paddle.Tensor, targets: Targets) -> paddle.Tensor:

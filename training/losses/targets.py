@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import paddle
 
+from training.augment.sample import pad_faces
+
 
 class Targets(NamedTuple):
     """The true boxes of a batch, padded to the fullest image.
@@ -27,14 +29,3 @@ class Targets(NamedTuple):
         """Targets of one class from one array [G_i, 4] per image."""
         padded, labels = pad_faces(boxes_xyxy_px)
         return cls(paddle.to_tensor(padded), paddle.to_tensor(labels), size_wh)
-
-
-def pad_faces(boxes_xyxy_px: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes and labels of `Targets` from one array [G_i, 4] per image; at least one column, so that G > 0."""
-    most = max([1, *(len(boxes) for boxes in boxes_xyxy_px)])
-    padded = np.zeros((len(boxes_xyxy_px), most, 4), np.float32)
-    labels = np.full((len(boxes_xyxy_px), most), -1, np.int64)
-    for i, boxes in enumerate(boxes_xyxy_px):
-        padded[i, : len(boxes)] = boxes
-        labels[i, : len(boxes)] = 0
-    return padded, labels
