@@ -20,21 +20,27 @@ class InProcess:
         self.session = onnxruntime.InferenceSession(
             network or network_file(detector.name), providers=["CPUExecutionProvider"]
         )
+        self._found: dict[tuple[bytes, tuple[int, int]], list[list[float]]] = {}
 
     def __call__(
         self, encoded: bytes, threshold: float = 0.5, size_wh: tuple[int, int] | None = None
     ) -> list[list[float]]:
         """Rows of [score, xmin, ymin, xmax, ymax], best first."""
+        size_wh = size_wh or self.detector.input_size_wh
+        if (encoded, size_wh) not in self._found:
+            self._found[encoded, size_wh] = self._detect(encoded, *size_wh)
+        return [row for row in self._found[encoded, size_wh] if row[0] > threshold]
+
+    def _detect(self, encoded: bytes, network_width: int, network_height: int) -> list[list[float]]:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
         height, width = image.shape[:2]
-        network_width, network_height = size_wh or self.detector.input_size_wh
         picture = cv2.resize(image, (network_width, network_height), interpolation=cv2.INTER_CUBIC)
         boxes, scores = (output[0] for output in self.session.run(["boxes", "scores"], {"picture": picture[None]}))
         rows = []
         for i in nms_one_by_one(boxes, scores, self.detector.nms):
             x_min, x_max = (min(max(x * width / network_width, 0), width) for x in boxes[i, [0, 2]].tolist())
             y_min, y_max = (min(max(y * height / network_height, 0), height) for y in boxes[i, [1, 3]].tolist())
-            if scores[i] > threshold and x_max > x_min and y_max > y_min:
+            if x_max > x_min and y_max > y_min:
                 rows.append([float(scores[i]), x_min, y_min, x_max, y_max])
         return rows
 

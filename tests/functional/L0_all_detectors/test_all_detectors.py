@@ -56,7 +56,7 @@ def test_served_equals_in_process(
     full_server: TritonServer, networks: dict[str, Path], facts: Detector, img_size: int | list[int] | None
 ) -> None:
     reference = InProcess(facts, networks[facts.name])
-    size_wh = (img_size, img_size) if isinstance(img_size, int) else img_size
+    size_wh = (img_size, img_size) if isinstance(img_size, int) else img_size and tuple(img_size)
     with create_model(facts.name, url=full_server.endpoints.grpc, img_size=img_size, threshold=0) as model:
         for result in model.predict(PHOTOS, batch_size=2):
             expected = np.array(reference(Path(result["input_path"]).read_bytes(), 0, size_wh))
