@@ -15,8 +15,8 @@ METRICS_PORT ?= 8002
 MODEL_REPOSITORY ?= model_repository
 DETECTOR ?= BlazeFace
 WEIGHTS ?= weights/$(DETECTOR).safetensors
-# Two files of tests at a time, in the order in which tests/conftest.py puts them.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Two files of tests at a time, in the order of tests/conftest.py; threads that wait leave the core to the other file.
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak bench-locust report export official-weights demo-dataset repository tensorrt lock clean
 
@@ -35,10 +35,10 @@ serve: setup ## Run the server in the foreground (HOST, HTTP_PORT, GRPC_PORT, ME
 		--metrics-port $(METRICS_PORT) --model-repository $(MODEL_REPOSITORY) $(if $(CPUS),--cpus $(CPUS)) $(if $(WATCH),--watch)
 
 test: setup-dev ## Run all tests against a real server
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	@$(PYTEST)
 
 test-fast: setup-dev ## Run the tests that need neither a server nor a training: 90 seconds
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract -m "not server"
+	@$(PYTEST) tests/unit tests/contract -m "not server"
 
 lint: setup-dev ## Check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
