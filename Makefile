@@ -37,8 +37,8 @@ serve: setup ## Run the server in the foreground (HOST, HTTP_PORT, GRPC_PORT, ME
 test: setup-dev ## Run all tests against a real server
 	@$(PYTEST)
 
-test-fast: setup-dev ## Run the tests that need neither a server nor a training: 90 seconds
-	@$(PYTEST) tests/unit tests/contract -m "not server"
+test-fast: setup-dev ## Run the tests that need neither a server nor steps of training: 90 seconds
+	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/training/engine -m "not server"
 
 lint: setup-dev ## Check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
