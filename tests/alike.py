@@ -1,7 +1,8 @@
 """Whether two variants of a trained network find the same faces in a photo, within what a lower precision changes.
 
-Measured on the demo photos for all four detectors, OpenVINO in bfloat16 (kernels of AVX512_BF16 and of AVX512_CORE, as
-set by ONEDNN_MAX_CPU_ISA) and in float32 (AVX512, AVX2, an emulated Haswell) against ONNX Runtime in float32:
+Measured on the demo photos against ONNX Runtime in float32: OpenVINO in bfloat16 with the kernels of AVX512_BF16 for
+all four detectors and of AVX512_CORE for PicoDet and PP-YOLOE, in float32 with those of AVX512 and AVX2 for all four
+and on an emulated Haswell for both BlazeFaces:
 
 |             | worst face                | mean                        |
 |-------------|---------------------------|-----------------------------|

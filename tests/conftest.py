@@ -7,7 +7,8 @@ started once for the whole run. A test that needs other settings asks for `serve
         server = serve(one_detector, *WATCH)  # a repository, then arguments of tritonserver
 
 The first call in a file starts that server, later ones get the same, and it stops after the file's last test. What
-stops a server, or changes its repository, starts a `TritonServer` of its own, on a `copy_one_detector(folder)`.
+stops a server, or changes its repository, starts a `TritonServer` of its own, on a `copy_one_detector(folder)`. These
+servers have one process for each step: starting a process takes a second of a core, and two files share two cores.
 
 `make test` runs two files at a time, in the order of `pytest_collection_modifyitems`; `make test-fast` leaves out what
 has the mark `server`, which every test gets that asks for one of these.
@@ -60,7 +61,7 @@ def astronaut() -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     """The repository's models on free loopback ports."""
     log = tmp_path_factory.mktemp("triton") / "tritonserver.log"
-    with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=log) as running:
+    with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=log, cpus=1) as running:
         yield running
 
 
@@ -78,7 +79,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         @cache
         def serve(repository: Path, *arguments: str) -> TritonServer:
             log = tmp_path_factory.mktemp("triton") / "tritonserver.log"
-            return stack.enter_context(TritonServer(repository, Endpoints.free(), log=log, arguments=arguments))
+            server = TritonServer(repository, Endpoints.free(), log=log, arguments=arguments, cpus=1)
+            return stack.enter_context(server)
 
         yield serve
 

@@ -105,7 +105,7 @@ def test_it_is_trained_evaluated_published_and_served(project: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
     expected = np.array(InProcess(facts, exported / "model.onnx")(photo.read_bytes(), 0))
     with (
-        TritonServer(repository, Endpoints.free(), log=tmp_path / "log") as server,
+        TritonServer(repository, Endpoints.free(), log=tmp_path / "log", cpus=1) as server,
         create_model("tiny-faces", url=server.endpoints.grpc, threshold=0) as model,
     ):
         (result,) = model.predict(photo)

@@ -45,7 +45,7 @@ def repository(tmp_path: Path) -> Path:
 @pytest.fixture
 def watching(repository: Path, tmp_path: Path) -> Iterator[TritonServer]:
     copy_one_detector(repository)
-    with TritonServer(repository, Endpoints.free(), log=tmp_path / "log", arguments=WATCH) as server:
+    with TritonServer(repository, Endpoints.free(), log=tmp_path / "log", cpus=1, arguments=WATCH) as server:
         yield server
 
 
@@ -87,7 +87,7 @@ def test_a_quantised_network_serves_the_high_performance_variant(
     publish(folder, "mine", repository)
     assert (repository / "mine_hpi_detector" / "1" / "model.bin").is_file()
     with (
-        TritonServer(repository, Endpoints.free(), log=tmp_path / "log") as server,
+        TritonServer(repository, Endpoints.free(), log=tmp_path / "log", cpus=1) as server,
         create_model("mine", use_hpip=True, url=server.endpoints.grpc) as model,
     ):
         (result,) = model.predict(solvay)

@@ -118,7 +118,7 @@ def test_settings_from_the_environment(environment: dict[str, str], server: Trit
 
 
 def test_health_waits_for_a_server(environment: dict[str, str], tmp_path: Path) -> None:
-    server = TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=tmp_path / "log")
+    server = TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=tmp_path / "log", cpus=1)
     waiting = subprocess.Popen(
         [*COMMAND, "health", "--url", server.endpoints.grpc, "--wait", "100"],
         env=environment,

@@ -34,10 +34,10 @@ def test_no_result_is_lost_or_doubled(
     folder: Path, one_detector: Path, tmp_path: Path, protocol: str, sent: signal.Signals
 ) -> None:
     ends = Endpoints.free()
-    first = TritonServer(one_detector, ends, log=tmp_path / "first.log")
+    first = TritonServer(one_detector, ends, log=tmp_path / "first.log", cpus=1)
     first.start()
     first.wait_until_ready()
-    second = TritonServer(one_detector, ends, log=tmp_path / "second.log")
+    second = TritonServer(one_detector, ends, log=tmp_path / "second.log", cpus=1)
     results = []
     patient = Connection(getattr(ends, protocol), protocol, timeout_s=120)
     try:
@@ -59,7 +59,7 @@ def test_no_result_is_lost_or_doubled(
 
 def test_retries_end_with_the_deadline_or_their_number(one_detector: Path, tmp_path: Path, solvay: Path) -> None:
     ends = Endpoints.free()
-    with TritonServer(one_detector, ends, log=tmp_path / "log"):
+    with TritonServer(one_detector, ends, log=tmp_path / "log", cpus=1):
         patient = create_model("BlazeFace", connection=Connection(ends.grpc, timeout_s=2))
         hasty = create_model("BlazeFace", connection=Connection(ends.grpc, retries=0))
     with patient, pytest.raises(ServerUnavailableError, match=r"\[\d+ attempts in \d\.\d s\]") as caught:

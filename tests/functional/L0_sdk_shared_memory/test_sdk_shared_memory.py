@@ -113,12 +113,12 @@ def test_one_deadline_for_all_and_late_regions_come_back(
 def test_a_server_started_anew(one_detector: Path, tmp_path: Path, array: np.ndarray, protocol: str) -> None:
     ends = Endpoints.free()
     url = getattr(ends, protocol)
-    with TritonServer(one_detector, ends, log=tmp_path / "first") as server:
+    with TritonServer(one_detector, ends, log=tmp_path / "first", cpus=1) as server:
         shared = Connection(url, protocol, timeout_s=60, shared_memory=True)
         model = create_model("BlazeFace", connection=shared)
         (before,) = model.predict(array)
         assert regions(server) == 1
-    with model, TritonServer(one_detector, ends, log=tmp_path / "second") as server:
+    with model, TritonServer(one_detector, ends, log=tmp_path / "second", cpus=1) as server:
         assert [result["boxes"] for result in model.predict([array, array])] == [before["boxes"]] * 2
         assert regions(server) == 1
 
