@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import os
@@ -32,6 +33,8 @@ IN_PADDLEX = {
     "hpi_config": "the high-performance variant is configured on the server; use_hpip=True asks for it",
 }
 """Arguments of PaddleX's `create_model` that choose how a network runs in the caller's process, and what is here."""
+
+OF_THE_CONNECTION = {field.name for field in dataclasses.fields(Connection)}
 
 
 class Options:
@@ -83,13 +86,17 @@ class Options:
 def takes(options: Callable[P, Options]) -> Callable[[Callable[[Options], T]], Callable[P, T]]:
     """Gives a function of `Options` the arguments of `Options`: when called, for type checkers and in editors."""
 
+    signature = inspect.signature(options)
+
     def decorate(function: Callable[[Options], T]) -> Callable[P, T]:
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            for name in sorted(OF_THE_CONNECTION & kwargs.keys() - signature.parameters.keys()):
+                raise InvalidArgumentError(f"{name} belongs to the server: pass connection=Connection({name}=...)")
             return function(options(*args, **kwargs))
 
         returned = inspect.signature(function).return_annotation
-        call.__signature__ = inspect.signature(options).replace(return_annotation=returned)  # type: ignore[attr-defined]
+        call.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]
         return call
 
     return decorate

@@ -54,6 +54,13 @@ def test_arguments_of_no_use(arguments: dict[str, Any], message: str) -> None:
         Options(**{"model_name": "X", **arguments})
 
 
+@pytest.mark.parametrize("make", [tritonface.create_model, tritonface.create_async_model])
+@pytest.mark.parametrize("name", ["timeout_s", "retries", "tls", "headers", "shared_memory"])
+def test_what_belongs_to_the_connection(make: Any, name: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"{name} belongs to the server: .*Connection\({name}=\.\.\.\)"):
+        make("X", **{name: 1})
+
+
 WHOLE = [2, np.int64(2), np.uint8(2), np.array(2), np.array(2, np.int16)]
 NUMBERS = [
     0.5,
