@@ -140,7 +140,7 @@ def test_the_loop_goes_on_meanwhile(address: dict[str, str], solvay: Path) -> No
     async def run() -> None:
         async with create_async_model("BlazeFace", **address) as model:
             ticking = asyncio.create_task(tick())
-            async for _ in model.predict([solvay] * 5):
+            async for _ in model.predict([solvay] * 40):
                 pass
             ticking.cancel()
 

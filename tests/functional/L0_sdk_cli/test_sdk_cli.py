@@ -143,14 +143,9 @@ def test_a_closed_pipe(environment: dict[str, str], solvay: Path) -> None:
 
 
 def test_ctrl_c(environment: dict[str, str], solvay: Path) -> None:
-    command = [*COMMAND, "predict", *[str(solvay)] * 1000]
-    with subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
-    ) as process:
+    # A background job of a shell ignores SIGINT. `preexec_fn` would fork this process, of which gRPC has much to say.
+    command = ["env", "--default-signal=INT", *COMMAND, "predict", *[str(solvay)] * 1000]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
