@@ -8,13 +8,11 @@ from pathlib import Path
 import paddle
 import pytest
 
-from tests.parity.recorded import network_with_golden_weights
 from tests.shipped import SHIPPED, network_file
-from training.detectors import DETECTORS, build_detector
+from tests.trained import exported_network, network_of
+from training.detectors import DETECTORS
 from training.detectors.description import DetectorDescription
-from training.onnx_network import export_onnx
-from training.paths import ROOT
-from training.weights import load_weights
+from training.paths import shipped_weights
 
 
 @dataclass
@@ -28,15 +26,11 @@ class Exported:
 
 @pytest.fixture(scope="session", params=DETECTORS.values(), ids=DETECTORS)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The committed file where there are weights; otherwise a fresh export with the golden tests' weights."""
+    """The committed file where there are weights; otherwise an export with the golden tests' weights."""
     facts = request.param
-    file = network_file(facts.name)
     if facts.name in SHIPPED:
-        network = build_detector(facts.name)
-        load_weights(network, ROOT / "weights" / f"{facts.name}.safetensors")
+        network, file = network_of(facts.name, shipped_weights(facts.name)), network_file(facts.name)
     else:
-        network = network_with_golden_weights(facts.name)
-        file = tmp_path_factory.mktemp("onnx") / "model.onnx"
-        export_onnx(network, facts, file)
+        network, file = network_of(facts.name, None), exported_network(facts.name, None, tmp_path_factory)
     network.eval()
     return Exported(facts, network, file)

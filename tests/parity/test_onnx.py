@@ -16,15 +16,23 @@ import paddle
 import pytest
 
 from tests.parity.conftest import Exported
+from tests.shipped import SHIPPED
+from training.detectors import DETECTORS
 from training.onnx_network import export_onnx
 
 BOXES_PX, SCORES = 0.01, 5e-5
-SIZES_HW = [(320, 320), (640, 640), (320, 480), (97, 131)]
+BATCHES = [(1, (320, 320)), (1, (640, 640)), (2, (320, 480)), (3, (320, 320)), (2, (97, 131))]
 
 
-@pytest.mark.parametrize("size_hw", SIZES_HW)
-@pytest.mark.parametrize("batch", [1, 2, 3])
-def test_onnx_runtime_equals_paddle(exported: Exported, batch: int, size_hw: tuple[int, int]) -> None:
+@pytest.fixture(scope="module")
+def session(exported: Exported) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(exported.file, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize(("batch", "size_hw"), BATCHES)
+def test_onnx_runtime_equals_paddle(
+    exported: Exported, session: onnxruntime.InferenceSession, batch: int, size_hw: tuple[int, int]
+) -> None:
     facts = exported.facts
     if any(side % facts.size_multiple for side in size_hw):
         pytest.skip(f"{facts.name} takes multiples of {facts.size_multiple}")
@@ -32,7 +40,6 @@ def test_onnx_runtime_equals_paddle(exported: Exported, batch: int, size_hw: tup
     normalised = (pictures[..., ::-1] - np.float32(facts.mean_rgb)) / np.float32(facts.std_rgb)
     with paddle.no_grad():
         boxes, scores = exported.network(paddle.to_tensor(normalised.transpose(0, 3, 1, 2)))
-    session = onnxruntime.InferenceSession(exported.file, providers=["CPUExecutionProvider"])
     onnx_boxes, onnx_scores = session.run(["boxes", "scores"], {"picture": pictures})
     np.testing.assert_allclose(onnx_boxes, boxes.numpy(), atol=BOXES_PX, rtol=0)
     np.testing.assert_allclose(onnx_scores, scores.numpy(), atol=SCORES, rtol=0)
@@ -46,8 +53,7 @@ ANCHORS = {  # per cell, by the strides of the levels
 }
 
 
-def test_every_cell_has_its_anchors(exported: Exported) -> None:
-    session = onnxruntime.InferenceSession(exported.file, providers=["CPUExecutionProvider"])
+def test_every_cell_has_its_anchors(exported: Exported, session: onnxruntime.InferenceSession) -> None:
     _, scores = session.run(["boxes", "scores"], {"picture": np.zeros((1, 640, 320, 3), np.uint8)})
     anchors = ANCHORS[exported.facts.name]
     assert scores.shape[1] == sum(640 // stride * (320 // stride) * count for stride, count in anchors.items())
@@ -64,6 +70,7 @@ def test_the_interface_is_named_and_dynamic(exported: Exported) -> None:
     assert not {"NonMaxSuppression", "BatchNormalization"} & {node.op_type for node in graph.node}
 
 
+@pytest.mark.parametrize("exported", [DETECTORS[name] for name in SHIPPED], ids=SHIPPED, indirect=True)
 def test_a_fresh_export_is_the_committed_file(exported: Exported, tmp_path: Path) -> None:
     export_onnx(exported.network, exported.facts, tmp_path / "model.onnx")
     fresh, committed = onnx.load(tmp_path / "model.onnx"), onnx.load(exported.file)

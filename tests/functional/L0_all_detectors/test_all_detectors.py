@@ -10,13 +10,10 @@ import pytest
 
 from tests.alike import assert_alike, rows_of
 from tests.conftest import PHOTOS, Serve
-from tests.parity.recorded import network_with_golden_weights
 from tests.reference import InProcess
 from tests.shipped import SHIPPED
-from tests.trained import trained_weights
-from training.detectors import DETECTORS, build_detector
-from training.export import export_for_serving
-from training.weights import load_weights
+from tests.trained import exported_network, trained_weights
+from training.detectors import DETECTORS
 from tritonface import InvalidArgumentError, create_model
 from tritonface_server.detector import Detector
 from tritonface_server.repository import build_entry
@@ -29,17 +26,9 @@ NOT_SHIPPED = [detector for detector in DETECTORS.values() if detector.name not 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """ONNX files of the detectors, by name."""
-    files = {}
-    for facts in NOT_SHIPPED:
-        weights = trained_weights(facts.name)
-        if weights is None:
-            network = network_with_golden_weights(facts.name)
-        else:
-            network = build_detector(facts.name)
-            load_weights(network, weights)
-        files[facts.name] = tmp_path_factory.mktemp("network") / "model.onnx"
-        export_for_serving(network, facts, files[facts.name].parent)
-    return files
+    return {
+        facts.name: exported_network(facts.name, trained_weights(facts.name), tmp_path_factory) for facts in NOT_SHIPPED
+    }
 
 
 @pytest.fixture(scope="module")
