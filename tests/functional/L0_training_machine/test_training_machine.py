@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dataset import draw_faces_dataset
+from tests.dataset import draw_dataset, draw_faces_dataset
 from tests.training_command import SMALL, command, result_of, run, wait_for, wait_until_gone
 from training.engine.checkpoint import checkpoints, load_checkpoint
 
@@ -93,7 +93,7 @@ def test_a_killed_group_leaves_no_shared_memory(endless: subprocess.Popen[str]) 
     reason="this user may not mount",
 )
 def test_shared_memory_too_small_for_one_picture(tmp_path: Path, faces: Path) -> None:
-    settings = (*SMALL, "Train.epochs_iters=1", "Train.image_size=256", "Train.batch_size=8")
+    settings = (*SMALL, "Train.epochs_iters=1", "Train.steps_per_epoch=1", "Train.image_size=160")
     arguments = [*LITTLE_SHARED_MEMORY, *command("BlazeFace", tmp_path, faces, *settings)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=400)
     assert (done.returncode, done.stderr) == (0, "")
@@ -121,7 +121,7 @@ def test_a_signal_while_paddle_is_imported(tmp_path: Path, faces: Path, mode: st
 
 @pytest.mark.fault("B26")
 def test_more_memory_than_there_is(tmp_path: Path) -> None:
-    dataset = draw_faces_dataset(tmp_path / "faces", count=600)
+    dataset = draw_dataset(tmp_path / "data", train=600)
     settings = ("Train.batch_size=600", "Train.image_sizes=[2048]", "Train.epochs_iters=1")
     done = run("PicoDet_LCNet_x2_5_face", tmp_path / "output", dataset, *settings)
     assert done.returncode == 1

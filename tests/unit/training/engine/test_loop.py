@@ -16,16 +16,12 @@ import paddle
 import pytest
 
 from tests.dataset import draw_faces_dataset
-from training.coco_dataset import annotation_file, load_dataset
-from training.config import load_config
+from tests.small_training import train, training
+from training.coco_dataset import annotation_file
 from training.engine.checkpoint import checkpoints, load_checkpoint
 from training.engine.divergence import DivergedError
-from training.engine.loop import Training
 from training.evaluation.evaluate import EvaluateError
-from training.paths import ROOT
 from training.progress import CheckpointError, read_progress, write_progress
-
-SMALL = ("image_size=64", "image_sizes=[]", "batch_size=4", "log_interval=1", "num_workers=0", "warmup_steps=0")
 
 
 @pytest.fixture
@@ -38,20 +34,6 @@ def dataset(tmp_path: Path) -> Path:
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     with caplog.at_level(logging.INFO, "training"):
         yield caplog
-
-
-def training(dataset: Path, output: Path, epochs: int, *settings: str, model: str = "BlazeFace") -> Training:
-    output.mkdir(parents=True, exist_ok=True)
-    paths = [f"Global.dataset_dir={dataset}", f"Global.output={output}", f"Train.epochs_iters={epochs}"]
-    overrides = [*paths, *(f"Train.{setting}" for setting in (*SMALL, *settings))]
-    config = load_config(ROOT / f"training/configs/{model}.yaml", overrides)
-    return Training(config, load_dataset(dataset))
-
-
-def train(*arguments: object, **options: str) -> Training:
-    running = training(*arguments, **options)
-    running.run()
-    return running
 
 
 def names(output: Path) -> list[str]:
