@@ -81,8 +81,6 @@ def test_it_is_trained_evaluated_published_and_served(project: Path, tmp_path: P
 
     facts = read_folder(exported)
     assert facts.labels == ("mask",)
-    again = training(project, "export", tmp_path / "again", f"Export.weight_path={tmp_path / 'mine'}")
-    assert again["labels"] == ["mask"] and read_folder(tmp_path / "again") == facts
     assert (facts.name, facts.input_size_wh, facts.size_multiple, facts.interpolation) == (
         "Tiny",
         (96, 96),

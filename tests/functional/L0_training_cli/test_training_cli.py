@@ -14,9 +14,12 @@ import pytest
 from tests.dataset import draw_dataset, file_of, read, write
 from tests.paddlex_config import paddlex_yaml
 from tests.reference import InProcess
-from training.detectors import DETECTORS, build_detector
+from tests.trained import network_of, trained_weights
+from training.detectors import DETECTORS
+from training.engine.checkpoint import Checkpoint, save_checkpoint
 from training.paths import ROOT
-from training.weights import save_weights
+from training.progress import Progress
+from tritonface_server.export_folder import read_folder
 
 MAIN = ROOT / "training" / "main.py"
 
@@ -59,8 +62,7 @@ def test_nothing_given(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("as_module", [False, True], ids=["file", "module"])
-@pytest.mark.parametrize("model", DETECTORS)
+@pytest.mark.parametrize(("model", "as_module"), [*((name, False) for name in DETECTORS), ("BlazeFace", True)])
 def test_check_dataset(tmp_path: Path, dataset: Path, model: str, as_module: bool) -> None:
     done = run(tmp_path, "Global.mode=check_dataset", "Global.dataset_dir=./data", model=model, as_module=as_module)
     assert (done.returncode, done.stderr) == (0, "")
@@ -138,24 +140,49 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path, override: str, message: str
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("model", DETECTORS)
-def test_export_and_predict(tmp_path: Path, solvay: Path, model: str) -> None:
-    weights = ROOT / "weights" / f"{model}.safetensors"
-    if not weights.is_file():
-        weights = tmp_path / "untrained.safetensors"
-        save_weights(build_detector(model), weights)
-    done = run(tmp_path, "Global.mode=export", f"Export.weight_path={weights}", model=model)
-    assert done.returncode == 0, done.stderr
-    result = result_of(tmp_path, "export")
-    assert (result["done_flag"], result["model"], result["weight_path"]) == (True, model, str(weights))
+def test_export_and_predict(tmp_path: Path, solvay: Path) -> None:
+    weights = ROOT / "weights" / "BlazeFace.safetensors"
+    result = exported(tmp_path, "BlazeFace", weights)
+    assert (result["done_flag"], result["model"], result["weight_path"]) == (True, "BlazeFace", str(weights))
     assert all((tmp_path / "output" / file).stat().st_size for file in result["files"])
-    done = run(tmp_path, "Global.mode=predict", "Predict.model_dir=output", f"Predict.input={solvay}", model=model)
+    assert (result["image_size"], result["labels"]) == ({"width": 640, "height": 640}, ["face"])
+    boxes = predicted(tmp_path, "BlazeFace", solvay)
+    assert boxes and {box["label"] for box in boxes} == {"face"}
+
+
+@pytest.mark.fault("B5")
+@pytest.mark.fault("B6")
+def test_what_a_training_saved_is_exported_with_its_size_and_labels(tmp_path: Path, solvay: Path) -> None:
+    model = "PP-YOLOE_plus-S_face"
+    network = network_of(model, trained_weights(model))
+    arrays = {name: parameter.numpy() for name, parameter in network.state_dict().items()}
+    progress = Progress(model, "run", 320, epochs=3, labels=["mask"])
+    save_checkpoint(tmp_path / "mine" / "best_model", Checkpoint(arrays, None, arrays, progress))
+    result = exported(tmp_path, model, Path("mine"))
+    assert result["weight_path"] == "mine/best_model/best_model.pdparams"
+    assert (result["image_size"], result["labels"]) == ({"width": 320, "height": 320}, ["mask"])
+    boxes = predicted(tmp_path, model, solvay, "Predict.threshold=0")
+    assert boxes and {box["label"] for box in boxes} == {"mask"}
+
+
+def exported(folder: Path, model: str, weights: Path) -> dict[str, Any]:
+    done = run(folder, "Global.mode=export", f"Export.weight_path={weights}", model=model)
+    assert done.returncode == 0, done.stderr
+    return result_of(folder, "export")
+
+
+def predicted(folder: Path, model: str, photo: Path, *settings: str) -> list[dict[str, Any]]:
+    """The boxes that the exported folder finds, as many as the yardstick."""
+    given = ("Global.mode=predict", "Predict.model_dir=output", f"Predict.input={photo}", *settings)
+    done = run(folder, *given, model=model)
     assert (done.returncode, done.stderr) == (0, "")
-    (entry,) = result_of(tmp_path, "predict")["results"]
-    assert len(json.loads((tmp_path / "output" / entry["json"]).read_text())["boxes"]) == entry["boxes"]
-    yardstick = InProcess(DETECTORS[model], tmp_path / "output" / "model.onnx")
-    assert entry["boxes"] == len(yardstick(solvay.read_bytes()))
-    assert (tmp_path / "output" / "solvay_1927_res.jpg").is_file()
+    (entry,) = result_of(folder, "predict")["results"]
+    assert (folder / "output" / f"{photo.stem}_res.jpg").is_file()
+    boxes = json.loads((folder / "output" / entry["json"]).read_text())["boxes"]
+    yardstick = InProcess(read_folder(folder / "output"), folder / "output" / "model.onnx")
+    threshold = 0 if settings else 0.5
+    assert entry["boxes"] == len(boxes) == len(yardstick(photo.read_bytes(), threshold))
+    return boxes
 
 
 def test_weights_that_are_a_hostile_pickle(tmp_path: Path) -> None:
