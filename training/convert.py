@@ -9,8 +9,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from training.detectors import DETECTORS, build_detector
 from training.pdparams import read_pdparams
 from training.weights import WeightsError, save_weights, set_weights
@@ -28,9 +26,6 @@ def convert(name: str, source: Path, output: Path) -> None:
         set_weights(network, arrays)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from None
-    damaged = [key for key, array in arrays.items() if not np.isfinite(array).all()]
-    if damaged:
-        raise WeightsError(f"{source}: {len(damaged)} tensors hold infinite values or none ({', '.join(damaged[:3])})")
     output.parent.mkdir(parents=True, exist_ok=True)
     unfinished = output.with_name(f".{output.name}.part")
     save_weights(network, unfinished)

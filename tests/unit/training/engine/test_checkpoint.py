@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+import itertools
 import time
+from collections.abc import Callable, Iterator
+from ctypes import c_int64
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.training_command import FORKS
 from training.engine.checkpoint import (
     Checkpoint,
     checkpoints,
@@ -91,48 +94,57 @@ def test_a_replacement_cut_short_is_recovered(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["best_model"]
 
 
-WRITER = """
-import sys, numpy as np
-from pathlib import Path
-from training.engine.checkpoint import *
-for epochs in range(1, 100000):
-    arrays = {f"{i}": np.full(1000, epochs, np.float32) for i in range(50)}
-    progress = Progress("BlazeFace", "run", 320, epochs)
-    save_checkpoint(Path(sys.argv[1]) / "best_model", Checkpoint(arrays, None, arrays, progress))
-    print(epochs, flush=True)
-"""
+def write_for_ever(folder: Path, written: c_int64) -> None:
+    """Save one checkpoint after another, all numbers of which are how many there were; note each."""
+    for epochs in itertools.count(1):
+        arrays = {f"{i}": np.full(1000, epochs, np.float32) for i in range(50)}
+        save_checkpoint(folder, Checkpoint(arrays, None, arrays, Progress("BlazeFace", "run", 320, epochs)))
+        written.value = epochs
+
+
+@pytest.fixture
+def start_writer(tmp_path: Path) -> Iterator[Callable[[], tuple[BaseProcess, c_int64]]]:
+    """Starts processes that write `best_model`, and waits for its first checkpoint."""
+    writers = []
+
+    def start() -> tuple[BaseProcess, c_int64]:
+        written = FORKS.RawValue(c_int64, 0)  # without a lock, which a killed process would keep
+        writers.append(FORKS.Process(target=write_for_ever, args=(tmp_path / "best_model", written)))
+        writers[-1].start()
+        while not written.value:
+            assert writers[-1].is_alive()
+            time.sleep(0.001)
+        return writers[-1], written
+
+    yield start
+    for writer in writers:
+        writer.kill()
+        writer.join()
 
 
 @pytest.mark.fault("B21")
-def test_a_writer_killed_at_any_moment_leaves_one_whole_checkpoint(tmp_path: Path) -> None:
+def test_a_writer_killed_at_any_moment_leaves_one_whole_checkpoint(tmp_path: Path, start_writer: Callable) -> None:
     """Nothing has to be recovered, so that evaluate, export and publish find it too."""
     for attempt in range(5):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE, text=True)
-        assert writer.stdout is not None
-        written = int(writer.stdout.readline())
+        writer, written = start_writer()
         time.sleep(0.05 + 0.007 * attempt)
         writer.kill()
-        written = max([written, *map(int, writer.communicate()[0].split())])
+        writer.join()
         loaded = load_checkpoint(tmp_path / "best_model", "BlazeFace")
-        assert loaded.progress.epochs >= written
+        assert loaded.progress.epochs >= written.value
         for arrays in (loaded.weights, loaded.optimiser):
             assert len(arrays) == 50
             assert {value for array in arrays.values() for value in array.tolist()} == {float(loaded.progress.epochs)}
 
 
 @pytest.mark.fault("B21")
-def test_a_folder_is_there_at_every_moment_of_its_replacement(tmp_path: Path) -> None:
+def test_a_folder_is_there_at_every_moment_of_its_replacement(tmp_path: Path, start_writer: Callable) -> None:
     """A reader that looks all the time never misses it, without recovering anything."""
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, tmp_path], stdout=subprocess.PIPE, text=True)
-    assert writer.stdout is not None
-    writer.stdout.readline()
-    try:
-        end_s = time.monotonic() + 2
-        while time.monotonic() < end_s:
-            assert (tmp_path / "best_model" / "best_model.pdparams").exists()
-    finally:
-        writer.kill()
-        assert int(writer.communicate()[0].split()[-1]) > 10
+    _, written = start_writer()
+    end_s = time.monotonic() + 2
+    while time.monotonic() < end_s:
+        assert (tmp_path / "best_model" / "best_model.pdparams").exists()
+    assert written.value > 10
 
 
 def test_another_model(tmp_path: Path) -> None:
