@@ -25,6 +25,7 @@ from tritonface_server.parent import end_with_parent
 from tritonface_server.run_folder import run_folder
 
 DRAIN_TIMEOUT_S = 15
+EXIT_TIMEOUT_S = 5  # after draining; Triton spends it waiting for idle HTTP connections, if there are any
 START_TIMEOUT_S = 120
 POLL_INTERVAL_S = 0.1
 WATCH = ("--model-control-mode=poll", "--repository-poll-secs=2")
@@ -105,7 +106,7 @@ class TritonServer:
             try:
                 wait_until_idle(self.process.pid, DRAIN_TIMEOUT_S)
                 self.process.terminate()
-                return self.process.wait(DRAIN_TIMEOUT_S + 5)
+                return self.process.wait(EXIT_TIMEOUT_S + 5)
             except (subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C: do not wait any longer
                 self.process.kill()
                 return self.process.wait()
@@ -156,7 +157,7 @@ class TritonServer:
             f"--backend-directory={backends}",
             "--model-control-mode=none",
             "--disable-auto-complete-config",
-            f"--exit-timeout-secs={DRAIN_TIMEOUT_S}",
+            f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
             *([] if named else [f"--model-config-name={self.config_name}"]),
             *addresses,
             *ports,

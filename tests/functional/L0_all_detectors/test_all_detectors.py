@@ -36,7 +36,7 @@ def full_server(networks: dict[str, Path], serve: Serve, tmp_path_factory: pytes
     repository = tmp_path_factory.mktemp("repository")
     for facts in NOT_SHIPPED:
         build_entry(facts, networks[facts.name].parent, repository)
-    return serve(repository, "--model-config-name=cpu")
+    return serve(repository)
 
 
 @pytest.mark.parametrize("img_size", [None, 320, [640, 416]])

@@ -11,7 +11,7 @@ import tritonclient.grpc
 import tritonclient.http
 
 from tests.corpus.files import File, corpus
-from tritonface import FaceDetector, ImageError, create_model
+from tritonface import ImageError, create_model
 from tritonface_server.image_file import CUT_OFF
 from tritonface_server.limits import MAX_BATCH_SIZE
 from tritonface_server.server import TritonServer
@@ -95,11 +95,12 @@ def test_the_sdk_is_strict_if_it_is_told_to_be(
 
 @pytest.mark.fault("A1")
 @pytest.mark.fault("A2")
-def test_results_can_be_drawn_on_every_file_that_is_taken(model: FaceDetector, tmp_path: Path) -> None:
+def test_results_can_be_drawn_on_every_file_that_is_taken(address: dict[str, str], tmp_path: Path) -> None:
     taken = [file for file in CORPUS if file.refusal is None]
     for number, file in enumerate(taken):
         (tmp_path / f"{number:04d}").write_bytes(file.data)
-    for file, result in zip(taken, model.predict([tmp_path / f"{n:04d}" for n in range(len(taken))], 16)):
-        assert result.warning == (CUT_OFF if file.cut_off else None), file
-        if file.picture is not None:
-            assert result.img["res"].size == file.picture.shape[1::-1], file
+    with create_model("BlazeFace", img_size=32, **address) as model:
+        for file, result in zip(taken, model.predict([tmp_path / f"{n:04d}" for n in range(len(taken))], 16)):
+            assert result.warning == (CUT_OFF if file.cut_off else None), file
+            if file.picture is not None:
+                assert result.img["res"].size == file.picture.shape[1::-1], file

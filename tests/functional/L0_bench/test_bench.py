@@ -42,17 +42,18 @@ def analyzer() -> Iterator[Path]:
         pytest.skip(str(error))
 
 
-def measure(sections: str, output: Path, *arguments: str) -> dict[str, Any]:
+def measure(sections: str, output: Path, repository: Path, *arguments: str) -> dict[str, Any]:
     """Run these sections and write the report."""
-    options = bench.parse(["--no-paddlex", "--only", sections, "--output", str(output), *arguments])
+    paths = ["--output", str(output), "--model-repository", str(repository)]
+    options = bench.parse(["--no-paddlex", "--only", sections, *paths, *arguments])
     results = bench.run(TINY, options)
     assert results["failed"] == {}
     summary.write(results, output)
     return results
 
 
-def test_steps_growth_and_a_long_run(tmp_path: Path) -> None:
-    results = measure("steps,growth,soak", tmp_path, "--soak", "40")
+def test_steps_growth_and_a_long_run(tmp_path: Path, one_detector: Path) -> None:
+    results = measure("steps,growth,soak", tmp_path, one_detector, "--soak", "40")
     alone = results["steps"][0]
     assert alone["model"] == "BlazeFace"
     assert {step.removeprefix("BlazeFace") for step in alone["steps"]} == {
@@ -76,8 +77,8 @@ def test_steps_growth_and_a_long_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("analyzer")
-def test_peers_and_perf_analyzer(tmp_path: Path) -> None:
-    results = measure("peers,sweep", tmp_path)
+def test_peers_and_perf_analyzer(tmp_path: Path, one_detector: Path) -> None:
+    results = measure("peers,sweep", tmp_path, one_detector)
     figures = results["peers"]["BlazeFace"]["hpi"]
     assert {"served", "client side", "high stability", "high stability (normal)"} < set(figures["images_per_s"])
     assert all(values[0] > 0 for part in figures.values() for values in part.values())
@@ -86,8 +87,8 @@ def test_peers_and_perf_analyzer(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("locust") is None, reason="locust is not installed")
-def test_locust(tmp_path: Path) -> None:
-    results = measure("locust", tmp_path)
+def test_locust(tmp_path: Path, one_detector: Path) -> None:
+    results = measure("locust", tmp_path, one_detector)
     total = results["locust"]["rows"][-1]
     assert total["requests"] > 0
     assert results["locust"]["errors"] == []

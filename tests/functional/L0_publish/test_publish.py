@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from tests.shipped import copy_one_detector, shipped
 from training.quantise import quantise
 from tritonface import ModelNotFoundError, ServerUnavailableError, create_model
 from tritonface_server.endpoints import Endpoints
+from tritonface_server.exchange import beside
 from tritonface_server.images import decode_image, resize
 from tritonface_server.publish import PublishError, publish, published, undo
 from tritonface_server.server import WATCH, TritonServer
@@ -40,6 +42,22 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     return tmp_path / "repository"
+
+
+@pytest.fixture(scope="module")
+def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the repository in which `mine` was published, and with what lies beside it."""
+    folder = tmp_path_factory.mktemp("published")
+    publish(make_export(folder / "exported"), "mine", folder / "repository")
+    return folder
+
+
+@pytest.fixture
+def mine(published_once: Path, repository: Path) -> Path:
+    """A repository like that, to be changed."""
+    for source in (published_once / "repository", beside(published_once / "repository")):
+        shutil.copytree(source, repository.parent / source.name)
+    return repository
 
 
 @pytest.fixture
@@ -95,29 +113,25 @@ def test_a_quantised_network_serves_the_high_performance_variant(
     assert abs(len(result["boxes"]) - len(expected)) <= 4
 
 
-def test_undo_brings_back_what_was_there(repository: Path, folder: Path) -> None:
-    publish(folder, "mine", repository)
-    first = (repository / "mine_preprocess" / "config.pbtxt").read_text()
+def test_undo_brings_back_what_was_there(mine: Path, folder: Path) -> None:
+    first = (mine / "mine_preprocess" / "config.pbtxt").read_text()
     write_settings(folder, label_list=["face", "mask"])
-    publish(folder, "mine", repository)
-    assert "mask" in (repository / "mine" / "config.pbtxt").read_text()
-    assert undo("mine", repository)
-    assert "mask" not in (repository / "mine" / "config.pbtxt").read_text()
-    assert (repository / "mine_preprocess" / "config.pbtxt").read_text() == first
-    assert not undo("mine", repository)
-    assert everything_in(repository) == []
+    publish(folder, "mine", mine)
+    assert "mask" in (mine / "mine" / "config.pbtxt").read_text()
+    assert undo("mine", mine)
+    assert "mask" not in (mine / "mine" / "config.pbtxt").read_text()
+    assert (mine / "mine_preprocess" / "config.pbtxt").read_text() == first
+    assert not undo("mine", mine)
+    assert everything_in(mine) == []
 
 
 @pytest.mark.parametrize("spoil", UNUSABLE)
-def test_a_network_that_does_not_run_stays_invisible(
-    repository: Path, folder: Path, spoil: Callable[[Path], None]
-) -> None:
-    publish(folder, "mine", repository)
-    before = everything_in(repository.parent)
+def test_a_network_that_does_not_run_stays_invisible(mine: Path, folder: Path, spoil: Callable[[Path], None]) -> None:
+    before = everything_in(mine.parent)
     spoil(folder / "model.onnx")
     with pytest.raises(PublishError, match=r"cannot be served: .*failed to load 'mine_|model\.onnx is no network"):
-        publish(folder, "mine", repository)
-    assert everything_in(repository.parent) == before
+        publish(folder, "mine", mine)
+    assert everything_in(mine.parent) == before
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "../escape", "a/b", "a b", "x" * 65])
@@ -147,24 +161,21 @@ def test_the_name_of_anothers_variant(repository: Path, folder: Path, first: str
 
 
 @pytest.mark.fault("B8")
-def test_a_move_that_fails_leaves_the_old_models(
-    repository: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(folder, "mine", repository)
-    before = everything_in(repository)
+def test_a_move_that_fails_leaves_the_old_models(mine: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = everything_in(mine)
     rename = Path.rename
 
     def full(self: Path, target: Path) -> Path:
-        if target == repository / "mine_detector" and self.parent.name == "models":
+        if target == mine / "mine_detector" and self.parent.name == "models":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(PublishError, match=r"cannot be moved: .*No space left on device; nothing has changed"):
-        publish(folder, "mine", repository)
+        publish(folder, "mine", mine)
     monkeypatch.undo()
-    assert everything_in(repository) == before
-    assert not undo("mine", repository)
+    assert everything_in(mine) == before
+    assert not undo("mine", mine)
 
 
 @pytest.mark.fault("B8")

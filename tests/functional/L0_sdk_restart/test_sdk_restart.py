@@ -1,4 +1,4 @@
-"""A server that is stopped, or killed, and started again in the middle of a directory of 500 images."""
+"""A server that is stopped, or killed, and started again in the middle of a directory of images."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tritonface import Connection, ServerUnavailableError, create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
 
-IMAGES = 500
-RESTART_AFTER = 100
+IMAGES = 200
+RESTART_AFTER = 60
 
 
 @pytest.fixture
 def folder(tmp_path: Path, solvay: Path) -> Path:
-    """500 small photos, each with a width of its own, so that a result of the wrong image would be noticed."""
+    """Small photos, each with a width of its own, so that a result of the wrong image would be noticed."""
     photos = tmp_path / "photos"
     photos.mkdir()
     with Image.open(solvay) as image:
@@ -41,7 +41,7 @@ def test_no_result_is_lost_or_doubled(
     results = []
     patient = Connection(getattr(ends, protocol), protocol, timeout_s=120)
     try:
-        with create_model("BlazeFace", connection=patient) as model:
+        with create_model("BlazeFace", img_size=320, connection=patient) as model:
             for result in model.predict(folder, batch_size=8):
                 results.append(result)
                 if len(results) == RESTART_AFTER:
