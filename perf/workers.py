@@ -53,8 +53,7 @@ class Workers:
         """Calls of all threads of all processes together, per second."""
         for pipe in self._pipes:
             pipe.send((None, duration_s))
-        threads_ms = [times_ms for pipe in self._pipes for times_ms in _answer(pipe)]
-        return sum(len(times_ms) / (sum(times_ms) / 1e3) for times_ms in threads_ms)
+        return calls_per_s([times_ms for pipe in self._pipes for times_ms in _answer(pipe)])
 
     def close(self) -> None:
         """End the processes."""
@@ -72,6 +71,11 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def calls_per_s(threads_ms: list[list[float]]) -> float:
+    """The rate of all threads together, from the milliseconds of each one's calls."""
+    return sum(len(times_ms) / (sum(times_ms) / 1e3) for times_ms in threads_ms)
 
 
 def repeat(call: Call, duration_s: float) -> list[float]:
