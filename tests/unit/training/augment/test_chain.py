@@ -83,11 +83,11 @@ def test_a_crowd_keeps_its_form_and_is_not_written_to(name: str) -> None:
 def test_a_seed_determines_the_result(name: str) -> None:
     augment = augmentation(name)
     np.random.seed(1)  # of no influence
-    results = [augment(crowd(), np.random.default_rng(seed)) for seed in SEEDS]
-    for seed in SEEDS:
-        assert_same(results[seed], augment(crowd(), np.random.default_rng(seed)))
+    results = [augment(crowd(), np.random.default_rng(seed)) for seed in SEEDS[:20]]
+    for seed, result in enumerate(results):
+        assert_same(result, augment(crowd(), np.random.default_rng(seed)))
     different = {result.picture.tobytes() for result in results}
-    assert len(different) > len(SEEDS) * 0.8
+    assert len(different) > len(results) * 0.8
 
 
 @every_detector

@@ -18,7 +18,7 @@ import pytest
 from tests.dataset import draw_faces_dataset
 from tests.small_training import train, training
 from training.coco_dataset import annotation_file
-from training.engine.checkpoint import checkpoints, load_checkpoint
+from training.engine.checkpoint import checkpoints, epoch_folder, load_checkpoint
 from training.engine.divergence import DivergedError
 from training.evaluation.evaluate import EvaluateError
 from training.progress import CheckpointError, read_progress, write_progress
@@ -70,8 +70,9 @@ def test_an_evaluation_that_fails_loses_no_epoch(tmp_path: Path, dataset: Path, 
     uninterrupted = train(dataset, tmp_path / "other", 4, *settings)
     assert resumed.best is not None and uninterrupted.best is not None
     assert (resumed.best.epochs, resumed.best.ap) == (uninterrupted.best.epochs, uninterrupted.best.ap)
-    for name, array in weights_of(tmp_path / "other" / "checkpoint" / "epoch_0004").items():
-        np.testing.assert_array_equal(array, weights_of(output / "checkpoint" / "epoch_0004")[name])
+    wanted, found = (weights_of(epoch_folder(folder, 4)) for folder in (tmp_path / "other", output))
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(array, found[name])
 
 
 def test_an_epoch_that_was_saved_but_not_evaluated_is_evaluated(tmp_path: Path, dataset: Path) -> None:
