@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from training.coco_dataset import IMAGES, CocoSplit, load_dataset
-from training.config import Config, ConfigError
+from training.config import Config, dataset_of
 from training.dataset_pictures import read_picture
 from training.dataset_problems import DatasetError, first_of
 from training.drawing import draw_boxes, draw_histogram
@@ -37,9 +37,7 @@ def run_check_dataset(config: Config) -> dict[str, Any]:
         DatasetError: the data set is not fit, with everything that is wrong.
         ConfigError: no data set is given.
     """
-    if config.Global.dataset_dir is None:
-        raise ConfigError("no data set is given; add -o Global.dataset_dir=FOLDER")
-    dataset, output = Path(config.Global.dataset_dir), Path(config.Global.output)
+    dataset, output = dataset_of(config), Path(config.Global.output)
     if config.CheckDataset.split.enable:
         for kept in resplit(dataset, config.CheckDataset.split.train_share, config.CheckDataset.split.seed):
             LOG.info("kept the annotations before the split as %s", kept)

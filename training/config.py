@@ -29,6 +29,7 @@ __all__ = [
     "Mode",
     "Predict",
     "Train",
+    "dataset_of",
     "load_config",
 ]
 
@@ -80,6 +81,13 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
     if isinstance(model, str) and model in DETECTORS and defaults.is_file():
         tree = merge(_read(defaults), tree)
     return validate(Config, merge({section: {} for section in Config.model_fields}, tree))
+
+
+def dataset_of(config: Config) -> Path:
+    """The folder `Global.dataset_dir`; ConfigError if none is given."""
+    if config.Global.dataset_dir is None:
+        raise ConfigError("no data set is given; add -o Global.dataset_dir=FOLDER")
+    return Path(config.Global.dataset_dir)
 
 
 def _read(path: Path) -> dict[str, Any]:

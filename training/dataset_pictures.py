@@ -16,6 +16,8 @@ from tritonface_server.images import ImageError, open_image
 from tritonface_server.limits import MAX_ENCODED_BYTES
 
 LOG = logging.getLogger(__name__)
+PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+"""What a file of a folder has to end with, in small or large letters, to be taken for a picture."""
 
 
 def read_picture(path: Path) -> bytes:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from training.config import Config, ConfigError
-from training.dataset_pictures import read_picture
+from training.dataset_pictures import PICTURE_SUFFIXES, read_picture
 from training.drawing import draw_boxes
 from training.paths import shipped_network
 from tritonface_server.detections import Detections
@@ -24,7 +24,6 @@ from tritonface_server.in_process import InProcessDetector, load_network
 from tritonface_server.runtimes import NetworkError
 
 LOG = logging.getLogger(__name__)
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
 
 class PredictError(ValueError):
@@ -81,9 +80,11 @@ def find_pictures(given: str | list[str]) -> Iterator[Path]:
         if "://" in text:
             raise ConfigError(f"Predict.input: {text} is an address; download the picture and name the file")
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            inside = sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()
+            )
             if not inside:
-                raise ConfigError(f"Predict.input: the folder {path} has no pictures ({' '.join(SUFFIXES)})")
+                raise ConfigError(f"Predict.input: the folder {path} has no pictures ({' '.join(PICTURE_SUFFIXES)})")
             yield from inside
         elif path.is_file():
             yield path
@@ -117,7 +118,7 @@ def _write(path: Path, encoded: bytes, detections: Detections, labels: tuple[str
     if opened.header.cut_off:
         LOG.warning("%s: %s", path, CUT_OFF)
     kind, upright = opened.header.format, Image.fromarray(decode(opened)[:, :, ::-1])
-    suffix = path.suffix if path.suffix.lower() in SUFFIXES else f".{kind.lower()}"
+    suffix = path.suffix if path.suffix.lower() in PICTURE_SUFFIXES else f".{kind.lower()}"
     drawn = draw_boxes(upright, detections.boxes_xyxy_px, [f"{box['label']} {box['score']:.2f}" for box in boxes])
     drawn.save(target.with_name(target.name + suffix), format=kind, quality=95)
     return {

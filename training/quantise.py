@@ -27,7 +27,7 @@ import nncf
 import openvino
 
 from training.coco_dataset import CocoSplit, load_split
-from training.dataset_pictures import read_picture
+from training.dataset_pictures import PICTURE_SUFFIXES, read_picture
 from training.detectors import DETECTORS, get_detector
 from training.evaluation.coco import evaluate_coco
 from training.evaluation.detect import LOW_THRESHOLD
@@ -42,7 +42,6 @@ from tritonface_server.runtimes import float_precisions
 MAX_AP_LOSS = 0.005  # half a point against float32
 CALIBRATION_PICTURES = 100
 SEED = 20240607
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 CONVOLUTIONS = {"Convolution", "GroupConvolution", "MatMul"}
 LAYOUT = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Convert"}
 INTERFACE = {"Constant", "Result", "Parameter"}
@@ -100,7 +99,7 @@ def calibration_pictures(detector: Detector, files: list[Path], count: int) -> l
     """
     if not files:
         raise QuantisationError(
-            f"no photos to calibrate on ({', '.join(sorted(SUFFIXES))}; those of --annotations do not count); "
+            f"no photos to calibrate on ({', '.join(PICTURE_SUFFIXES)}; those of --annotations do not count); "
             "name a folder with a hundred or more in --images"
         )
     chosen = np.random.default_rng(SEED).permutation(len(files))[:count]
@@ -231,7 +230,9 @@ def run(detector: Detector, onnx_file: Path, images: Path, annotations: Path | N
     """
     split = load_split(annotations, images) if annotations else None
     held_out = {images / image.file_name for image in split.images} if split else set()
-    photos = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES and path not in held_out)
+    photos = sorted(
+        path for path in images.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path not in held_out
+    )
     network = openvino.convert_model(onnx_file)
     pictures = calibration_pictures(detector, photos, count)
 

@@ -45,7 +45,7 @@ def size_of(file: Path) -> tuple[int, int] | None:
     Raises:
         WeightsError, ExportFolderError: what lies beside the file is damaged.
     """
-    if file.suffix == ".pdparams":
+    if file.suffix in SUFFIXES:
         side_px = image_size_of(file)
         return None if side_px is None else (side_px, side_px)
     exported = file.name == NETWORK and (file.parent / SETTINGS).is_file()

@@ -12,13 +12,12 @@ import pytest
 from tests.parity.golden import rule
 from tests.parity.recorded import network_with_golden_weights
 from tests.reference import InProcess, nms_one_by_one
-from training.detectors import DETECTORS, build_detector, get_detector
+from tests.shipped import SHIPPED
+from tests.trained import network_of
+from training.detectors import DETECTORS, get_detector
 from training.detectors.description import DetectorDescription
 from training.paddlex_folder import export_paddlex
-from training.paths import ROOT
-from training.weights import load_weights
-
-SHIPPED = [name for name in DETECTORS if (ROOT / "weights" / f"{name}.safetensors").is_file()]
+from training.paths import ROOT, shipped_weights
 
 
 def run(
@@ -33,8 +32,7 @@ def run(
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_boxes_of_a_photo_are_those_of_the_served_pipeline(name: str, tmp_path: Path) -> None:
-    facts, network = get_detector(name), build_detector(name)
-    load_weights(network, ROOT / "weights" / f"{name}.safetensors")
+    facts, network = get_detector(name), network_of(name, shipped_weights(name))
     export_paddlex(network, facts, tmp_path)
     for photo in ("solvay_1927.jpg", "astronaut.jpg"):
         encoded = (ROOT / "demo" / "photos" / photo).read_bytes()
@@ -73,8 +71,7 @@ def test_a_batch_is_the_network_scaled_and_suppressed(name: str, tmp_path: Path)
 
 
 def test_no_face_gives_no_row(tmp_path: Path) -> None:
-    facts, network = get_detector("BlazeFace"), build_detector("BlazeFace")
-    load_weights(network, ROOT / "weights" / "BlazeFace.safetensors")
+    facts, network = get_detector("BlazeFace"), network_of("BlazeFace", shipped_weights("BlazeFace"))
     network.blaze_head.scores0.bias.set_value(np.tile(np.float32([-99, 99]), 2))
     network.blaze_head.scores1.bias.set_value(np.tile(np.float32([-99, 99]), 6))
     export_paddlex(network, facts, tmp_path)

@@ -9,7 +9,7 @@ import paddle
 import yaml
 
 from training.coco_dataset import CocoSplit, load_dataset
-from training.config import Config, ConfigError
+from training.config import Config, dataset_of
 from training.detectors import build_detector, get_detector
 from training.engine import stop
 from training.engine.checkpoint import BEST, checkpoints
@@ -37,15 +37,14 @@ def run_train(config: Config) -> dict[str, Any]:
             the checkpoint to go on from are of no use.
         DivergedError: the training has lost its way.
     """
-    if config.Global.dataset_dir is None:
-        raise ConfigError("no data set is given; add -o Global.dataset_dir=FOLDER")
+    dataset = dataset_of(config)
     output, devices = Path(config.Global.output), devices_of(config.Global.device)
     if not config.Train.resume_path and (checkpoints(output) or (output / BEST).exists()):
         raise CheckpointError(
             f"{output} holds the checkpoints of another training; add -o Train.resume_path={output} to go on with it, "
             "or set another Global.output"
         )
-    splits = load_dataset(Path(config.Global.dataset_dir), config.Train.num_classes)
+    splits = load_dataset(dataset, config.Train.num_classes)
     stop.listen()
     (output / CONFIG_FILE).write_text(yaml.safe_dump(config.model_dump(), sort_keys=False), encoding="utf-8")
     if len(devices) == 1:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from training.coco_dataset import IMAGES, CocoSplit, annotation_file, load_split
+from training.config import dataset_of
 from training.evaluation.coco import evaluate_coco
 from training.evaluation.curves import Curves, draw_precision_recall, draw_sizes, measure_curves
 from training.evaluation.detect import Detect, DetectError, Faces, open_detect
@@ -18,7 +19,7 @@ from tritonface_server.images import ImageError
 
 PRECISION_RECALL, SIZES = "evaluate/precision_recall.png", "evaluate/ap_by_face_size.png"
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 class EvaluateError(ValueError):
@@ -34,8 +35,7 @@ def run_evaluate(config: Any) -> dict[str, Any]:
             process); `.image_size`, `.log_interval`.
     """
     chosen, name = config.Evaluate, config.Global.model
-    if config.Global.dataset_dir is None:
-        raise EvaluateError("no data set is given; set Global.dataset_dir")
+    dataset = dataset_of(config)
     with open_detect(
         name,
         weights=None if chosen.served_url else Path(chosen.weight_path or shipped_weights(name)),
@@ -43,7 +43,7 @@ def run_evaluate(config: Any) -> dict[str, Any]:
         served_model=chosen.served_model,
         size_wh=(chosen.image_size, chosen.image_size) if chosen.image_size else None,
     ) as detect:
-        return evaluate(detect, name, Path(config.Global.dataset_dir), Path(config.Global.output), chosen.log_interval)
+        return evaluate(detect, name, dataset, Path(config.Global.output), chosen.log_interval)
 
 
 def evaluate(detect: Detect, name: str, dataset: Path, output: Path, log_interval: int = 10) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def detect_all(
             raise DetectError(f"{path}: {error}") from error
         times_ms.append((time.perf_counter() - start_s) * 1000)
         if log_interval is not None and (number % log_interval == 0 or number == len(split.images)):
-            log.info("evaluated %d of %d photos", number, len(split.images))
+            LOG.info("evaluated %d of %d photos", number, len(split.images))
     return detections, times_ms
 
 

@@ -22,7 +22,7 @@ from tritonface_server.images import ImageError
 
 LOG_INTERVAL = 100  # photos
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 def detect_all(detect: Detect, images: Sequence[WiderImage], photos: Path, predictions: Path) -> None:
@@ -42,7 +42,7 @@ def detect_all(detect: Detect, images: Sequence[WiderImage], photos: Path, predi
             raise WiderError(f"{path}: {error}") from error
         write_predictions(predictions, image, *faces)
         if number % LOG_INTERVAL == 0 or number == len(images):
-            log.info("%d of %d photos", number, len(images))
+            LOG.info("%d of %d photos", number, len(images))
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
         parser.error("--model is a model of a server; give its --url too")
     weights = arguments.onnx or arguments.weights or (None if arguments.url else shipped_weights(arguments.detector))
     logging.basicConfig(format="%(message)s", force=True)
-    log.setLevel(logging.INFO)
+    LOG.setLevel(logging.INFO)
     try:
         with open_detect(
             arguments.detector,

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.corpus.pieces import chunk
 from tests.dataset import split_of
 from tests.shipped import network_file
-from training.config import Evaluate
+from training.config import ConfigError, Evaluate
 from training.dataset_problems import DatasetError
 from training.detectors import build_detector, get_detector
 from training.evaluation.coco import METRICS, evaluate_coco
@@ -180,7 +180,7 @@ def test_from_the_settings_of_the_command_line(tmp_path: Path, weight_path: str 
     result = run_evaluate(SimpleNamespace(Global=shared, Evaluate=chosen))
     assert result["source"] == ("onnx" if weight_path else "paddle")
     shared.dataset_dir = None
-    with pytest.raises(EvaluateError, match=r"set Global\.dataset_dir"):
+    with pytest.raises(ConfigError, match=r"no data set is given; add -o Global\.dataset_dir=FOLDER"):
         run_evaluate(SimpleNamespace(Global=shared, Evaluate=chosen))
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from training.detectors import build_detector
+from training.detectors import build_detector, get_detector
 from training.paths import ROOT, shipped_weights
-from training.weight_files import find_weights, load_weights_of
+from training.progress import Progress, write_progress
+from training.weight_files import as_trained, find_weights, load_weights_of
 from training.weights import WeightsError
 
 SHIPPED = ROOT / "weights" / "BlazeFace.safetensors"
@@ -51,6 +53,20 @@ def test_weights_of_another_detector(tmp_path: Path) -> None:
     (tmp_path / "w.pdparams").write_bytes(pickle.dumps({"a": np.zeros(1, np.float32)}, protocol=4))
     with pytest.raises(WeightsError, match=r"w\.pdparams: the weights do not fit the detector: 198 missing"):
         load_weights_of(build_detector("BlazeFace"), tmp_path / "w.pdparams")
+
+
+@pytest.mark.fault("B5")
+@pytest.mark.fault("B6")
+@pytest.mark.parametrize("name", ["best_model.pdparams", "best_model.safetensors"])
+def test_size_and_labels_are_those_of_the_training_beside_which_weights_lie(tmp_path: Path, name: str) -> None:
+    detector = get_detector("BlazeFace")
+    assert as_trained(detector, tmp_path / name) == detector
+    folder = tmp_path / "best_model"
+    folder.mkdir()
+    write_progress(folder, Progress("BlazeFace", "run", 320, labels=["mask"]))
+    trained = as_trained(detector, folder / name)
+    assert (trained.input_size_wh, trained.labels) == ((320, 320), ("mask",))
+    assert replace(trained, input_size_wh=detector.input_size_wh, labels=detector.labels) == detector
 
 
 def test_what_the_project_ships_no_weights_of_is_downloaded() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pickle
 from functools import partial
 
 import numpy as np
@@ -88,13 +87,6 @@ def test_a_seed_determines_the_result(name: str) -> None:
         assert_same(result, augment(crowd(), np.random.default_rng(seed)))
     different = {result.picture.tobytes() for result in results}
     assert len(different) > len(results) * 0.8
-
-
-@every_detector
-def test_it_can_be_sent_to_another_process(name: str) -> None:
-    augment = augmentation(name)
-    copied = pickle.loads(pickle.dumps(augment))  # noqa: S301
-    assert_same(augment(crowd(), np.random.default_rng(5)), copied(crowd(), np.random.default_rng(5)))
 
 
 @every_detector
