@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
+from tritonface_server.admission import Budget
 from tritonface_server.detector import Detector
-from tritonface_server.limits import MAX_BATCH_SIZE, MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
+from tritonface_server.limits import MAX_BATCH_SIZE, MAX_NETWORK_SIDE_PX, MAX_REQUEST_BYTES, MIN_NETWORK_SIDE_PX
 from tritonface_server.tensorrt import NOT_BUILT, PROFILE
 
 Tensor = tuple[str, int, list[int]]
@@ -23,6 +24,9 @@ PICTURE: Tensor = ("picture", pb.TYPE_UINT8, [-1, -1, 3])
 SIZES_WH: Tensor = ("sizes_wh", pb.TYPE_INT32, [2, 2])
 ERROR: Tensor = ("error", pb.TYPE_STRING, [1])
 WARNING: Tensor = ("warning", pb.TYPE_STRING, [1])
+IMAGE_ERROR: Tensor = ("image_error", pb.TYPE_STRING, [1])
+IMAGE_WARNING: Tensor = ("image_warning", pb.TYPE_STRING, [1])
+TICKET: Tensor = ("ticket", pb.TYPE_UINT64, [1])
 BOXES: Tensor = ("boxes", pb.TYPE_FP32, [-1, 4])
 SCORES: Tensor = ("scores", pb.TYPE_FP32, [-1])
 DETECTIONS: list[Tensor] = [
@@ -30,7 +34,12 @@ DETECTIONS: list[Tensor] = [
     ("detection_boxes", pb.TYPE_FP32, [-1, 4]),
     ("detection_scores", pb.TYPE_FP32, [-1]),
     ("detection_classes", pb.TYPE_INT32, [-1]),
+    ERROR,
+    WARNING,
 ]
+PAST_THE_NETWORK: list[Tensor] = [SIZES_WH, IMAGE_ERROR, IMAGE_WARNING, TICKET]
+"""What preprocessing tells postprocessing. The latter gives all that an ensemble answers, as Triton makes none of the
+steps after the last one whose outputs are asked for."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,9 @@ class Device:
         detector_instances: copies of the network.
         detector_batches: batch sizes the scheduler aims at for the network.
         kind: where the network runs.
+        budget: what may be on its way from decoding to NMS at once, see `admission`.
+        queue_size: requests that wait to be decoded; the next ones are rejected. It is what they wait for, so it grows
+            with the rate at which the network works.
     """
 
     preprocess_instances: int
@@ -49,23 +61,47 @@ class Device:
     postprocess_instances: int
     detector_batches: tuple[int, ...]
     kind: int
+    budget: Budget
+    queue_size: int
 
 
 # On a CPU merging requests gains nothing and leaves the other instance idle, hence batches of one. The scheduler that
 # could merge them stays: Triton's plain one was slower in five of six paired runs.
-CPU = Device(2, 2, 1, (1,), pb.ModelInstanceGroup.KIND_CPU)
-GPU = Device(4, 1, 2, PROFILE[1:], pb.ModelInstanceGroup.KIND_GPU)
+GPU = Device(
+    preprocess_instances=4,
+    detector_instances=1,
+    postprocess_instances=2,
+    detector_batches=PROFILE[1:],
+    kind=pb.ModelInstanceGroup.KIND_GPU,
+    budget=Budget(requests=4 * PROFILE[-1], bytes=8 * MAX_REQUEST_BYTES),  # enough to fill batches of single images
+    queue_size=8 * PROFILE[-1],
+)
+
+
+def _cpu(preprocess: int, detector: int, postprocess: int = 1) -> Device:
+    """For each copy of the network one request in it, one before it and one that is decoded; eight that wait."""
+    budget = Budget(requests=3 * detector, bytes=min(detector + 1, 8) * MAX_REQUEST_BYTES)
+    kind = pb.ModelInstanceGroup.KIND_CPU
+    return Device(preprocess, detector, postprocess, (1,), kind, budget, queue_size=8 * detector)
+
+
+CPU = _cpu(preprocess=2, detector=2)
 CPU_SETTINGS = {
-    1: ("cpu_1", replace(CPU, preprocess_instances=1, detector_instances=1)),
+    1: ("cpu_1", _cpu(preprocess=1, detector=1)),
     2: ("cpu", CPU),
-    4: ("cpu_4", replace(CPU, detector_instances=4)),
-    8: ("cpu_8", replace(CPU, preprocess_instances=4, detector_instances=8)),
-    16: ("cpu_16", replace(CPU, preprocess_instances=8, detector_instances=16, postprocess_instances=2)),
+    4: ("cpu_4", _cpu(preprocess=2, detector=4)),
+    8: ("cpu_8", _cpu(preprocess=4, detector=8)),
+    16: ("cpu_16", _cpu(preprocess=8, detector=16, postprocess=2)),
 }
 """`{CPUs: (configuration name, settings)}`: one single-threaded copy of the network for each CPU, as copies share them
 better than the threads of one copy do, and half as many processes to decode for it."""
 CPU_THREADS = "1"
 """Threads of one copy of the network on a CPU."""
+QUEUE_TIMEOUT_S = 10
+"""How long a request waits in a step's queue at most; its own `timeout` can be shorter."""
+LATER_QUEUE_SIZE = 512
+"""Bound of the queues behind preprocessing. The ledger keeps the requests of ensembles far below it: a rejection there
+would waste what was computed, and hang Triton before 26.02. It is for clients that call such a step themselves."""
 
 
 def cpu_config_name(cpus: int) -> str:
@@ -120,12 +156,12 @@ def ensemble_config(detector: Detector, name: str, network: str, one_size: bool 
     else:
         sizes |= {"min_px": MIN_NETWORK_SIDE_PX, "max_px": MAX_NETWORK_SIDE_PX}
     parameters = _as_json(labels=detector.labels, img_size=sizes)
-    config = _config(name, [IMAGE], [*DETECTIONS, ERROR, WARNING], parameters, optional=[THRESHOLD, IMG_SIZE, STRICT])
+    config = _config(name, [IMAGE], DETECTIONS, parameters, optional=[THRESHOLD, IMG_SIZE, STRICT])
     config.platform = "ensemble"
     steps = [
-        ("preprocess", [IMAGE, IMG_SIZE, STRICT], [PICTURE, SIZES_WH, ERROR, WARNING]),
+        ("preprocess", [IMAGE, IMG_SIZE, STRICT], [PICTURE, *PAST_THE_NETWORK]),
         (network, [PICTURE], [BOXES, SCORES]),
-        ("postprocess", [BOXES, SCORES, SIZES_WH, THRESHOLD], DETECTIONS),
+        ("postprocess", [BOXES, SCORES, THRESHOLD, *PAST_THE_NETWORK], DETECTIONS),
     ]
     for step, inputs, outputs in steps:
         config.ensemble_scheduling.step.add(
@@ -144,10 +180,12 @@ def preprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
         size_multiple=detector.size_multiple,
         interpolation=detector.interpolation,
         scaled_decoding=detector.scaled_decoding,
+        budget=device.budget,
     )
-    outputs = [PICTURE, SIZES_WH, ERROR, WARNING]
+    outputs = [PICTURE, *PAST_THE_NETWORK]
     config = _config(f"{detector.name}_preprocess", [IMAGE], outputs, parameters, optional=[IMG_SIZE, STRICT])
-    _run_by(config, "python", device.preprocess_instances)
+    _run_by(config, "python", device.preprocess_instances, queue_size=device.queue_size)
+    config.dynamic_batching.preferred_batch_size.append(1)  # one that waits for room holds no other one up
     photo = pb.ModelWarmup.Input(data_type=pb.TYPE_STRING, dims=[1], input_data_file="image")
     _warm_up(config, {"image": photo})
     return config
@@ -156,8 +194,8 @@ def preprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
 def postprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
     """Threshold, NMS, scale back, clip."""
     parameters = _as_json(nms=vars(detector.nms), score_threshold=detector.score_threshold)
-    inputs = [BOXES, SCORES, SIZES_WH]
-    config = _config(f"{detector.name}_postprocess", inputs, DETECTIONS, parameters, optional=[THRESHOLD])
+    inputs, optional = [BOXES, SCORES, SIZES_WH], [THRESHOLD, *PAST_THE_NETWORK[1:]]
+    config = _config(f"{detector.name}_postprocess", inputs, DETECTIONS, parameters, optional)
     _run_by(config, "python", device.postprocess_instances)
     warmup = {"boxes": _zeros(pb.TYPE_FP32, [1, 4]), "scores": _zeros(pb.TYPE_FP32, [1])}
     _warm_up(config, {**warmup, "sizes_wh": _zeros(pb.TYPE_INT32, [2, 2])})
@@ -238,9 +276,15 @@ def _as_json(**parameters: Any) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in parameters.items()}
 
 
-def _run_by(config: pb.ModelConfig, backend: str, instances: int, kind: int = CPU.kind) -> None:
+def _run_by(
+    config: pb.ModelConfig, backend: str, instances: int, kind: int = CPU.kind, queue_size: int = LATER_QUEUE_SIZE
+) -> None:
     config.backend = backend
-    config.dynamic_batching.SetInParent()
+    policy = config.dynamic_batching.default_queue_policy
+    policy.max_queue_size = queue_size
+    policy.timeout_action = pb.ModelQueuePolicy.REJECT
+    policy.default_timeout_microseconds = int(QUEUE_TIMEOUT_S * 1e6)
+    policy.allow_timeout_override = True
     config.instance_group.add(kind=kind, count=instances)
 
 

@@ -12,6 +12,17 @@ MAX_SIDE_PX = 32_768
 MAX_BATCH_SIZE = 32
 """Images in one request, and images a step merges into one execution."""
 
+MAX_REQUEST_ENCODED_BYTES = MAX_ENCODED_BYTES
+"""The encoded images of one request together."""
+
+MAX_REQUEST_BYTES = 64 * 2**20
+"""Pictures of one request as the network sees them, count x width x height x 3, known before anything is decoded: 32 of
+832x832, 5 of 2048x2048. Each tensor between two steps is held to it as well. What crosses into another step lies in
+/dev/shm twice, and the pools there never shrink."""
+
+MAX_REQUEST_ID_BYTES = 1024
+"""Triton copies a request's id into every step."""
+
 MIN_NETWORK_SIDE_PX = 32
 MAX_NETWORK_SIDE_PX = 2048
 """Sides of the network's input that `img_size` may ask for."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from tritonface_server.limits import MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
 from tritonface_server.runtimes import Run
+from tritonface_server.steps.answers import DECLINED, RequestError, check_awaited, check_bytes, declined
 
 NICENESS = 5
 """Networks give way to the short steps around them: measured at saturation, 1 to 5 % more images per second."""
@@ -80,13 +83,34 @@ class NetworkBackend:
 
     def _respond(self, request: Any) -> Any:
         batch = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self.inputs}
-        count = len(next(iter(batch.values())))
         try:
-            rows = [self.run({name: array[i : i + 1] for name, array in batch.items()}) for i in range(count)]
+            for name, array in batch.items():
+                _check_size(name, array)
+            rows = list(self._rows(request, batch))
+        except DECLINED as error:
+            return declined(error)
         except self.run_errors as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error).splitlines()[0]))
+        count = len(rows)
         columns = rows[0] if count == 1 else [np.concatenate(column) for column in zip(*rows)]
         return pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(self.outputs, columns)])
+
+    def _rows(self, request: Any, batch: dict[str, np.ndarray]) -> Iterator[list[np.ndarray]]:
+        """The outputs for one image after the other, as long as somebody waits for them."""
+        for i in range(len(next(iter(batch.values())))):
+            check_awaited(request)
+            yield self.run({name: array[i : i + 1] for name, array in batch.items()})
+
+
+def _check_size(name: str, pictures: np.ndarray) -> None:
+    """RequestError for pictures, [N, height, width, channels], that preprocessing would not make."""
+    check_bytes(pictures.nbytes, name)
+    for side_px in pictures.shape[1:-1]:
+        if not MIN_NETWORK_SIDE_PX <= side_px <= MAX_NETWORK_SIDE_PX:
+            raise RequestError(
+                f"{name} has the shape {list(pictures.shape)}; a picture's sides are from {MIN_NETWORK_SIDE_PX} to "
+                f"{MAX_NETWORK_SIDE_PX} px"
+            )
 
 
 def numpy_type(triton_type: str) -> np.dtype:

@@ -7,31 +7,55 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from tritonface_server.admission import Ledger, server_name
 from tritonface_server.detections import Detections, select_detections
 from tritonface_server.detector import NmsSettings
+from tritonface_server.limits import MAX_SIDE_PX
+from tritonface_server.steps.answers import DECLINED, RequestError, check_awaited, check_bytes, declined
 from tritonface_server.steps.parameters import read_parameters
 
 
 class TritonPythonModel:
-    """Triton's interface; detections of a request are padded with zeros to its fullest image."""
+    """Triton's interface; detections of a request are padded with zeros to its fullest image.
+
+    What preprocessing says of each image is passed on, so that an answer's tensors all come from the last step.
+    """
 
     def initialize(self, args: dict[str, str]) -> None:
         parameters = read_parameters(args["model_config"])
         self.settings = NmsSettings(**parameters["nms"])
         self.default_threshold = parameters["score_threshold"]
+        self.ledger = Ledger(server_name())
+
+    def finalize(self) -> None:
+        self.ledger.close()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self._respond(request) for request in requests]
 
     def _respond(self, request: Any) -> Any:
-        boxes = pb_utils.get_input_tensor_by_name(request, "boxes").as_numpy()  # [B, A, 4]
-        scores = pb_utils.get_input_tensor_by_name(request, "scores").as_numpy()  # [B, A]
-        sizes_wh = pb_utils.get_input_tensor_by_name(request, "sizes_wh").as_numpy()  # [B, 2, 2]
+        ticket = pb_utils.get_input_tensor_by_name(request, "ticket")
+        try:
+            check_awaited(request)
+            return self._found(request)
+        except DECLINED as error:
+            return declined(error)
+        finally:
+            if ticket is not None:
+                self.ledger.give_back(int(ticket.as_numpy()[0, 0]))
+
+    def _found(self, request: Any) -> Any:
+        boxes, scores, sizes_wh = (
+            pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in ("boxes", "scores", "sizes_wh")
+        )  # [B, A, 4], [B, A], [B, 2, 2]
+        _check_candidates(boxes, scores, sizes_wh)
         thresholds = self._thresholds(request, len(boxes))
         if not np.all((thresholds >= 0) & (thresholds <= 1)):  # NaN fails both comparisons
-            message = f"threshold must lie between 0 and 1, got {thresholds.tolist()}"
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))
-        return _response([self._select(*image) for image in zip(boxes, scores, sizes_wh, thresholds)])
+            raise RequestError(f"threshold must lie between 0 and 1, got {thresholds.tolist()}")
+        tensors = _padded([self._select(*image) for image in zip(boxes, scores, sizes_wh, thresholds)])
+        for name in ("error", "warning"):
+            tensors[name] = _told(request, f"image_{name}", len(boxes))
+        return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
 
     def _thresholds(self, request: Any, count: int) -> np.ndarray:
         tensor = pb_utils.get_input_tensor_by_name(request, "threshold")
@@ -51,7 +75,30 @@ class TritonPythonModel:
         )
 
 
-def _response(images: list[Detections]) -> Any:
+def _check_candidates(boxes: np.ndarray, scores: np.ndarray, sizes_wh: np.ndarray) -> None:
+    """RequestError for what no network and no preprocessing gives."""
+    check_bytes(boxes.nbytes + scores.nbytes, "boxes and scores")
+    if boxes.shape[:2] != scores.shape:
+        raise RequestError(f"{scores.shape[1]} scores an image do not fit {boxes.shape[1]} boxes; send one for each")
+    if sizes_wh.min(initial=0) < 0 or sizes_wh.max(initial=0) > MAX_SIDE_PX or not _all_or_nothing(sizes_wh):
+        raise RequestError(
+            f"sizes_wh are the sizes of the original and of the network's picture, from 1 to {MAX_SIDE_PX:,} px a side,"
+            f" or all 0 for an image without any; got {sizes_wh.tolist()}"
+        )
+
+
+def _all_or_nothing(sizes_wh: np.ndarray) -> bool:
+    """Whether each image has four sides or none."""
+    return set(np.count_nonzero(sizes_wh, axis=(1, 2)).tolist()) <= {0, 4}
+
+
+def _told(request: Any, name: str, count: int) -> np.ndarray:
+    """What preprocessing says of each image, nothing where the step is called without it."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return np.full((count, 1), b"", object) if tensor is None else tensor.as_numpy()
+
+
+def _padded(images: list[Detections]) -> dict[str, np.ndarray]:
     counts = np.array([[len(image.scores)] for image in images], np.int32)
     most = int(counts.max())
     boxes = np.zeros((len(images), most, 4), np.float32)
@@ -60,11 +107,9 @@ def _response(images: list[Detections]) -> Any:
     for i, image in enumerate(images):
         count = len(image.scores)
         boxes[i, :count], scores[i, :count], classes[i, :count] = image.boxes_xyxy_px, image.scores, image.class_ids
-    return pb_utils.InferenceResponse(
-        [
-            pb_utils.Tensor("num_detections", counts),
-            pb_utils.Tensor("detection_boxes", boxes),
-            pb_utils.Tensor("detection_scores", scores),
-            pb_utils.Tensor("detection_classes", classes),
-        ]
-    )
+    return {
+        "num_detections": counts,
+        "detection_boxes": boxes,
+        "detection_scores": scores,
+        "detection_classes": classes,
+    }

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from tritonface_server.admission import NO_TICKET, POLL_INTERVAL_S, Budget, Ledger, NoRoomError, server_name
 from tritonface_server.image_file import CUT_OFF
 from tritonface_server.images import (
     IMAGE_REFUSED,
@@ -18,15 +23,28 @@ from tritonface_server.images import (
     open_image,
     resize,
 )
+from tritonface_server.limits import MAX_REQUEST_ENCODED_BYTES
+from tritonface_server.steps.answers import (
+    DECLINED,
+    BusyError,
+    RequestError,
+    check_awaited,
+    check_bytes,
+    check_request_id,
+    declined,
+)
 from tritonface_server.steps.parameters import read_parameters
+
+PATIENCE_S = 5.0
+"""How long a request may wait for room after it has left Triton's queue."""
 
 
 class TritonPythonModel:
     """Triton's interface; one request holds one or several images, all for one network input size.
 
     A bad image alone in its request is refused with INVALID_ARGUMENT, as a wrong request is. Among others it leaves
-    them intact: its row of `error` says what is wrong, and its sizes are zero, so that no face comes out of it.
-    One that is cut off is told in `warning`, or refused where `strict` is set.
+    them intact: its row of `image_error` says what is wrong, and its sizes are zero, so that no face comes out of it.
+    One that is cut off is told in `image_warning`, or refused where `strict` is set.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -35,25 +53,38 @@ class TritonPythonModel:
         self.size_multiple = parameters["size_multiple"]
         self.interpolation = parameters["interpolation"]
         self.scaled_decoding = parameters.get("scaled_decoding", False)
+        self.budget = Budget(*parameters["budget"])
+        self.ledger = Ledger(server_name())
+        self.warm_ups = len(json.loads(args["model_config"])["model_warmup"])
         limit_threads(1)  # Triton runs several instances; their threads must not fight for the cores
 
-    def execute(self, requests: list[Any]) -> list[Any]:
-        return [self._respond(request) for request in requests]
+    def finalize(self) -> None:
+        self.ledger.close()
 
-    def _respond(self, request: Any) -> Any:
+    def execute(self, requests: list[Any]) -> list[Any]:
+        # Those after the first do not wait for room: it may be the first that holds it, until all are answered.
+        return [self._respond(request, 0.0 if i else PATIENCE_S) for i, request in enumerate(requests)]
+
+    def _respond(self, request: Any, patience_s: float) -> Any:
         try:
+            check_request_id(request)
             size_wh = self._network_size_wh(request)
             encoded_images = pb_utils.get_input_tensor_by_name(request, "image").as_numpy()[:, 0]
+            _check_sizes(encoded_images, size_wh)
             strict = pb_utils.get_input_tensor_by_name(request, "strict")
-            return self._prepare(
-                encoded_images,
-                np.zeros(len(encoded_images), bool) if strict is None else strict.as_numpy()[:, 0],
-                size_wh,
-            )
+            strict = np.zeros(len(encoded_images), bool) if strict is None else strict.as_numpy()[:, 0]
+            with self._room(request, picture_bytes(len(encoded_images), size_wh), patience_s) as ticket:
+                tensors = self._prepare(encoded_images, strict, size_wh)
+            if "ticket" not in request.requested_output_names():
+                self.ledger.give_back(ticket)
+            tensors["ticket"] = np.full((len(encoded_images), 1), ticket, np.uint64)
+            return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
         except ImageError as error:
-            return _refused(f"{IMAGE_REFUSED}{error}")
+            return declined(RequestError(f"{IMAGE_REFUSED}{error}"))
         except SizeError as error:
-            return _refused(str(error))
+            return declined(RequestError(str(error)))
+        except DECLINED as error:
+            return declined(error)
 
     def _network_size_wh(self, request: Any) -> tuple[int, int]:
         tensor = pb_utils.get_input_tensor_by_name(request, "img_size")
@@ -68,7 +99,37 @@ class TritonPythonModel:
         check_network_size(size_wh, self.size_multiple)
         return size_wh
 
-    def _prepare(self, encoded_images: np.ndarray, strict: np.ndarray, size_wh: tuple[int, int]) -> Any:
+    @contextmanager
+    def _room(self, request: Any, size_bytes: int, patience_s: float) -> Iterator[int]:
+        """A ticket for what the last step will free, or the block if it fails.
+
+        Raises:
+            BusyError: there is no room, or none before the request's `timeout`.
+            GoneError: nobody waits any more.
+        """
+        if self.warm_ups:  # by Triton, of this step alone: nobody would give its ticket back
+            self.warm_ups -= 1
+            yield NO_TICKET
+            return
+        check_awaited(request)
+        timeout_s = request.timeout() / 1e6 or np.inf
+        begin_s = time.monotonic()
+        try:
+            with self.ledger.room(size_bytes, self.budget, min(patience_s, timeout_s)) as ticket:
+                waited_s = time.monotonic() - begin_s
+                if waited_s > timeout_s:
+                    raise BusyError("the request's timeout is over")
+                if waited_s > POLL_INTERVAL_S:
+                    check_awaited(request)
+                yield ticket
+        except NoRoomError:
+            raise BusyError(
+                "the server is busy; send the request again, after a pause that doubles each time"
+            ) from None
+
+    def _prepare(
+        self, encoded_images: np.ndarray, strict: np.ndarray, size_wh: tuple[int, int]
+    ) -> dict[str, np.ndarray]:
         count, (width, height) = len(encoded_images), size_wh
         pictures = np.empty((count, height, width, 3), np.uint8)
         sizes_wh = np.zeros((count, 2, 2), np.int32)
@@ -87,9 +148,22 @@ class TritonPythonModel:
             sizes_wh[i] = opened.header.upright_wh, size_wh
             if opened.header.cut_off:
                 warnings[i, 0] = CUT_OFF.encode()
-        tensors = {"picture": pictures, "sizes_wh": sizes_wh, "error": errors, "warning": warnings}
-        return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
+        return {"picture": pictures, "sizes_wh": sizes_wh, "image_error": errors, "image_warning": warnings}
 
 
-def _refused(message: str) -> Any:
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))
+def picture_bytes(count: int, size_wh: tuple[int, int]) -> int:
+    """What so many pictures take as the network sees them."""
+    width, height = size_wh
+    return count * width * height * 3
+
+
+def _check_sizes(encoded_images: np.ndarray, size_wh: tuple[int, int]) -> None:
+    """RequestError for more than a request may bring or become."""
+    count, (width, height) = len(encoded_images), size_wh
+    encoded_bytes = sum(map(len, encoded_images))
+    if count > 1 and encoded_bytes > MAX_REQUEST_ENCODED_BYTES:  # a single one is told so as an image
+        raise RequestError(
+            f"{count} encoded images of {encoded_bytes:,} bytes in one request, the limit is "
+            f"{MAX_REQUEST_ENCODED_BYTES:,}; send fewer in one request"
+        )
+    check_bytes(picture_bytes(count, size_wh), f"{count} pictures of {width}x{height} px")

@@ -70,7 +70,7 @@ def test_the_copies_of_a_network_follow_the_cpus(cpus: int, name: str, networks:
 
 def test_a_size_like_the_default_is_not_written() -> None:
     configs = model_configs(shipped())
-    assert [*configs["BlazeFace_preprocess"]] == ["cpu_1", "cpu", "cpu_8", "cpu_16", "gpu", "gpu_tensorrt"]
+    assert [*configs["BlazeFace_preprocess"]] == ["cpu_1", "cpu", "cpu_4", "cpu_8", "cpu_16", "gpu", "gpu_tensorrt"]
     assert [*configs["BlazeFace_postprocess"]] == ["cpu", "cpu_16", "gpu", "gpu_tensorrt"]
 
 

@@ -1,0 +1,183 @@
+"""The ledger that bounds what is on its way: room, order, lost tickets, leftovers of killed processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tritonface_server import admission
+from tritonface_server.admission import NO_TICKET, Budget, Ledger, NoRoomError, server_name
+
+BUDGET = Budget(requests=3, bytes=1000)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger("test", tmp_path)
+    yield opened
+    opened.close()
+
+
+def take(ledger: Ledger, size_bytes: int = 10, patience_s: float = 0.0) -> int:
+    with ledger.room(size_bytes, BUDGET, patience_s) as ticket:
+        return ticket
+
+
+def test_an_empty_ledger(ledger: Ledger) -> None:
+    assert ledger.under_way() == (0, 0)
+    ledger.give_back(NO_TICKET)
+    ledger.give_back(4711)
+    assert ledger.under_way() == (0, 0)
+
+
+def test_room_is_bounded_in_requests(ledger: Ledger) -> None:
+    tickets = [take(ledger) for _ in range(BUDGET.requests)]
+    assert len({*tickets, NO_TICKET}) == BUDGET.requests + 1 and ledger.under_way() == (3, 30)
+    with pytest.raises(NoRoomError):
+        take(ledger)
+    ledger.give_back(tickets[1])
+    ledger.give_back(tickets[1])  # twice is once
+    assert ledger.under_way() == (2, 20)
+    take(ledger)
+
+
+def test_room_is_bounded_in_bytes(ledger: Ledger) -> None:
+    take(ledger, 700)
+    with pytest.raises(NoRoomError):
+        take(ledger, 301)
+    take(ledger, 300)
+
+
+def test_a_request_beyond_the_budget_goes_alone(ledger: Ledger) -> None:
+    ticket = take(ledger, 5000)
+    with pytest.raises(NoRoomError):
+        take(ledger, 1)
+    ledger.give_back(ticket)
+    other = take(ledger, 1)
+    with pytest.raises(NoRoomError):
+        take(ledger, 5000)
+    ledger.give_back(other)
+    time.sleep(2 * admission.HEAD_OF_LINE_S)
+
+
+def test_a_failure_gives_back_at_once(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError), ledger.room(10, BUDGET, 0):
+        raise ZeroDivisionError
+    assert ledger.under_way() == (0, 0)
+
+
+def test_two_processes_share_it(ledger: Ledger, tmp_path: Path) -> None:
+    other = Ledger("test", tmp_path)
+    tickets = [take(ledger) for _ in range(3)]
+    assert other.under_way() == (3, 30)
+    threading.Timer(0.1, other.give_back, [tickets[0]]).start()
+    take(ledger, patience_s=30)
+    other.close()
+    assert ledger.path.exists()
+
+
+def test_who_waits_longest_goes_first(ledger: Ledger, tmp_path: Path) -> None:
+    """A large request is not starved by small ones that would still fit."""
+    small, large = take(ledger, 100), Ledger("test", tmp_path)
+    assert large._take(950, BUDGET) == NO_TICKET
+    assert ledger._take(10, BUDGET) == NO_TICKET
+    ledger.give_back(small)
+    ticket = large._take(950, BUDGET)
+    assert ticket != NO_TICKET
+    large.give_back(ticket)
+    assert large._take(2000, BUDGET) != NO_TICKET
+    assert large._take(950, BUDGET) == NO_TICKET
+    time.sleep(2 * admission.HEAD_OF_LINE_S)  # it has died: the next one takes its place in the line
+    assert ledger._take(10, BUDGET) == NO_TICKET and ledger._header["head"][0] == ledger._own_number
+    large.close()
+
+
+def test_a_lost_ticket_expires_after_a_multiple_of_the_usual_time(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr(admission.time, "monotonic", lambda: now_s)
+    assert ledger.expiry_s(10) == admission.FIRST_EXPIRY_S
+    for _ in range(50):
+        ticket = take(ledger)
+        now_s += 0.8
+        ledger.give_back(ticket)
+    work_bytes = 10 + admission.REQUEST_BYTES
+    assert 0.8 < ledger.expiry_s(work_bytes) < 3 * 0.8
+    assert 4 < ledger.expiry_s(5 * work_bytes) / 0.8 < 15  # behind four others
+    lost = take(ledger)
+    now_s += 0.8
+    assert ledger.under_way() == (1, 10)
+    now_s += 0.8 * 2
+    assert ledger.under_way() == (0, 0)
+    before_s = ledger.expiry_s(work_bytes)
+    ledger.give_back(lost)  # it was only late
+    assert ledger.expiry_s(work_bytes) > before_s
+
+
+def test_expiry_has_bounds(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr(admission.time, "monotonic", lambda: now_s)
+    for passes_s, bound_s in ((1e-6, admission.MIN_EXPIRY_S), (1e6, admission.MAX_EXPIRY_S)):
+        for _ in range(100):
+            ticket = take(ledger)
+            now_s += passes_s
+            ledger.give_back(ticket)
+        assert ledger.expiry_s(10 + admission.REQUEST_BYTES) == bound_s
+
+
+def take_and_stay(folder: Path, taken: multiprocessing.connection.Connection) -> None:
+    taken.send(take(Ledger("test", folder)))
+    time.sleep(600)
+
+
+def test_a_killed_process_keeps_neither_the_lock_nor_the_file(tmp_path: Path) -> None:
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=take_and_stay, args=(tmp_path, there))
+    process.start()
+    ticket = here.recv()
+    process.kill()
+    process.join()
+    (left,) = tmp_path.iterdir()
+    ledger = Ledger("other", tmp_path)
+    assert ticket and not left.exists()
+    ledger.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stopped_holder_of_the_lock_stops_nobody(ledger: Ledger) -> None:
+    code = "import fcntl, sys, time; f = open(sys.argv[1], 'r+b'); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True)"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"{code}; time.sleep(600)", ledger.path], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None and holder.stdout.readline() == "1\n"
+    holder.send_signal(signal.SIGSTOP)
+    ledger.give_back(take(ledger))
+    holder.kill()
+    holder.communicate()
+
+
+def test_files_of_others_are_left_alone(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "somebody.txt").write_text("x")
+    (tmp_path / f"{admission.PREFIX}link").symlink_to(tmp_path / "somebody.txt")
+    Ledger("other", tmp_path).close()
+    assert ledger.path.exists() and (tmp_path / "somebody.txt").exists()
+
+
+def test_the_name_is_that_of_one_server_process() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        names = [server_name(child.pid), server_name(os.getpid()), server_name()]
+        assert len(set(names)) == 3 and server_name() == names[2]
+    finally:
+        child.kill()
+        child.wait()
