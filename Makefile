@@ -18,7 +18,7 @@ WEIGHTS ?= weights/$(DETECTOR).safetensors
 # Two files of tests at a time, in the order of tests/conftest.py; threads that wait leave the core to the other file.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak bench-locust report export official-weights demo-dataset repository tensorrt lock clean
+.PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak bench-locust report fuzz export official-weights demo-dataset repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench-locust: setup-dev ## A server, and locust's web interface on http://127.0.
 report: setup-dev ## Every detector against everything it must satisfy, normal against high-performance speed
 	@$(BIN)/python -m perf.report
 
+fuzz: $(VENV)/.fuzz ## Fuzz decoding, guided by coverage (INPUTS=1000000; goes on where it stopped; Python 3.11 or 3.12)
+	@$(BIN)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS))
+
 export: setup-training ## Export WEIGHTS (weights/DETECTOR.safetensors) to the model repository (DETECTOR=BlazeFace)
 	@$(BIN)/python training/main.py -c training/configs/$(DETECTOR).yaml -o Global.mode=export \
 		-o Global.output=output/export/$(DETECTOR) -o Export.weight_path=$(WEIGHTS)
@@ -82,6 +85,8 @@ lock: setup-dev ## Pin requirements/*.in to versions and hashes
 	@for name in serving training dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
 		--generate-hashes --no-header --no-emit-index-url --no-annotate \
 		requirements/$$name.in --output-file requirements/$$name.txt; done
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--no-annotate requirements/fuzz.in --output-file requirements/fuzz.txt
 
 clean: ## Remove .venv, caches and output
 	rm -rf $(VENV) output build .mypy_cache .pytest_cache .ruff_cache *.egg-info {client,server}/*.egg-info {client,server}/build
@@ -107,4 +112,9 @@ $(VENV)/.training: requirements/training.txt $(VENV)/.serving
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.training
 	@echo "setting up $(VENV): requirements/dev.txt ..."
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev
+	@echo "setting up $(VENV): requirements/fuzz.txt ..."
+	@$(PIP) install --require-hashes -r requirements/fuzz.txt
 	@touch $@

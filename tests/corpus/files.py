@@ -77,6 +77,7 @@ def plain() -> Iterator[File]:
     yield File("png animated", encoded("PNG", save_all=True, append_images=[]), PICTURE)
     yield File("webp lossless", LOSSLESS, PICTURE)
     yield File("webp with alpha", encoded("WEBP", "RGBA", lossless=True), PICTURE)
+    yield File("png with something behind it", PNG + chunk(b"acTL", bytes(8)) + chunk(b"fcTL", bytes(26)), PICTURE)
     yield File("jpeg with something behind it", JPEG + b"\0" * 500, PICTURE)
     yield File("jpeg with bytes between its segments", JPEG[:2] + b"\xff\xff\xff" + JPEG[2:], PICTURE)
 
@@ -204,6 +205,8 @@ def refused() -> Iterator[File]:
     yield File("png cut before its pixels", PNG[: PNG.index(b"IDAT") + 10], refusal="nearly nothing", fault="A4")
     damaged = PNG[:200] + bytes([PNG[200] ^ 255]) + PNG[201:]
     yield File("png with a wrong checksum of its pixels", damaged, refusal="checksum", fault="A3")
+    hidden = PNG[: PNG.index(b"IDAT") - 4] + chunk(b"IEND", b"zTXt") + PNG[PNG.index(b"IDAT") - 4 :][:40]
+    yield File("png whose pixels come behind its end", hidden, refusal="nearly nothing")
     yield File("bmp cut behind its header", BMP[:60], refusal="nearly nothing", fault="A4")
     yield File("bmp of an unknown header", BMP[:14] + b"\x29" + BMP[15:], refusal="it has 41 bytes", fault="A4")
     yield File("bmp cut in its header", BMP[:20], refusal="damaged", fault="A4")

@@ -55,7 +55,10 @@ def decodable(encoded: bytes, header: ImageHeader) -> bytes:
                 raise undecodable(header, f"the checksum of a chunk {name.decode()} is wrong")
             parts.append(view[start - 8 : end + 4])
         seen.add(name)
-    return encoded if len(parts) == 1 + len(chunks) else b"".join(parts)
+    if b"IDAT" not in seen:
+        raise undecodable(header, NEARLY_NOTHING)
+    whole = len(parts) == 1 + len(chunks) and chunks[-1][2] + 4 == len(encoded)  # OpenCV reads on behind IEND
+    return encoded if whole else b"".join(parts)
 
 
 def _chunks(encoded: bytes) -> Iterator[tuple[bytes, int, int]]:
