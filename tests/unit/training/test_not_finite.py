@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,13 @@ import paddle
 import pytest
 
 from tests.dataset import draw_faces_dataset
+from tests.exported import divides_by_zero
+from tests.shipped import network_file
 from training.config import load_config
-from training.detectors import build_detector, get_detector
+from training.detectors import build_detector
 from training.evaluation.detect import DetectError, open_detect
 from training.export import run_export
-from training.onnx_network import export_onnx
 from training.paths import ROOT
-from training.weight_files import load_weights_of
 from training.weights import WeightsError, save_weights
 
 
@@ -45,7 +46,7 @@ def test_weights_that_are_no_numbers(tmp_path: Path, suffix: str, value: float) 
 @pytest.mark.fault("B15")
 def test_an_answer_that_is_no_number(tmp_path: Path) -> None:
     """Each weight is a number, the network's answer is none: neither evaluated, in Paddle or as ONNX, nor exported."""
-    network, facts = build_detector("BlazeFace"), get_detector("BlazeFace")
+    network = build_detector("BlazeFace")
     arrays = {
         name: np.full_like(value.numpy(), 3e38) for name, value in network.state_dict().items() if "boxes0" in name
     }
@@ -57,8 +58,8 @@ def test_an_answer_that_is_no_number(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="answer is not finite, as if its training had diverged"):
         run_export(load_config(ROOT / "training/configs/BlazeFace.yaml", paths))
     assert not (tmp_path / "output").exists()
-    load_weights_of(network, tmp_path / "a.pdparams")
-    export_onnx(network, facts, tmp_path / "a.onnx")
+    shutil.copy(network_file(), tmp_path / "a.onnx")
+    divides_by_zero(tmp_path / "a.onnx")
     photo = draw_faces_dataset(tmp_path / "faces", count=1) / "images" / "faces_1.png"
     for file in ("a.pdparams", "a.onnx"):
         with pytest.raises(DetectError, match="the network's answer is not finite"):
