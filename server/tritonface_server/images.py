@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from tritonface_server.limits import (
     MAX_NETWORK_SIDE_PX,
     MAX_PIXELS,
     MAX_SIDE_PX,
+    MAX_WHOLE_PIXELS,
     MIN_NETWORK_SIDE_PX,
 )
 
@@ -66,10 +68,12 @@ def open_image(encoded: bytes, strict: bool = False) -> OpenedImage:
     try:
         header = image_file.read_header(encoded)
         width, height = header.stored_wh
-        if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:  # before anything is unpacked
+        max_pixels = MAX_PIXELS if header.scalable else MAX_WHOLE_PIXELS
+        if width * height > max_pixels or max(width, height) > MAX_SIDE_PX:  # before anything is unpacked
             raise ImageError(
-                f"the image has {width}x{height} pixels, the limit is {MAX_PIXELS:,} in all "
+                f"the image has {width}x{height} pixels, the limit is {max_pixels:,} in all "
                 f"and {MAX_SIDE_PX:,} a side; send a smaller one"
+                + ("" if header.scalable else f", or a JPEG that is not progressive (up to {MAX_PIXELS:,})")
             )
         if strict and header.cut_off:
             raise ImageError(CUT_OFF_REFUSED)
@@ -87,17 +91,20 @@ def decode_image(encoded: bytes) -> np.ndarray:
     return decode(open_image(encoded))
 
 
-def decode(opened: OpenedImage, at_least_wh: tuple[int, int] | None = None) -> np.ndarray:
+def decode(opened: OpenedImage, at_least_wh: tuple[int, int] | None = None, bounded: bool = False) -> np.ndarray:
     """As `decode_image`.
 
     Args:
         at_least_wh: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, rounded up, if that still covers this.
+        bounded: one of more than MAX_WHOLE_PIXELS is decoded at 1/2 at most.
 
     Raises:
         ImageError: damaged pixel data.
     """
     header = opened.header
     reduction = _reduction(header, at_least_wh) if at_least_wh else 1
+    if bounded and math.prod(header.stored_wh) > MAX_WHOLE_PIXELS:
+        reduction = max(reduction, 2)
     flags = READ_FLAGS[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(opened.decodable, np.uint8), flags)

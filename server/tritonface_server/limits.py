@@ -4,7 +4,12 @@ MAX_ENCODED_BYTES = 64 * 2**20
 """Size of one encoded image; Triton's HTTP endpoint stops at the same figure."""
 
 MAX_PIXELS = 64_000_000
-"""Width x height of one image, read from its header before decoding (192 MB as decoded BGR)."""
+"""Width x height of one image, read from its header before decoding. The server decodes JPEGs that are larger than the
+next limit at 1/2, so that none costs more than that one's."""
+
+MAX_WHOLE_PIXELS = 25_000_000
+"""The same for what can only be decoded whole: PNG, WebP, BMP, progressive JPEG. Each pixel costs up to 9 bytes and, as
+PNG of 16 bits with transparency, 40 ns: less than 300 MB and about a second of a core."""
 
 MAX_SIDE_PX = 32_768
 """The longer side of one image."""

@@ -24,12 +24,14 @@ class ImageHeader(NamedTuple):
         stored_wh: width and height in pixels before any rotation.
         orientation: 1 to 8 as EXIF counts them.
         cut_off: the end of the file is missing.
+        scalable: it can be decoded at 1/2, 1/4 or 1/8 without the whole picture, or all its coefficients, in memory.
     """
 
     format: str
     stored_wh: tuple[int, int]
     orientation: int
     cut_off: bool
+    scalable: bool = False
 
     @property
     def upright_wh(self) -> tuple[int, int]:

@@ -19,7 +19,7 @@ MAX_SEGMENTS = 4096
 Place = tuple[int, int]
 """Where a segment begins, with its marker and length of four bytes, and where it ends."""
 MAX_SCANS = 100
-"""A progressive file has some ten scans, and each one costs a pass over all pixels."""
+"""A progressive file has some ten scans, others four at most, and each one costs a pass over all pixels."""
 
 
 def read_header(encoded: bytes) -> ImageHeader:
@@ -28,11 +28,11 @@ def read_header(encoded: bytes) -> ImageHeader:
     height, width = (int.from_bytes(frame[at : at + 2], "big") for at in (2, 4))
     if not width or not height:
         raise damaged(f"{width}x{height} pixels")
-    if frame[0] == PROGRESSIVE and encoded.count(b"\xff\xda", scans_at) > MAX_SCANS:
+    if encoded.count(b"\xff\xda", scans_at) > MAX_SCANS:
         raise ImageFileError(f"the JPEG has more than {MAX_SCANS} scans; save it anew")
     blocks = ([encoded[start + 4 : end] for start, end in places[:MAX_BLOCKS]] for places in (exif, xmp))
     cut_off = encoded.rfind(b"\xff\xd9", scans_at) < 0
-    return ImageHeader("JPEG", (width, height), orientation(*blocks), cut_off)
+    return ImageHeader("JPEG", (width, height), orientation(*blocks), cut_off, _has_one_scan(encoded, frame, scans_at))
 
 
 def decodable(encoded: bytes, header: ImageHeader) -> bytes:
@@ -74,6 +74,12 @@ def _read_segments(encoded: bytes) -> tuple[bytes, list[Place], list[Place], int
                 break
             return frame, exif, xmp, at
     raise damaged("the file ends, or has too many segments, before its first pixels")
+
+
+def _has_one_scan(encoded: bytes, frame: bytes, scans_at: int) -> bool:
+    """Whether the first scan, whose data begin here, holds all colours of the picture in full."""
+    count_at = scans_at - 4 - 2 * frame[6]  # if it does
+    return frame[0] != PROGRESSIVE and encoded[count_at : count_at + 1] == frame[6:7]
 
 
 def _segment(encoded: bytes, match: re.Match[bytes]) -> tuple[int, int, int]:

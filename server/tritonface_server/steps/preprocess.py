@@ -24,6 +24,7 @@ from tritonface_server.images import (
     resize,
 )
 from tritonface_server.limits import MAX_REQUEST_ENCODED_BYTES
+from tritonface_server.memory import LARGE_BYTES, release_freed_memory
 from tritonface_server.steps.answers import (
     DECLINED,
     BusyError,
@@ -73,12 +74,14 @@ class TritonPythonModel:
             _check_sizes(encoded_images, size_wh)
             strict = pb_utils.get_input_tensor_by_name(request, "strict")
             strict = np.zeros(len(encoded_images), bool) if strict is None else strict.as_numpy()[:, 0]
-            with self._room(request, picture_bytes(len(encoded_images), size_wh), patience_s) as ticket:
-                tensors = self._prepare(encoded_images, strict, size_wh)
+            size_bytes = picture_bytes(len(encoded_images), size_wh)
+            with self._room(request, size_bytes, patience_s) as ticket:
+                response = self._prepare(encoded_images, strict, size_wh, ticket)
             if "ticket" not in request.requested_output_names():
                 self.ledger.give_back(ticket)
-            tensors["ticket"] = np.full((len(encoded_images), 1), ticket, np.uint64)
-            return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
+            if size_bytes > LARGE_BYTES:
+                release_freed_memory()
+            return response
         except ImageError as error:
             return declined(RequestError(f"{IMAGE_REFUSED}{error}"))
         except SizeError as error:
@@ -127,9 +130,7 @@ class TritonPythonModel:
                 "the server is busy; send the request again, after a pause that doubles each time"
             ) from None
 
-    def _prepare(
-        self, encoded_images: np.ndarray, strict: np.ndarray, size_wh: tuple[int, int]
-    ) -> dict[str, np.ndarray]:
+    def _prepare(self, encoded_images: np.ndarray, strict: np.ndarray, size_wh: tuple[int, int], ticket: int) -> Any:
         count, (width, height) = len(encoded_images), size_wh
         pictures = np.empty((count, height, width, 3), np.uint8)
         sizes_wh = np.zeros((count, 2, 2), np.int32)
@@ -137,7 +138,7 @@ class TritonPythonModel:
         for i, encoded in enumerate(encoded_images):
             try:
                 opened = open_image(encoded, strict[i])
-                image = decode(opened, size_wh if self.scaled_decoding else None)
+                image = decode(opened, size_wh if self.scaled_decoding else None, bounded=True)
             except ImageError as error:
                 if count == 1:
                     raise
@@ -148,7 +149,9 @@ class TritonPythonModel:
             sizes_wh[i] = opened.header.upright_wh, size_wh
             if opened.header.cut_off:
                 warnings[i, 0] = CUT_OFF.encode()
-        return {"picture": pictures, "sizes_wh": sizes_wh, "image_error": errors, "image_warning": warnings}
+        tensors = {"picture": pictures, "sizes_wh": sizes_wh, "image_error": errors, "image_warning": warnings}
+        tensors["ticket"] = np.full((count, 1), ticket, np.uint64)
+        return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
 
 
 def picture_bytes(count: int, size_wh: tuple[int, int]) -> int:

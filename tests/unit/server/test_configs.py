@@ -6,6 +6,7 @@ onnxruntime_backend and openvino_backend (CompareDimsSupported, ParseParameter).
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from tests.shipped import SHIPPED, shipped
 from training.paths import MODEL_REPOSITORY
+from tritonface_server.admission import ROWS
 from tritonface_server.configs import CPU_SETTINGS, GPU, PROFILE, model_names
+from tritonface_server.limits import MAX_REQUEST_BYTES
 from tritonface_server.tensorrt import NOT_BUILT
 
 CPU_KINDS = [name for name, _ in CPU_SETTINGS.values()]
@@ -158,3 +161,30 @@ def test_gpus_run_one_network_in_large_batches() -> None:
     assert GPU.detector_instances == 1
     for name in ("BlazeFace_detector", "BlazeFace_hpi_detector"):
         assert max(config(name, "gpu").dynamic_batching.preferred_batch_size) > 1
+
+
+@pytest.mark.parametrize("kind", CPU_KINDS + GPU_KINDS)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_queue_is_bounded_and_only_the_first_one_rejects(name: str, kind: str) -> None:
+    first, *later = (config(model, kind) for model in model_names(name)[:4])
+    policies = [model.dynamic_batching.default_queue_policy for model in (first, *later)]
+    for policy in policies:
+        assert policy.max_queue_size > 0 and policy.timeout_action == pb.ModelQueuePolicy.REJECT
+        assert policy.default_timeout_microseconds > 1_000_000 and policy.allow_timeout_override
+    requests, size_bytes = json.loads(first.parameters["budget"].string_value)
+    # A ticket expires twice as late as usual or later: what the ledger lets through stays below a few budgets.
+    assert all(policy.max_queue_size >= min(4 * requests, ROWS) for policy in policies[1:])
+    assert requests < ROWS and size_bytes >= MAX_REQUEST_BYTES
+    assert [*first.dynamic_batching.preferred_batch_size] == [1]
+
+
+@pytest.mark.parametrize("kind", CPU_KINDS + GPU_KINDS)
+@pytest.mark.parametrize("name", [ensemble for detector in SHIPPED for ensemble in model_names(detector)[-2:]])
+def test_tickets_go_past_the_network_and_never_to_clients(name: str, kind: str) -> None:
+    """Native backends know no tickets; and without the last step's outputs Triton runs only the first step (C15)."""
+    ensemble = config(name, kind)
+    first, network, last = ensemble.ensemble_scheduling.step
+    assert "ticket" in first.output_map and "ticket" in last.input_map
+    assert [*network.input_map] == ["picture"] and [*network.output_map] == ["boxes", "scores"]
+    assert "ticket" not in {tensor.name for tensor in (*ensemble.input, *ensemble.output)}
+    assert {tensor.name for tensor in ensemble.output} == set(last.output_map.values())

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,6 +43,14 @@ def png_header(width: int, height: int) -> bytes:
         for name, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))))
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def flat_jpeg(width: int, height: int, mode: str = "L", orientation: int = 1, **options: Any) -> bytes:
+    """One colour, so that large ones are made quickly."""
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.new(mode, (width, height)).save(buffer, "JPEG", exif=exif, **options)
+    return buffer.getvalue()
 
 
 def test_nothing() -> None:
@@ -147,9 +157,34 @@ def test_too_many_pixels_are_refused_by_the_header(width: int, height: int) -> N
         open_image(png_header(width, height))
 
 
-def test_the_limit_itself_is_allowed() -> None:
-    assert image_file.read_header(png_header(8_000, 8_000)).stored_wh == (8_000, 8_000)
-    assert limits.MAX_PIXELS == 8_000 * 8_000
+@pytest.mark.fault("C19")
+@pytest.mark.parametrize(("options", "pixels"), [({}, 64_000_000), ({"progressive": True}, 25_000_000)])
+def test_the_limit_itself_is_allowed(options: dict[str, Any], pixels: int) -> None:
+    side_px = math.isqrt(pixels)
+    assert open_image(flat_jpeg(side_px, side_px, **options)).header.scalable is not bool(options)
+    with pytest.raises(ImageError, match=rf"{side_px}x{side_px + 1} pixels, the limit is {pixels:,}") as caught:
+        open_image(flat_jpeg(side_px, side_px + 1, **options))
+    assert ("not progressive" in str(caught.value)) is bool(options)
+
+
+@pytest.mark.fault("C19")
+def test_a_jpeg_of_several_scans_is_not_scalable() -> None:
+    encoded = flat_jpeg(64, 64, "RGB")
+    scan_at = encoded.index(b"\xff\xda")
+    assert image_file.read_header(encoded).scalable and encoded[scan_at + 4] == 3
+    for first_scan in (b"\1" + encoded[scan_at + 5 :], b""):
+        assert not image_file.read_header(encoded[: scan_at + 4] + first_scan).scalable
+
+
+@pytest.mark.fault("C19")
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_jpegs_are_decoded_at_half_their_size_where_that_is_asked_for(orientation: int) -> None:
+    opened = open_image(flat_jpeg(8001, 4001, orientation=orientation))
+    sides = (8001, 4001) if orientation == 6 else (4001, 8001)
+    assert decode(opened).shape[:2] == sides
+    assert decode(opened, bounded=True).shape[:2] == tuple(-(-side // 2) for side in sides)
+    small = open_image(flat_jpeg(5000, 5000))
+    assert decode(small, bounded=True).shape[:2] == (5000, 5000)
 
 
 def test_too_many_bytes_are_refused() -> None:

@@ -1,0 +1,199 @@
+"""More than the server can do, and clients that go away: it serves on, rejects the rest at once, and recovers.
+
+The bounds are wide, as others may use the machine; `make chaos` measures.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import psutil
+import pytest
+import tritonclient.grpc
+
+from tests.functional.L0_overload.test_limits_of_steps import TYPES, Arrays, infer, photos
+from tritonface_server.admission import Ledger, server_name
+from tritonface_server.server import TritonServer
+
+MAX_MEMORY_BYTES = 1.6 * 2**30
+LOAD_S = 4
+OPEN_LOOP = Path(__file__).with_name("open_loop.py")
+
+
+def load(address: dict[str, str], photo: Path, **settings: Any) -> dict[str, Any]:
+    """What comes of load from a process of its own, see `open_loop.Report`."""
+    arguments = json.dumps({**address, "photo": str(photo), **settings})
+    run = subprocess.run([sys.executable, OPEN_LOOP, arguments], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    report: dict[str, Any] = json.loads(run.stdout)
+    return report
+
+
+def pss_bytes(server: TritonServer) -> int:
+    assert server.process is not None
+    parent = psutil.Process(server.process.pid)
+    return sum(process.memory_full_info().pss for process in (parent, *parent.children(recursive=True)))
+
+
+def images_computed(server: TritonServer) -> int:
+    with tritonclient.grpc.InferenceServerClient(server.endpoints.grpc) as client:
+        (model,) = client.get_inference_statistics("BlazeFace_detector").model_stats
+        return int(model.inference_count)
+
+
+def encoded_request(
+    model: str, arrays: Arrays, timeout_s: float = 0
+) -> tritonclient.grpc.service_pb2.ModelInferRequest:
+    """For a call that can be cancelled."""
+    request = tritonclient.grpc.service_pb2.ModelInferRequest(model_name=model)
+    for name, array in arrays.items():
+        tensor = tritonclient.grpc.InferInput(name, list(array.shape), TYPES[str(array.dtype)])
+        tensor.set_data_from_numpy(array)
+        request.inputs.append(tensor._get_tensor())
+        request.raw_input_contents.append(tensor._get_content())
+    if timeout_s:
+        request.parameters["timeout"].int64_param = int(timeout_s * 1e6)
+    return request
+
+
+@contextmanager
+def calls_of(server: TritonServer) -> Iterator[tritonclient.grpc.service_pb2_grpc.GRPCInferenceServiceStub]:
+    options = [("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(server.endpoints.grpc, options) as channel:
+        yield tritonclient.grpc.service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+@pytest.fixture
+def ledger(server: TritonServer) -> Iterator[Ledger]:
+    """The server's own."""
+    assert server.process is not None
+    opened = Ledger(server_name(server.process.pid))
+    yield opened
+    opened.close()
+
+
+def wait_until_empty(ledger: Ledger, timeout_s: float = 60) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while ledger.under_way().requests:
+        assert time.monotonic() < deadline_s, f"{ledger.under_way()} never comes back"
+        time.sleep(0.01)
+
+
+@pytest.mark.fault("C1", "C2")
+@pytest.mark.parametrize("times", [3, 8])
+def test_the_server_sheds_what_it_cannot_do(
+    server: TritonServer, address: dict[str, str], astronaut: Path, times: int
+) -> None:
+    before = load(address, astronaut, callers=4, deadline_s=60)
+    rate = before["answers"]["ok"] / before["seconds"]
+    computed = images_computed(server)
+    report = load(address, astronaut, rate=times * rate, seconds=LOAD_S, deadline_s=8)
+    computed = images_computed(server) - computed
+    after = load(address, astronaut, callers=4, deadline_s=60)
+    slowest = min(rate, after["answers"]["ok"] / after["seconds"])
+    answers = report["answers"]
+    assert answers.keys() <= {"ok", "UNAVAILABLE", "503", "late"}, answers
+    assert answers["ok"] / LOAD_S > 0.5 * slowest, answers
+    assert report["rejected_s"], answers
+    assert np.median(report["rejected_s"]) < 0.5 * np.median(report["ok_s"])
+    assert computed - answers["ok"] <= 0.25 * computed + 3, answers
+    assert report["fresh_s"] < 5
+    assert pss_bytes(server) < MAX_MEMORY_BYTES
+
+
+@pytest.mark.fault("C1")
+def test_clients_that_go_away_take_no_room_with_them(
+    server: TritonServer, address: dict[str, str], ledger: Ledger, solvay: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        with calls_of(server) as stub:
+            calls = [stub.ModelInfer.future(encoded_request("BlazeFace", photos(solvay))) for _ in range(6)]
+            for call in calls:
+                time.sleep(rng.uniform(0, 0.05))
+                call.cancel()
+    assert load(address, solvay, callers=1, seconds=0)["fresh_s"] < 20
+    wait_until_empty(ledger)
+
+
+def test_timeouts_that_end_in_the_middle_are_answered(server: TritonServer, ledger: Ledger, solvay: Path) -> None:
+    """By whatever step they reach: none hangs, and none keeps its room."""
+    with calls_of(server) as stub:
+        calls = [
+            stub.ModelInfer.future(encoded_request("BlazeFace", photos(solvay), timeout_s=0.02 * i))
+            for i in range(1, 40)
+        ]
+        codes = {call.code() for call in calls}
+    assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE} and len(codes) == 2
+    wait_until_empty(ledger)
+
+
+def test_a_batch_whose_client_has_gone_is_not_computed(server: TritonServer, ledger: Ledger) -> None:
+    wait_until_empty(ledger)
+    request = encoded_request("BlazeFace_detector", {"picture": np.zeros((32, 640, 640, 3), np.uint8)})
+    one = encoded_request("BlazeFace_detector", {"picture": np.zeros((1, 64, 64, 3), np.uint8)})
+    with calls_of(server) as stub:
+        begin_s = time.monotonic()
+        stub.ModelInfer(request)
+        whole_s = time.monotonic() - begin_s
+        call = stub.ModelInfer.future(request)
+        time.sleep(whole_s / 8)
+        call.cancel()
+        begin_s = time.monotonic()
+        stub.ModelInfer(one)
+        assert time.monotonic() - begin_s < 0.7 * whole_s
+
+
+def test_a_lost_ticket_expires(server: TritonServer, ledger: Ledger, solvay: Path) -> None:
+    """The first step alone, as where the network's process is killed: nobody gives its ticket back."""
+    address = {"protocol": "grpc", "url": server.endpoints.grpc}
+    wait_until_empty(ledger)
+    infer(address, "BlazeFace_preprocess", photos(solvay), wanted=("picture",))
+    assert ledger.under_way().requests == 0
+    reply = infer(address, "BlazeFace_preprocess", photos(solvay))
+    assert reply.as_numpy("ticket")[0, 0] and ledger.under_way() == (1, 640 * 640 * 3)
+    wait_until_empty(ledger)
+
+
+@pytest.mark.parametrize("images", [[b"no picture"], [b"no picture"] * 3])
+def test_bad_images_give_their_room_back(
+    server: TritonServer, address: dict[str, str], ledger: Ledger, images: list[bytes]
+) -> None:
+    wait_until_empty(ledger)
+    for _ in range(5):
+        try:
+            infer(address, "BlazeFace", {"image": np.array(images, object)[:, None]})
+        except tritonclient.utils.InferenceServerException as error:
+            assert error.status() in ("StatusCode.INVALID_ARGUMENT", "400") and len(images) == 1
+        assert ledger.under_way().requests == 0
+
+
+@pytest.mark.fault("C17")
+def test_memory_comes_back_after_large_requests(server: TritonServer, address: dict[str, str], solvay: Path) -> None:
+    for model in ("BlazeFace", "BlazeFace_hpi"):
+        infer(address, model, photos(solvay, count=32))  # the pools in /dev/shm grow once, and stay
+        infer(address, model, photos(solvay))
+    before = pss_bytes(server)
+    for model in ("BlazeFace", "BlazeFace_hpi"):
+        infer(address, model, photos(solvay, img_size=2048))
+        infer(address, model, photos(solvay, count=32))
+    assert pss_bytes(server) < before + 150 * 2**20
+
+
+@pytest.mark.fault("C19")
+def test_a_png_that_would_cost_too_much(address: dict[str, str]) -> None:
+    from tests.unit.server.test_images import png_header
+
+    with pytest.raises(tritonclient.utils.InferenceServerException) as caught:
+        infer(address, "BlazeFace", {"image": np.array([[png_header(8000, 8000)]], object)})
+    assert caught.value.status() in ("StatusCode.INVALID_ARGUMENT", "400")
+    assert "8000x8000 pixels, the limit is 25,000,000" in caught.value.message()
