@@ -33,7 +33,7 @@ def trusting(serve: Serve, one_detector: Path) -> TritonServer:
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 @pytest.mark.parametrize("use_hpip", [False, True])
 def test_an_export_is_served(trusting: TritonServer, folder: Path, solvay: Path, protocol: str, use_hpip: bool) -> None:
-    with (folder / "model.onnx").open("ab") as network:  # another network for each case: an unknown field of ONNX's
+    with (folder / "model.onnx").open("ab") as network:  # another network for each protocol: an unknown field of ONNX's
         network.write(b"\xfa\x7f" + bytes([len(protocol)]) + protocol.encode())
     address = {"protocol": protocol, "url": getattr(trusting.endpoints, protocol), "use_hpip": use_hpip}
     before = sorted(path.name for path in trusting.model_repository.iterdir())

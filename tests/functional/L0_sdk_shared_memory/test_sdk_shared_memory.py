@@ -13,7 +13,7 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from tests.conftest import Serve
-from tritonface import Connection, DeadlineExceededError, create_model
+from tritonface import Connection, DeadlineExceededError, _client, _shared_memory, create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
 
@@ -35,8 +35,15 @@ def regions(server: TritonServer) -> int:
 
 
 def test_the_same_results_and_nothing_left(
-    server: TritonServer, address: dict[str, str], array: np.ndarray, tmp_path: Path
+    server: TritonServer,
+    address: dict[str, str],
+    array: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A busy server may take longer than 2 s to map a region, and images then avoid shared memory; or to forget it.
+    monkeypatch.setattr(_shared_memory, "SHORT_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(_client, "SHORT_TIMEOUT_S", 60.0)
     (tmp_path / "bad.jpg").write_bytes(b"bad" * 100_000)  # large, and refused
     small = array[:90, :90]
     images = [array, small, tmp_path / "bad.jpg", array[:1000], array]
