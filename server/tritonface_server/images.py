@@ -37,7 +37,15 @@ IMAGE_REFUSED = "image refused: "
 
 
 class ImageError(ValueError):
-    """An image the server will not or cannot decode; the message is written for its sender."""
+    """An image the server will not or cannot decode; the message is written for its sender.
+
+    Args:
+        reason: one of `tritonface_server.metrics.IMAGE_REASONS`.
+    """
+
+    def __init__(self, message: str, reason: str = "undecodable") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SizeError(ValueError):
@@ -63,7 +71,8 @@ def open_image(encoded: bytes, strict: bool = False) -> OpenedImage:
     if len(encoded) > MAX_ENCODED_BYTES:
         raise ImageError(
             f"the encoded image has {len(encoded):,} bytes, the limit is {MAX_ENCODED_BYTES:,}; "
-            "send a smaller or more strongly compressed image"
+            "send a smaller or more strongly compressed image",
+            reason="too_large",
         )
     try:
         header = image_file.read_header(encoded)
@@ -73,10 +82,11 @@ def open_image(encoded: bytes, strict: bool = False) -> OpenedImage:
             raise ImageError(
                 f"the image has {width}x{height} pixels, the limit is {max_pixels:,} in all "
                 f"and {MAX_SIDE_PX:,} a side; send a smaller one"
-                + ("" if header.scalable else f", or a JPEG that is not progressive (up to {MAX_PIXELS:,})")
+                + ("" if header.scalable else f", or a JPEG that is not progressive (up to {MAX_PIXELS:,})"),
+                reason="too_large",
             )
         if strict and header.cut_off:
-            raise ImageError(CUT_OFF_REFUSED)
+            raise ImageError(CUT_OFF_REFUSED, reason="cut_off")
         return OpenedImage(header, image_file.decodable(encoded, header))
     except ImageFileError as error:
         raise ImageError(str(error)) from None

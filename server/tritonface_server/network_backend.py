@@ -13,7 +13,8 @@ import triton_python_backend_utils as pb_utils
 
 from tritonface_server.limits import MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
 from tritonface_server.runtimes import Run
-from tritonface_server.steps.answers import DECLINED, RequestError, check_awaited, check_bytes, declined
+from tritonface_server.steps.answers import DECLINED, FailedError, RequestError, check_awaited, check_bytes
+from tritonface_server.steps.report import StepReport
 
 NICENESS = 5
 """Networks give way to the short steps around them: measured at saturation, 1 to 5 % more images per second."""
@@ -50,6 +51,11 @@ class NetworkBackend:
         batch_axis = [1] if config["max_batch_size"] else []  # otherwise it is written in the shapes
         for sample in config.get("model_warmup", []):
             self._try_out(sample["inputs"], config["output"], batch_axis)
+        self.report = StepReport(args["model_name"])
+
+    def finalize(self) -> None:
+        """Triton calls this when the model is unloaded."""
+        self.report.close()
 
     def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Run:
         """A function from one image's inputs by name to its outputs in the order of `self.outputs`.
@@ -88,9 +94,9 @@ class NetworkBackend:
                 _check_size(name, array)
             rows = list(self._rows(request, batch))
         except DECLINED as error:
-            return declined(error)
+            return self.report.declined(request, error)
         except self.run_errors as error:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error).splitlines()[0]))
+            return self.report.declined(request, FailedError(str(error).splitlines()[0]))
         count = len(rows)
         columns = rows[0] if count == 1 else [np.concatenate(column) for column in zip(*rows)]
         return pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(self.outputs, columns)])
@@ -99,7 +105,9 @@ class NetworkBackend:
         """The outputs for one image after the other, as long as somebody waits for them."""
         for i in range(len(next(iter(batch.values())))):
             check_awaited(request)
-            yield self.run({name: array[i : i + 1] for name, array in batch.items()})
+            with self.report.stage("network"):
+                row = self.run({name: array[i : i + 1] for name, array in batch.items()})
+            yield row
 
 
 def _check_size(name: str, pictures: np.ndarray) -> None:

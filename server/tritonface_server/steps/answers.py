@@ -21,8 +21,12 @@ class GoneError(Exception):
     """Nobody waits for the answer any more."""
 
 
-CODES = {RequestError: "INVALID_ARG", BusyError: "UNAVAILABLE", GoneError: "CANCELLED"}
-DECLINED = tuple(CODES)
+class FailedError(Exception):
+    """The step failed at a request that it took."""
+
+
+CODES = {RequestError: "INVALID_ARG", BusyError: "UNAVAILABLE", GoneError: "CANCELLED", FailedError: "INTERNAL"}
+DECLINED = (RequestError, BusyError, GoneError)
 """What `declined` answers."""
 
 

@@ -11,8 +11,10 @@ from tritonface_server.admission import Ledger, server_name
 from tritonface_server.detections import Detections, select_detections
 from tritonface_server.detector import NmsSettings
 from tritonface_server.limits import MAX_SIDE_PX
-from tritonface_server.steps.answers import DECLINED, RequestError, check_awaited, check_bytes, declined
+from tritonface_server.metrics import FACES_FOUND
+from tritonface_server.steps.answers import DECLINED, RequestError, check_awaited, check_bytes
 from tritonface_server.steps.parameters import read_parameters
+from tritonface_server.steps.report import StepReport
 
 
 class TritonPythonModel:
@@ -26,8 +28,10 @@ class TritonPythonModel:
         self.settings = NmsSettings(**parameters["nms"])
         self.default_threshold = parameters["score_threshold"]
         self.ledger = Ledger(server_name())
+        self.report = StepReport(args["model_name"], self.ledger.under_way)
 
     def finalize(self) -> None:
+        self.report.close()
         self.ledger.close()
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -39,7 +43,7 @@ class TritonPythonModel:
             check_awaited(request)
             return self._found(request)
         except DECLINED as error:
-            return declined(error)
+            return self.report.declined(request, error)
         finally:
             if ticket is not None:
                 self.ledger.give_back(int(ticket.as_numpy()[0, 0]))
@@ -52,7 +56,9 @@ class TritonPythonModel:
         thresholds = self._thresholds(request, len(boxes))
         if not np.all((thresholds >= 0) & (thresholds <= 1)):  # NaN fails both comparisons
             raise RequestError(f"threshold must lie between 0 and 1, got {thresholds.tolist()}")
-        tensors = _padded([self._select(*image) for image in zip(boxes, scores, sizes_wh, thresholds)])
+        images = [self._select(*image) for image in zip(boxes, scores, sizes_wh, thresholds)]
+        self.report.count(FACES_FOUND, sum(len(image.scores) for image in images))
+        tensors = _padded(images)
         for name in ("error", "warning"):
             tensors[name] = _told(request, f"image_{name}", len(boxes))
         return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
@@ -65,14 +71,15 @@ class TritonPythonModel:
         original_wh, network_wh = sizes_wh
         if not network_wh.any():  # the image could not be decoded, see preprocess
             return Detections.none()
-        return select_detections(
-            boxes,
-            scores,
-            network_size_wh=network_wh,
-            original_size_wh=original_wh,
-            threshold=threshold,
-            settings=self.settings,
-        )
+        with self.report.stage("nms"):
+            return select_detections(
+                boxes,
+                scores,
+                network_size_wh=network_wh,
+                original_size_wh=original_wh,
+                threshold=threshold,
+                settings=self.settings,
+            )
 
 
 def _check_candidates(boxes: np.ndarray, scores: np.ndarray, sizes_wh: np.ndarray) -> None:

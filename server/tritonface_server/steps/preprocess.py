@@ -16,6 +16,7 @@ from tritonface_server.image_file import CUT_OFF
 from tritonface_server.images import (
     IMAGE_REFUSED,
     ImageError,
+    OpenedImage,
     SizeError,
     check_network_size,
     decode,
@@ -25,6 +26,7 @@ from tritonface_server.images import (
 )
 from tritonface_server.limits import MAX_REQUEST_ENCODED_BYTES
 from tritonface_server.memory import LARGE_BYTES, release_freed_memory
+from tritonface_server.metrics import IMAGES_DECODED, IMAGES_REFUSED
 from tritonface_server.steps.answers import (
     DECLINED,
     BusyError,
@@ -32,9 +34,9 @@ from tritonface_server.steps.answers import (
     check_awaited,
     check_bytes,
     check_request_id,
-    declined,
 )
 from tritonface_server.steps.parameters import read_parameters
+from tritonface_server.steps.report import StepReport
 
 PATIENCE_S = 5.0
 """How long a request may wait for room after it has left Triton's queue."""
@@ -56,10 +58,12 @@ class TritonPythonModel:
         self.scaled_decoding = parameters.get("scaled_decoding", False)
         self.budget = Budget(*parameters["budget"])
         self.ledger = Ledger(server_name())
+        self.report = StepReport(args["model_name"], self.ledger.under_way)
         self.warm_ups = len(json.loads(args["model_config"])["model_warmup"])
         limit_threads(1)  # Triton runs several instances; their threads must not fight for the cores
 
     def finalize(self) -> None:
+        self.report.close()
         self.ledger.close()
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -83,11 +87,11 @@ class TritonPythonModel:
                 release_freed_memory()
             return response
         except ImageError as error:
-            return declined(RequestError(f"{IMAGE_REFUSED}{error}"))
+            return self.report.declined(request, RequestError(f"{IMAGE_REFUSED}{error}"), reason="image")
         except SizeError as error:
-            return declined(RequestError(str(error)))
+            return self.report.declined(request, RequestError(str(error)))
         except DECLINED as error:
-            return declined(error)
+            return self.report.declined(request, error)
 
     def _network_size_wh(self, request: Any) -> tuple[int, int]:
         tensor = pb_utils.get_input_tensor_by_name(request, "img_size")
@@ -120,6 +124,7 @@ class TritonPythonModel:
         try:
             with self.ledger.room(size_bytes, self.budget, min(patience_s, timeout_s)) as ticket:
                 waited_s = time.monotonic() - begin_s
+                self.report.spent("wait", waited_s)
                 if waited_s > timeout_s:
                     raise BusyError("the request's timeout is over")
                 if waited_s > POLL_INTERVAL_S:
@@ -137,21 +142,31 @@ class TritonPythonModel:
         errors, warnings = np.full((2, count, 1), b"", object)
         for i, encoded in enumerate(encoded_images):
             try:
-                opened = open_image(encoded, strict[i])
-                image = decode(opened, size_wh if self.scaled_decoding else None, bounded=True)
+                opened, image = self._decoded(encoded, strict[i], size_wh)
             except ImageError as error:
                 if count == 1:
                     raise
                 errors[i, 0] = str(error).encode()
                 pictures[i] = 0
                 continue
-            resize(image, size_wh, self.interpolation, out=pictures[i])
+            with self.report.stage("resize"):
+                resize(image, size_wh, self.interpolation, out=pictures[i])
             sizes_wh[i] = opened.header.upright_wh, size_wh
             if opened.header.cut_off:
                 warnings[i, 0] = CUT_OFF.encode()
+        self.report.count(IMAGES_DECODED, int(np.count_nonzero(sizes_wh[:, 0, 0])))
         tensors = {"picture": pictures, "sizes_wh": sizes_wh, "image_error": errors, "image_warning": warnings}
         tensors["ticket"] = np.full((count, 1), ticket, np.uint64)
         return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
+
+    def _decoded(self, encoded: bytes, strict: bool, size_wh: tuple[int, int]) -> tuple[OpenedImage, np.ndarray]:
+        try:
+            with self.report.stage("decode"):
+                opened = open_image(encoded, strict)
+                return opened, decode(opened, size_wh if self.scaled_decoding else None, bounded=True)
+        except ImageError as error:
+            self.report.count(IMAGES_REFUSED, reason=error.reason)
+            raise
 
 
 def picture_bytes(count: int, size_wh: tuple[int, int]) -> int:
