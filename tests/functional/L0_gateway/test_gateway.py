@@ -1,0 +1,325 @@
+"""The gateway for nginx: who has a token gets detections over both protocols, and nobody gets anything else."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from tests.functional.L0_gateway.gateway import Gateway, running_gateway
+from tritonface import ServerError, create_model
+from tritonface_server.server import TritonServer
+
+INFER = "/v2/models/BlazeFace/infer"
+
+
+@pytest.fixture(scope="module")
+def gateway(server: TritonServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with running_gateway(server, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stub(gateway: Gateway) -> Iterator[service_pb2_grpc.GRPCInferenceServiceStub]:
+    credentials = grpc.ssl_channel_credentials((gateway.files / "ca.pem").read_bytes())
+    with grpc.secure_channel(gateway.address, credentials) as channel:
+        yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_the_sdk_with_a_token(gateway: Gateway, server: TritonServer, solvay: Path, protocol: str) -> None:
+    with create_model("BlazeFace", url=server.endpoints.grpc) as model:
+        (direct,) = model.predict(solvay)
+    with create_model("BlazeFace", connection=gateway.connection(protocol, "alice")) as model:
+        (result,) = model.predict(solvay)
+    assert result["boxes"] == direct["boxes"] and result["boxes"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer no"}, {"authorization": "alice"}], ids=str)
+def test_nobody_without_a_token(
+    gateway: Gateway, stub: service_pb2_grpc.GRPCInferenceServiceStub, headers: dict[str, str]
+) -> None:
+    for method, path in (("GET", "/v2/health/ready"), ("POST", INFER), ("GET", "/metrics"), ("GET", "/")):
+        status, text = gateway.ask(method, path, headers)
+        assert status == 401 and "no known token" in json.loads(text)["error"]
+    for call in (stub.ServerLive, stub.ModelInfer, stub.RepositoryIndex):
+        with pytest.raises(grpc.RpcError) as caught:
+            call(REQUESTS[call._method.decode().rpartition("/")[2]], metadata=tuple(headers.items()), timeout=10)
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED, caught.value
+        assert "no known token" in caught.value.details()
+
+
+def test_nothing_is_told_without_tls(gateway: Gateway) -> None:
+    host, port = gateway.address.split(":")
+    with closing(socket.create_connection((host, int(port)), timeout=10)) as plain:
+        plain.sendall(f"GET /v2 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.tokens['bob']}\r\n\r\n".encode())
+        assert b" 400 " in plain.recv(100)
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_the_sdk_says_what_is_missing(gateway: Gateway, protocol: str) -> None:
+    connection = gateway.connection(protocol, "alice")
+    object.__setattr__(connection, "headers", {})
+    with pytest.raises(ServerError, match="no known token"):
+        create_model("BlazeFace", connection=connection)
+
+
+OPEN = ("/v2", "/v2/health/live", "/v2/models/BlazeFace", "/v2/models/BlazeFace/versions/1/ready")
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_open(gateway: Gateway, path: str) -> None:
+    assert gateway.ask("GET", path, gateway.headers("bob"))[0] == 200
+    assert gateway.ask("POST", path, gateway.headers("bob"), b"{}")[0] == 403
+
+
+CLOSED = (
+    ("POST", "/v2/repository/index"),
+    ("POST", "/v2/repository/models/BlazeFace/unload"),
+    ("GET", "/v2/systemsharedmemory/status"),
+    ("POST", "/v2/systemsharedmemory/region/x/register"),
+    ("GET", "/v2/cudasharedmemory/status"),
+    ("GET", "/v2/trace/setting"),
+    ("GET", "/v2/models/BlazeFace/trace/setting"),
+    ("POST", "/v2/logging"),
+    ("GET", "/v2/models/stats"),
+    ("GET", "/v2/models/BlazeFace/stats"),
+    ("GET", "/metrics"),
+    ("GET", "/"),
+    ("POST", "/v2/models/BlazeFace_preprocess/infer"),
+    ("POST", "/v2/models/BlazeFace_detector/infer"),
+    ("POST", "/v2/models/BlazeFace_hpi_detector/versions/1/infer"),
+    ("POST", "/v2/models/BlazeFace/generate"),
+    ("GET", "/v2/models/../repository/index"),
+    ("GET", "/v2/models/%2e%2e/ready"),
+    ("GET", "/v2/models/..%2f..%2fetc%2fpasswd/config"),
+    ("GET", "/v2/models/BlazeFace/versions/../../stats"),
+    ("GET", "//metrics"),
+    ("GET", "/v2/models/stats/"),
+    ("GET", "/v2/models/%73tats"),
+)
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_closed(gateway: Gateway, method: str, path: str) -> None:
+    status, text = gateway.ask(method, path, gateway.headers("bob"), b"{}" if method == "POST" else None)
+    assert status == 404 and "inference of detectors only" in json.loads(text)["error"]
+
+
+REQUESTS = {
+    "ServerLive": service_pb2.ServerLiveRequest(),
+    "ModelInfer": service_pb2.ModelInferRequest(model_name="BlazeFace"),
+    "RepositoryIndex": service_pb2.RepositoryIndexRequest(),
+    "RepositoryModelLoad": service_pb2.RepositoryModelLoadRequest(model_name="BlazeFace"),
+    "SystemSharedMemoryStatus": service_pb2.SystemSharedMemoryStatusRequest(),
+    "SystemSharedMemoryRegister": service_pb2.SystemSharedMemoryRegisterRequest(name="x", key="/x", byte_size=1),
+    "CudaSharedMemoryStatus": service_pb2.CudaSharedMemoryStatusRequest(),
+    "ModelStatistics": service_pb2.ModelStatisticsRequest(),
+    "TraceSetting": service_pb2.TraceSettingRequest(),
+    "LogSettings": service_pb2.LogSettingsRequest(),
+}
+
+
+@pytest.mark.parametrize("method", [name for name in REQUESTS if name not in ("ServerLive", "ModelInfer")])
+def test_closed_over_grpc(gateway: Gateway, stub: service_pb2_grpc.GRPCInferenceServiceStub, method: str) -> None:
+    with pytest.raises(grpc.RpcError, match="inference of detectors only") as caught:
+        getattr(stub, method)(REQUESTS[method], metadata=tuple(gateway.headers("bob").items()), timeout=10)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_stream_is_closed(gateway: Gateway, stub: service_pb2_grpc.GRPCInferenceServiceStub) -> None:
+    metadata = tuple(gateway.headers("bob").items())
+    with pytest.raises(grpc.RpcError) as caught:
+        next(stub.ModelStreamInfer(iter([REQUESTS["ModelInfer"]]), metadata=metadata, timeout=10))
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_what_the_server_refuses_arrives(gateway: Gateway) -> None:
+    body = {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1, 1], "data": ["no picture"]}]}
+    status, text = gateway.ask("POST", INFER, gateway.headers("bob"), json.dumps(body))
+    assert status == 400 and "image refused: " in json.loads(text)["error"]
+
+
+def oversized_http(gateway: Gateway) -> str:
+    """Told at once, before the body comes."""
+    headers = gateway.headers("bob") | {"content-length": "70000000"}
+    status, text = gateway.ask("POST", INFER, headers)
+    return f"{status} {text}"
+
+
+def oversized_chunks(gateway: Gateway) -> str:
+    status, text = gateway.ask("POST", INFER, gateway.headers("bob"), iter([bytes(2**20)] * 66))
+    return f"{status} {text}"
+
+
+def oversized_grpc(gateway: Gateway) -> str:
+    credentials = triton.InferenceServerClient(
+        gateway.address, ssl=True, root_certificates=str(gateway.files / "ca.pem")
+    )
+    image = triton.InferInput("image", [1, 1], "BYTES")
+    image.set_data_from_numpy(np.array([[bytes(70_000_000)]], object))
+    with credentials as client:
+        try:
+            client.infer("BlazeFace", [image], headers=gateway.headers("bob"), client_timeout=20)
+        except triton.InferenceServerException as error:
+            return f"{error.status()} {error.message()}"
+    return "answered"
+
+
+def slow_header(gateway: Gateway) -> str:
+    with closing(gateway.socket()) as client:
+        client.sendall(b"GET /v2 HTTP/1.1\r\nHost: ")
+        return last_words(client)
+
+
+def begun_request(gateway: Gateway, name: str = "bob") -> bytes:
+    """A request whose body does not come."""
+    headers = {"host": "x", "content-length": "1000", **gateway.headers(name)}
+    lines = [f"POST {INFER} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def slow_body(gateway: Gateway) -> str:
+    with closing(gateway.socket()) as client:
+        client.sendall(begun_request(gateway) + b"slow")
+        return last_words(client)
+
+
+RESET_OF_STREAM_1 = b"\0\0\4\3\0\0\0\0\1"
+
+
+def slow_grpc(gateway: Gateway) -> str:
+    """A message of a thousand bytes of which four come, in HTTP/2's frames."""
+
+    def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+    headers = {
+        ":method": "POST",
+        ":scheme": "https",
+        ":path": "/inference.GRPCInferenceService/ModelInfer",
+        ":authority": "x",
+        "te": "trailers",
+        "content-type": "application/grpc",
+        **gateway.headers("bob"),
+    }
+    packed = b"".join(b"\0" + bytes([len(n)]) + n.encode() + bytes([len(v)]) + v.encode() for n, v in headers.items())
+    begun = frame(0, 0, 1, b"\0" + (1000).to_bytes(4, "big") + b"slow")
+    with closing(gateway.socket("h2")) as client:
+        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + frame(1, 4, 1, packed) + begun)
+        return last_words(client, until=RESET_OF_STREAM_1)
+
+
+def too_many(gateway: Gateway) -> str:
+    """As many slow bodies as a client may have under way, and one more."""
+    with ExitStack() as stack:
+        for count in range(1, 80):
+            client = stack.enter_context(closing(gateway.socket(source="127.0.0.3")))
+            client.sendall(begun_request(gateway, "carol"))
+            client.settimeout(0.01)
+            with suppress(TimeoutError):
+                return f"{count} {client.recv(12).decode()}"
+    return "all taken"
+
+
+def silent(gateway: Gateway) -> str:
+    """Not even a handshake."""
+    host, port = gateway.address.split(":")
+    with closing(socket.create_connection((host, int(port)), timeout=20)) as client:
+        return last_words(client)
+
+
+def last_words(client: socket.socket, until: bytes = b"nothing") -> str:
+    """What comes until the other side hangs up, or has said that."""
+    received = b""
+    with suppress(OSError):
+        while until not in received and (data := client.recv(4096)):
+            received += data
+    return received.decode(errors="replace")
+
+
+def too_fast(gateway: Gateway) -> str:
+    statuses = []
+    with closing(gateway.http()) as client:
+        for _ in range(600):
+            client.request("GET", "/v2/health/live", headers=gateway.headers("bob"))
+            answer = client.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+            if answer.status == 429:
+                return f"429, again after {answer.headers['retry-after']} s"
+    return f"only {set(statuses)}"
+
+
+STRANGERS: tuple[tuple[Callable[[Gateway], str], str], ...] = (
+    (oversized_http, "413 .*65 MiB"),
+    (oversized_chunks, "413 .*65 MiB"),
+    (oversized_grpc, "StatusCode.INVALID_ARGUMENT .*65 MiB"),
+    (slow_header, "$"),
+    (slow_body, "$"),
+    (slow_grpc, ".*\0\0\4\3\0\0\0\0\1"),
+    (silent, "$"),
+    (too_many, "65 HTTP/1.1 429"),
+    (too_fast, "429, again after 1 s"),
+)
+"""Clients, and how it ends for them: cut off without a word, or told why."""
+
+
+@contextmanager
+def neighbours(gateway: Gateway, solvay: Path) -> Iterator[list[int]]:
+    """Two clients that go on asking, one over each protocol; the numbers of faces they got, -1 for a failure."""
+    found: list[int] = []
+    over = threading.Event()
+
+    def ask(protocol: str) -> None:
+        with create_model("BlazeFace", connection=gateway.connection(protocol, "alice")) as model:
+            while not over.is_set():
+                (result,) = model.predict(solvay, on_error="yield")
+                found.append(-1 if result.error else len(result))
+                over.wait(0.2)
+
+    threads = [threading.Thread(target=ask, args=(protocol,)) for protocol in ("grpc", "http")]
+    for thread in threads:
+        thread.start()
+    yield found
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_bad_clients_are_turned_away_and_their_neighbours_do_not_notice(gateway: Gateway, solvay: Path) -> None:
+    ends: dict[str, tuple[float, str]] = {}
+
+    def run(client: Callable[[Gateway], str]) -> None:
+        started = time.monotonic()
+        said = client(gateway)
+        ends[client.__name__] = time.monotonic() - started, said
+
+    with neighbours(gateway, solvay) as found:
+        threads = [threading.Thread(target=run, args=(client,)) for client, _ in STRANGERS]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for client, expected in STRANGERS:
+        seconds, said = ends[client.__name__]
+        assert re.match(expected, said, re.DOTALL) and seconds < 19, (client.__name__, seconds, said)
+    assert len(found) > 4 and set(found) == {found[0]} and found[0] > 10
+
+
+def test_tokens_stay_out_of_the_log(gateway: Gateway) -> None:
+    assert gateway.ask("GET", "/v2", gateway.headers("bob"))[0] == 200
+    told = "".join(path.read_text() for path in gateway.state.glob("*.log"))
+    assert '"bob" "GET /v2 HTTP/1.1" 200' in told
+    assert not [name for name, token in gateway.tokens.items() if token in told]
