@@ -23,17 +23,17 @@ def test_the_rules_hold_again(finding: Path) -> None:
     assert not check(finding.read_bytes())
 
 
-def slow(opened: OpenedImage) -> np.ndarray:
+def slow(opened: OpenedImage, bounded: bool) -> np.ndarray:
     np.ones(10_000_000).sum()
-    return decoded(opened)
+    return decoded(opened, bounded)
 
 
-def large(opened: OpenedImage) -> np.ndarray:
+def large(opened: OpenedImage, bounded: bool) -> np.ndarray:
     np.ones(40_000_000).sum()
-    return decoded(opened)
+    return decoded(opened, bounded)
 
 
-def decoded(opened: OpenedImage) -> np.ndarray:
+def decoded(opened: OpenedImage, bounded: bool) -> np.ndarray:
     return np.zeros((32, 48, 3), np.uint8)
 
 
@@ -42,8 +42,8 @@ def decoded(opened: OpenedImage) -> np.ndarray:
     [
         (slow, 1e-6, "s of a core"),
         (large, 60, "bytes of memory"),
-        (lambda opened: np.zeros((48, 32, 3), np.uint8), 60, "its header says"),
-        (lambda opened: np.zeros((32, 48), np.uint8), 60, "its header says"),
+        (lambda opened, bounded: np.zeros((48, 32, 3), np.uint8), 60, "its header says"),
+        (lambda opened, bounded: np.zeros((32, 48), np.uint8), 60, "its header says"),
     ],
 )
 def test_broken_rules_are_noticed(

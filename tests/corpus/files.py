@@ -78,6 +78,7 @@ def plain() -> Iterator[File]:
     yield File("webp lossless", LOSSLESS, PICTURE)
     yield File("webp with alpha", encoded("WEBP", "RGBA", lossless=True), PICTURE)
     yield File("png with something behind it", PNG + chunk(b"acTL", bytes(8)) + chunk(b"fcTL", bytes(26)), PICTURE)
+    yield File("jpeg with a film behind it", PROGRESSIVE + b"\xff\xda" * 200, PICTURE)
     yield File("jpeg with something behind it", JPEG + b"\0" * 500, PICTURE)
     yield File("jpeg with bytes between its segments", JPEG[:2] + b"\xff\xff\xff" + JPEG[2:], PICTURE)
 
@@ -201,6 +202,11 @@ def refused() -> Iterator[File]:
     yield File("jpeg without pixels", JPEG[: scans + 14] + b"\xff\xd9", refusal="nearly nothing", fault="C20")
     yield File("jpeg cut in its header", JPEG[: scans - 4], refusal="before its first pixels", fault="A4")
     yield File("progressive jpeg of a hundred scans", twice, refusal="more than 100 scans", fault="C18")
+    one_colour = b"\xff\xda\0\x08\1\1\0\0\x3f\0"
+    scans_of_one = JPEG[:scans] + (one_colour + bytes(64)) * 101 + b"\xff\xd9"
+    yield File("jpeg of a hundred scans of one colour", scans_of_one, refusal="more than 100 scans", fault="C18")
+    arithmetic = JPEG.replace(b"\xff\xc0", b"\xff\xc9")
+    yield File("arithmetic jpeg", arithmetic, refusal="arithmetic-coded", fault="C20")
     yield File("png cut in its header", PNG[:20], refusal="no IHDR", fault="A4")
     yield File("png cut before its pixels", PNG[: PNG.index(b"IDAT") + 10], refusal="nearly nothing", fault="A4")
     damaged = PNG[:200] + bytes([PNG[200] ^ 255]) + PNG[201:]

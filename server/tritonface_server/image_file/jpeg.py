@@ -20,6 +20,8 @@ Place = tuple[int, int]
 """Where a segment begins, with its marker and length of four bytes, and where it ends."""
 MAX_SCANS = 100
 """A progressive file has some ten scans, others four at most, and each one costs a pass over all pixels."""
+MAX_SCANNED_PIXELS = 1_000_000_000
+"""Pixels times scans: fewer scans for pictures of more than ten megapixels."""
 
 
 def read_header(encoded: bytes) -> ImageHeader:
@@ -28,8 +30,8 @@ def read_header(encoded: bytes) -> ImageHeader:
     height, width = (int.from_bytes(frame[at : at + 2], "big") for at in (2, 4))
     if not width or not height:
         raise damaged(f"{width}x{height} pixels")
-    if encoded.count(b"\xff\xda", scans_at) > MAX_SCANS:
-        raise ImageFileError(f"the JPEG has more than {MAX_SCANS} scans; save it anew")
+    if frame[0] not in HUFFMAN_CODED:
+        raise ImageFileError("the JPEG is arithmetic-coded or lossless, which browsers do not show; save it anew")
     blocks = ([encoded[start + 4 : end] for start, end in places[:MAX_BLOCKS]] for places in (exif, xmp))
     cut_off = encoded.rfind(b"\xff\xd9", scans_at) < 0
     return ImageHeader("JPEG", (width, height), orientation(*blocks), cut_off, _has_one_scan(encoded, frame, scans_at))
@@ -43,8 +45,10 @@ def decodable(encoded: bytes, header: ImageHeader) -> bytes:
     EXIF blocks of which nothing can be read are left out: Pillow complains of them.
     """
     frame, exif, _, scans_at = _read_segments(encoded)
-    if frame[0] in HUFFMAN_CODED and 8 * (len(encoded) - scans_at) < _blocks(frame):
+    if 8 * (len(encoded) - scans_at) < _blocks(frame):
         raise undecodable(header, NEARLY_NOTHING)
+    if not header.scalable:
+        _check_scans(encoded, scans_at, header)
     if header.cut_off:
         encoded = encoded[: _last_whole(encoded, scans_at)] + b"\xff\xd9"
     kept = exif[:MAX_BLOCKS]
@@ -80,6 +84,29 @@ def _has_one_scan(encoded: bytes, frame: bytes, scans_at: int) -> bool:
     """Whether the first scan, whose data begin here, holds all colours of the picture in full."""
     count_at = scans_at - 4 - 2 * frame[6]  # if it does
     return frame[0] != PROGRESSIVE and encoded[count_at : count_at + 1] == frame[6:7]
+
+
+def _check_scans(encoded: bytes, at: int, header: ImageHeader) -> None:
+    """ImageFileError for more scans, that of which the data begin here included, than a picture of this size may have.
+
+    A quick count comes first; it is too high where their marker stands in a film, say, behind the picture's end.
+    """
+    width, height = header.stored_wh
+    most = max(1, min(MAX_SCANS, MAX_SCANNED_PIXELS // (width * height)))
+    if encoded.count(b"\xff\xda", at) >= most and _scans_behind(encoded, at) >= most:
+        raise ImageFileError(f"the JPEG has more than {most} scans; save it anew")
+
+
+def _scans_behind(encoded: bytes, at: int) -> int:
+    """How many scans begin from here to the picture's end."""
+    count = 0
+    for _ in range(MAX_SEGMENTS):
+        match = SEGMENT.search(encoded, at)
+        if match is None or match[1][0] == END_OF_IMAGE:
+            return count
+        marker, _, at = _segment(encoded, match)
+        count += marker == START_OF_SCAN
+    return MAX_SEGMENTS
 
 
 def _segment(encoded: bytes, match: re.Match[bytes]) -> tuple[int, int, int]:

@@ -187,6 +187,16 @@ def test_large_jpegs_are_decoded_at_half_their_size_where_that_is_asked_for(orie
     assert decode(small, bounded=True).shape[:2] == (5000, 5000)
 
 
+@pytest.mark.fault("C18")
+def test_large_pictures_may_have_fewer_scans() -> None:
+    encoded = flat_jpeg(5000, 5000, progressive=True)
+    last = encoded.rindex(b"\xff\xda")
+    scans = encoded.count(b"\xff\xda")
+    open_image(encoded[:-2] + encoded[last:-2] * (40 - scans) + b"\xff\xd9")
+    with pytest.raises(ImageError, match="more than 40 scans"):
+        open_image(encoded[:-2] + encoded[last:-2] * (41 - scans) + b"\xff\xd9")
+
+
 def test_too_many_bytes_are_refused() -> None:
     with pytest.raises(ImageError, match="67,108,864"):
         open_image(bytes(limits.MAX_ENCODED_BYTES + 1))
