@@ -25,7 +25,7 @@ from perf.locust_run import LocustError
 from perf.machine import describe_machine
 from perf.peers import paddlex_peer
 from perf.peers.paddlex_peer import PaddleXError
-from perf.perf_analyzer import PerfAnalyzerError
+from perf.perf_analyzer import ACCESS, PerfAnalyzerError
 from perf.raw import SECTIONS, gather, is_current, load, save
 from perf.settings import WATCHED, Settings
 from perf.targets import budgets
@@ -108,7 +108,7 @@ def measure(section: Section, name: str, model_repository: Path) -> Any:
         return section(None)
     with (
         tempfile.TemporaryDirectory(prefix="tritonface-bench-") as folder,
-        TritonServer(model_repository, Endpoints.free(), log=Path(folder, "log")) as server,
+        TritonServer(model_repository, Endpoints.free(), log=Path(folder, "log"), access=ACCESS) as server,
     ):
         return section(server)
 

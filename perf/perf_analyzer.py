@@ -24,9 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.paths import ROOT
+from tritonface_server.access import Access
 from tritonface_server.machine import LaunchError, find_triton
 from tritonface_server.repository import bytes_tensor
 
+ACCESS = Access(open_apis=("statistics",))
+"""Of the servers it measures: it reads statistics, and would show a key to `ps`."""
 FOLDER = ROOT / "build" / "perf_analyzer"
 BINARY = FOLDER / "bin" / "perf_analyzer"
 LIBRARIES = {"libb64.so.0d": "libb64-*.so.0d", "libcudart.so.12": "libcudart-*.so.12*"}

@@ -53,7 +53,8 @@ def compare(server: TritonServer, settings: Settings, paddlex: bool, say: Callab
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tritonface-bench-")))
         rival_models = high_stability.write_repository(detectors, VARIANTS, cores(), folder / "high_stability")
-        rival = stack.enter_context(TritonServer(rival_models, Endpoints.free(), log=folder / "high_stability.log"))
+        log = folder / "high_stability.log"
+        rival = stack.enter_context(TritonServer(rival_models, Endpoints.free(), log=log, access=perf_analyzer.ACCESS))
         for name in settings.detectors:
             results[name] = {}
             with ExitStack() as peers:

@@ -21,10 +21,10 @@ PARTS = ("queue", "compute_input", "compute_infer", "compute_output")
 Counts = dict[str, dict[str, int]]
 
 
-def read_counts(url: str) -> Counts:
+def read_counts(server: TritonServer) -> Counts:
     """Triton's cumulative counts: `{model: {"inferences", "executions", and nanoseconds for each of PARTS}}`."""
-    with grpc.InferenceServerClient(url) as client:
-        return flatten(client.get_inference_statistics(as_json=True))
+    with grpc.InferenceServerClient(server.endpoints.grpc) as client:
+        return flatten(client.get_inference_statistics(headers=server.access.grpc_headers, as_json=True))
 
 
 def flatten(statistics: dict[str, Any]) -> Counts:
@@ -62,13 +62,13 @@ def measure(server: TritonServer, settings: Settings) -> list[dict[str, Any]]:
             with create_model(name, url=url) as model:
                 for in_flight in (1, IN_FLIGHT):
                     sdk_caller.detect_many(model, [image], in_flight, in_flight)
-                    before = read_counts(url)
+                    before = read_counts(server)
                     used = resources.during(
                         server.process.pid,
                         count,
                         lambda: sdk_caller.detect_many(model, [image], count, in_flight),  # noqa: B023
                     )
-                    times = difference_ms(before, read_counts(url))
+                    times = difference_ms(before, read_counts(server))
                     facts = {"model": name, "in_flight": in_flight, "cores": cores()}
                     entries.append({**facts, "steps": times, "resources": used})
     return entries

@@ -4,7 +4,7 @@ A test that only sends requests asks for `server`, or `address` and `model` for 
 started once for the whole run. A test that needs other settings asks for `serve`:
 
     def test_it(serve: Serve, one_detector: Path) -> None:
-        server = serve(one_detector, *WATCH)  # a repository, then arguments of tritonserver
+        server = serve(one_detector, "--log-verbose=1")  # a repository, then arguments of tritonserver
 
 The first call in a file starts that server, later ones get the same, and it stops after the file's last test. What
 stops a server, or changes its repository, starts a `TritonServer` of its own, on a `copy_one_detector(folder)`. These
@@ -27,6 +27,7 @@ import pytest
 from tests.shipped import copy_one_detector
 from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface import FaceDetector, create_model
+from tritonface_server.access import Access
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
 
@@ -59,9 +60,10 @@ def astronaut() -> Path:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
-    """The repository's models on free loopback ports."""
+    """The repository's models on free loopback ports; it lists them to everybody."""
     log = tmp_path_factory.mktemp("triton") / "tritonserver.log"
-    with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=log, cpus=1) as running:
+    access = Access(open_apis=("model-repository",))
+    with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=log, cpus=1, access=access) as running:
         yield running
 
 
@@ -77,9 +79,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     with ExitStack() as stack:
 
         @cache
-        def serve(repository: Path, *arguments: str) -> TritonServer:
+        def serve(repository: Path, *arguments: str, access: Access | None = None) -> TritonServer:
             log = tmp_path_factory.mktemp("triton") / "tritonserver.log"
-            server = TritonServer(repository, Endpoints.free(), log=log, arguments=arguments, cpus=1)
+            server = TritonServer(repository, Endpoints.free(), log, arguments, cpus=1, access=access)
             return stack.enter_context(server)
 
         yield serve

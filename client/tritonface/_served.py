@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tritonface._client import Client
-from tritonface._errors import InvalidArgumentError, ModelNotFoundError
+from tritonface._errors import InvalidArgumentError, ModelNotFoundError, ServerError
 from tritonface._numbers import whole_number
 from tritonface._options import Size
 
@@ -54,12 +54,15 @@ async def describe(client: Client, name: str, timeout_s: float) -> Served:
     """What the server says of a detector.
 
     Raises:
-        ModelNotFoundError: it serves no detector of this name; the message lists those it does.
+        ModelNotFoundError: it serves no detector of this name; the message lists those it does, if it tells.
     """
     ready = await client.is_model_ready(name, timeout_s)
     served = await _read(client, name, timeout_s) if ready else None
     if served is None:
-        known = ", ".join([found.name for found in await detectors(client, timeout_s)]) or "none at all"
+        try:
+            known = ", ".join([found.name for found in await detectors(client, timeout_s)]) or "none at all"
+        except ServerError:  # the list is open to those who have the server's key only
+            known = "it does not say which to callers without its key"
         raise ModelNotFoundError(
             f"the server at {client.connection.url} has no detector {name!r}; it has: {known}. A detector is served "
             "once it has weights: train it, or get the published ones with `make official-weights`"

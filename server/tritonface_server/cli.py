@@ -6,6 +6,7 @@ Commands import what they need when they run: `tensorrt` has to do with the stan
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,15 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "--model-control",
         choices=["none", "explicit"],
         default="none",
-        help="explicit: clients may load models, code included; on a loopback address only (default: %(default)s)",
+        help="explicit: clients without the key may load models, code included; on a loopback address only "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help="holds the key to the APIs that change the server (default: the variable TRITONFACE_KEY_FILE or "
+        "TRITONFACE_KEY, else a random key that only this command knows)",
     )
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for tritonserver")
 
@@ -108,18 +117,22 @@ def _positive(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from tritonface_server.access import Access, find_key
     from tritonface_server.serve import serve
-    from tritonface_server.server import EXPLICIT, WATCH, TritonServer
+    from tritonface_server.server import TritonServer
 
     explicit = options.model_control == "explicit"
     if explicit and not LOOPBACK.fullmatch(options.host):
         raise CommandError(
-            f"--model-control explicit lets every client run code here, so not with --host {options.host}; if all that "
-            f"reach it are trusted: -- {' '.join(EXPLICIT)}"
+            f"--model-control explicit lets every client run code here, so not with --host {options.host}; clients "
+            "that have the server's key (--key-file) need it not"
         )
     ends = Endpoints(options.host, options.http_port, options.grpc_port, options.metrics_port)
-    arguments = (*(WATCH if options.watch else EXPLICIT if explicit else ()), *options.arguments)
-    return serve(TritonServer(options.model_repository, ends, arguments=arguments, cpus=options.cpus))
+    key = find_key(options.key_file, os.environ)
+    access = Access(open_apis=("model-repository",) if explicit else (), **({"key": key} if key else {}))
+    arguments, cpus = tuple(options.arguments), options.cpus
+    server = TritonServer(options.model_repository, ends, arguments=arguments, cpus=cpus, access=access, partial=True)
+    return serve(server, watch=options.watch)
 
 
 def _publish_add(options: argparse.Namespace) -> int:

@@ -7,6 +7,8 @@ import platform
 import socket
 import sys
 import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +117,21 @@ def check_port(host: str, port: int, purpose: str) -> None:
             f"cannot listen on {host}:{port} for {purpose}: {error.strerror}; stop what uses the port, or choose "
             f"another one (`make serve {purpose.upper()}_PORT=...`)"
         ) from None
+
+
+@contextmanager
+def port_lock(host: str, port: int) -> Iterator[None]:
+    """Keep other launchers from a port while its server is starting: until the end of the block.
+
+    Raises:
+        LaunchError: another one has it.
+    """
+    with socket.socket(socket.AF_UNIX) as lock:
+        try:
+            lock.bind(f"\0tritonface-{host}-{port}")  # a name without a file, which goes with the process
+        except OSError:
+            raise LaunchError(f"another server is starting on {host}:{port}; choose another port") from None
+        yield
 
 
 def check_repository(folder: Path) -> None:

@@ -49,7 +49,7 @@ def publish(folder: Path, name: str, repository: Path) -> list[str]:
 
     The folder is copied once, so that a training may go on writing there. The new models are written beside the
     repository and loaded by a server of their own, which must find its way through a real photo. Only then are they
-    moved in, folder by folder, the ensembles last, so that a server that polls the repository never sees half a model.
+    moved in, folder by folder, the ensembles last, so that a watching server never sees half a model.
 
     Returns:
         the names of the new models.

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tritonface_server.leftovers import is_in_use, remove_leftovers
 from tritonface_server.machine import LaunchError
 
 PREFIX = "server-"
@@ -26,7 +27,9 @@ def run_folder() -> Iterator[Path]:
     with _lock(base) as starting:
         for folder in base.glob(f"{PREFIX}*"):
             with suppress(OSError), _lock(folder, fcntl.LOCK_NB):
-                shutil.rmtree(folder)
+                if not is_in_use(folder):
+                    remove_leftovers(folder)
+                    shutil.rmtree(folder)
         own = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
         with _lock(own):
             fcntl.flock(starting, fcntl.LOCK_UN)

@@ -1,48 +1,119 @@
-"""Serves in the foreground until Ctrl-C."""
+"""Serves in the foreground until Ctrl-C: starts tritonserver, keeps its models alive, starts it anew if it dies."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import time
+from contextlib import suppress
+from typing import TextIO
 
+from tritonface_server.backoff import MAX_FAILURES, Backoff
+from tritonface_server.control import ControlError
+from tritonface_server.machine import LaunchError
 from tritonface_server.server import TritonServer
+from tritonface_server.supervisor import Supervisor
+from tritonface_server.watcher import Watcher
 
-CHECK_INTERVAL_S = 1.0
+CHECK_INTERVAL_S = 0.1
 
 
-def serve(server: TritonServer) -> int:
+class GivenUpError(LaunchError):
+    """Nothing is served any more and starting anew does not help."""
+
+
+def serve(server: TritonServer, watch: bool = False) -> int:
     """Serve until Ctrl-C, SIGTERM or the server's own end; returns the exit code.
 
+    Args:
+        watch: whether to serve what is published into the repository meanwhile.
+
     Raises:
-        LaunchError: it cannot start.
+        LaunchError: it cannot start, or has died too often.
     """
     for signum in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job starts with it ignored
         signal.signal(signum, _interrupt)
+    return Service(server, watch).run()
+
+
+def say(line: str, stream: TextIO | None = None) -> None:
+    """Tell the user, if there is still somebody to read it."""
+    stream = stream or sys.stdout
     try:
-        return _keep_alive(server)
-    except KeyboardInterrupt:
-        print("draining ...", flush=True)
-        return 0
-    finally:
-        code = server.stop()
-        if code:
-            print(f"tritonserver ended with code {code}", file=sys.stderr)
+        print(line, file=stream, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class Service:
+    """One server over its restarts."""
+
+    def __init__(self, server: TritonServer, watch: bool) -> None:
+        self._server = server
+        self._watch = watch
+        self._backoff = Backoff()
+        self._supervisor: Supervisor | None = None
+
+    def run(self) -> int:
+        """Serve; see `serve`."""
+        try:
+            while (code := self._serve_once()) != 0:
+                self._wait_to_start_anew(f"tritonserver has died, exit code {code}")
+            return 0
+        except KeyboardInterrupt:
+            say("draining ...; again to stop at once")
+            return 1 if self._supervisor and self._supervisor.given_up else 0
+        finally:
+            self._server.stop()
+
+    def _serve_once(self) -> int:
+        """Start the server and look after it until it ends; returns its exit code."""
+        server, self._supervisor, watcher = self._server, None, None
+        server.start()
+        try:
+            server.wait_until_ready()
+        except LaunchError:
+            code = server.exit_code(within_s=0)
+            if code is None or code >= 0:
+                raise
+            return code
+        self._backoff.started(time.monotonic())
+        assert server.process is not None
+        self._supervisor = Supervisor(server.process.pid, server.control, server.backends, _warn)
+        with suppress(ControlError):
+            self._supervisor.take_over()
+        if self._watch:
+            watcher = Watcher(server.model_repository, server.control, say)
+        self._announce(self._supervisor.given_up)
+        while (ended := server.exit_code(within_s=CHECK_INTERVAL_S)) is None:
+            with suppress(ControlError):  # it does not answer; if it has died, the next look at its process tells
+                self._supervisor.look()
+                if watcher:
+                    watcher.look()
+                if self._supervisor.given_up and not self._supervisor.serves():
+                    raise GivenUpError("no detector is served any more; the lines above say why")
+        return ended
+
+    def _announce(self, left_out: dict[str, str]) -> None:
+        for model, reason in left_out.items():
+            _warn(f"not served: {model}: {reason}")
+        ends = self._server.endpoints
+        but = f", but for {', '.join(left_out)}" if left_out else ""
+        say(f"ready{but}: gRPC on {ends.grpc}, HTTP on {ends.http}; Ctrl-C drains and stops")
+
+    def _wait_to_start_anew(self, reason: str) -> None:
+        delay_s = self._backoff.failed(time.monotonic())
+        self._server.stop()
+        if delay_s is None:
+            raise GivenUpError(f"giving up after {MAX_FAILURES} failures in a row: {reason}")
+        _warn(f"{reason}; starting it anew{f' in {delay_s:g} s' if delay_s else ''} ...")
+        time.sleep(delay_s)
+
+
+def _warn(line: str) -> None:
+    say(line, sys.stderr)
 
 
 def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _keep_alive(server: TritonServer) -> int:
-    """Serve until the server ends by itself; start it anew when the process of a model has died."""
-    while True:
-        server.start()
-        server.wait_until_ready()
-        ends = server.endpoints
-        print(f"ready: gRPC on {ends.grpc}, HTTP on {ends.http}; Ctrl-C drains and stops", flush=True)
-        while not server.has_lost_a_model():
-            code = server.exit_code(within_s=CHECK_INTERVAL_S)
-            if code is not None:
-                return code
-        print("the process of a model has died; starting the server anew ...", file=sys.stderr, flush=True)
-        server.stop()

@@ -9,31 +9,32 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
-import psutil
-
+from tritonface_server.access import Access, hide, without_key
 from tritonface_server.configs import cpu_config_name
+from tritonface_server.control import BUSY, READY, Control, ControlError
 from tritonface_server.cpus import usable_cpus
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.machine import LaunchError, Triton, check_port, check_repository, find_triton
+from tritonface_server.leftovers import (
+    note_temporary_folders,
+    remove_leftovers,
+    shared_memory_prefix,
+    temporary_folders,
+)
+from tritonface_server.machine import LaunchError, Triton, check_port, check_repository, find_triton, port_lock
 from tritonface_server.parent import end_with_parent
 from tritonface_server.run_folder import run_folder
 
-DRAIN_TIMEOUT_S = 15
-EXIT_TIMEOUT_S = 5  # after draining; Triton spends it waiting for idle HTTP connections, if there are any
+DRAIN_TIMEOUT_S = 15.0
+EXIT_TIMEOUT_S = 5
+"""For Triton's own draining, of single models, and idle HTTP connections, where the launcher could not drain."""
+EXIT_GRACE_S = 0.3
+"""After draining, when nobody is waited for but idle HTTP connections."""
 START_TIMEOUT_S = 120
-POLL_INTERVAL_S = 0.1
-WATCH = ("--model-control-mode=poll", "--repository-poll-secs=2")
-"""Arguments with which a server follows changes of its repository; clients still cannot change it."""
-EXPLICIT = ("--model-control-mode=explicit", "--load-model=*")
-"""Arguments with which clients may load models, which can hold code: for trusted clients only."""
-IDLE_INTERVAL_S = 0.3
-IDLE_CPU_SHARE = 0.1  # of one core; an idle server uses less than 0.01
+POLL_INTERVAL_S = 0.05
 LOG_TAIL_LINES = 15
 # glibc would return the memory of every picture to the system and fault it in again for the next: a third of the
 # time that preprocessing takes.
@@ -47,6 +48,8 @@ class TritonServer:
         log: file that receives the server's log; None leaves it on the terminal.
         arguments: further arguments for tritonserver; a `--model-config-name` among them takes precedence over `cpus`.
         cpus: CPUs to make use of, which sets the numbers of processes; None takes those this process may use.
+        access: the key to the APIs that change the server; a random one by default.
+        partial: serve what can be loaded, instead of giving up when something cannot.
 
     Raises:
         LaunchError: from `start`, when something is missing or the server gives up.
@@ -59,14 +62,23 @@ class TritonServer:
         log: Path | None = None,
         arguments: tuple[str, ...] = (),
         cpus: int | None = None,
+        access: Access | None = None,
+        partial: bool = False,
     ) -> None:
         self.model_repository = model_repository
         self.endpoints = endpoints or Endpoints()
         self.log = log
         self.arguments = arguments
         self.config_name = cpu_config_name(cpus or usable_cpus())
+        self.access = access or Access()
+        self.partial = partial
+        self.control = Control(self.endpoints.http, self.access.headers)
+        self.backends: set[str] = set()
+        """Names of the backends whose models run in processes of their own."""
         self.process: subprocess.Popen[bytes] | None = None
         self._resources = ExitStack()
+        self._folder = Path()
+        self._folders_before: set[Path] = set()
 
     def start(self) -> None:
         """Start the process; it is not ready yet, see `wait_until_ready`."""
@@ -74,45 +86,52 @@ class TritonServer:
         check_repository(self.model_repository)
         for purpose, port in self.endpoints.ports.items():
             check_port(self.endpoints.host, port, purpose)
-        backends = self._resources.enter_context(run_folder())
-        assemble_backends(triton, backends)
+            self._resources.enter_context(port_lock(self.endpoints.host, port))
+        self._folder = self._resources.enter_context(run_folder())
+        assemble_backends(triton, self._folder)
+        self.backends = {path.name for path in self._folder.iterdir() if path.is_dir()}
+        self._folders_before = temporary_folders()
         output = self._resources.enter_context(self.log.open("wb")) if self.log else None
         self.process = subprocess.Popen(
-            [str(triton.binary), *self._options(backends), *self.arguments],
+            [str(triton.binary), *self._options(), *self.arguments],
             env=server_environment(triton),
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,  # Ctrl-C reaches this process alone, which then lets the server drain
             preexec_fn=end_with_parent,
         )
+        hide(self.access.key, self.process.pid)
 
     def wait_until_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Return when every model answers; LaunchError with the end of the log otherwise."""
+        """Return when the models are loaded, if `partial` those that can be; LaunchError with the log's end if not."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self.process is None or self.process.poll() is not None:
                 code = self.process and self.process.returncode
                 raise LaunchError(f"tritonserver stopped while starting, exit code {code}{self._log_tail()}")
-            if _answers(f"http://{self.endpoints.http}/v2/health/ready"):
+            if self.control.is_ready() or (self.partial and self.control.is_live()):
+                note_temporary_folders(self._folder, self._folders_before)
                 return
             time.sleep(POLL_INTERVAL_S)
         raise LaunchError(f"tritonserver was not ready after {timeout_s:g} s{self._log_tail()}")
 
-    def stop(self) -> int | None:
-        """Let requests in flight finish, end the process, and return its exit code."""
+    def stop(self, drain_timeout_s: float = DRAIN_TIMEOUT_S) -> int | None:
+        """Refuse new requests, let those under way finish, end the process, and return its exit code.
+
+        A second Ctrl-C ends it at once.
+        """
         try:
-            if self.process is None:
-                return None
-            try:
-                wait_until_idle(self.process.pid, DRAIN_TIMEOUT_S)
-                self.process.terminate()
-                return self.process.wait(EXIT_TIMEOUT_S + 5)
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C: do not wait any longer
-                self.process.kill()
-                return self.process.wait()
+            if self.process is not None:
+                with suppress(KeyboardInterrupt):
+                    is_drained = self._drain(time.monotonic() + drain_timeout_s)
+                    self.process.terminate()
+                    self.process.wait(EXIT_GRACE_S if is_drained else EXIT_TIMEOUT_S + 1)
+        except subprocess.TimeoutExpired:
+            pass  # it has nothing left to do
         finally:
-            self._end_stubs()
+            code = self._end()
             self._resources.close()
+        return code
 
     def exit_code(self, within_s: float) -> int | None:
         """The exit code if the process ends by itself within that time."""
@@ -120,19 +139,37 @@ class TritonServer:
             return self.process.wait(within_s) if self.process else None
         return None
 
-    def has_lost_a_model(self) -> bool:
-        """Whether the process of a Python model has died, which Triton neither restarts nor reports as unhealthy."""
-        try:
-            children = psutil.Process(self.process.pid).children(recursive=True) if self.process else []
-            return any(child.status() == psutil.STATUS_ZOMBIE for child in children)
-        except psutil.NoSuchProcess:
-            return False
+    def _drain(self, deadline_s: float) -> bool:
+        """Unload the ensembles, then the rest: each refuses requests at once and goes when it has answered its own.
 
-    def _end_stubs(self) -> None:
-        """End the processes of Python models that a killed or crashed server has left behind in its group."""
-        if self.process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+        Triton's own draining covers single models only: a request inside an ensemble fails at its next step.
+
+        Returns:
+            whether the time has been used up, or everything is answered.
+        """
+        try:
+            ready = [model for model, state in self.control.states().items() if state.name == READY]
+            ensembles = [model for model in ready if self.control.config(model).get("platform") == "ensemble"]
+            for models in (ensembles, [model for model in ready if model not in ensembles]):
+                for model in models:
+                    self.control.unload(model)
+                while time.monotonic() < deadline_s and self.exit_code(within_s=POLL_INTERVAL_S) is None:
+                    states = self.control.states()
+                    if not any(states[model].name in (READY, *BUSY) for model in models):
+                        break
+        except ControlError:  # it is still starting, or hangs
+            return False
+        return True
+
+    def _end(self) -> int | None:
+        """End what is left of the process and its stubs, which form a group, and remove what they leave behind."""
+        if self.process is None:
+            return None
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        code = self.process.wait()
+        remove_leftovers(self._folder)
+        return code
 
     def __enter__(self) -> TritonServer:
         try:
@@ -148,17 +185,21 @@ class TritonServer:
     ) -> None:
         self.stop()
 
-    def _options(self, backends: Path) -> list[str]:
+    def _options(self) -> list[str]:
         addresses = [f"--{purpose}-address={self.endpoints.host}" for purpose in self.endpoints.ports]
         ports = [f"--{purpose}-port={port}" for purpose, port in self.endpoints.ports.items()]
         named = any(argument.startswith("--model-config-name") for argument in self.arguments)
         return [
             f"--model-repository={self.model_repository}",
-            f"--backend-directory={backends}",
-            "--model-control-mode=none",
+            f"--backend-directory={self._folder}",
+            "--model-control-mode=explicit",  # by whoever has the key
+            "--load-model=*",
+            f"--exit-on-error={str(not self.partial).lower()}",
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
+            f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(self._folder)}",
             *([] if named else [f"--model-config-name={self.config_name}"]),
+            *self.access.options,
             *addresses,
             *ports,
         ]
@@ -171,31 +212,6 @@ class TritonServer:
         if failures:
             return ": " + "; ".join(failures)
         return "; the end of its log:\n" + "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
-
-
-def wait_until_idle(pid: int, timeout_s: float) -> None:
-    """Return when a process and its children hardly compute any more, or after `timeout_s`.
-
-    Triton's own draining covers single models only: a request inside an ensemble fails at its next step. Nor
-    does it tell what is under way, but working on a request keeps a core busy.
-    """
-    deadline = time.monotonic() + timeout_s
-    spent_s = cpu_time_s(pid)
-    while time.monotonic() < deadline:
-        time.sleep(IDLE_INTERVAL_S)
-        before_s, spent_s = spent_s, cpu_time_s(pid)
-        if spent_s - before_s < IDLE_CPU_SHARE * IDLE_INTERVAL_S:
-            return
-
-
-def cpu_time_s(pid: int) -> float:
-    """CPU seconds that a process and its children have used; 0 if it has ended."""
-    try:
-        parent = psutil.Process(pid)
-        times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
-    except psutil.NoSuchProcess:
-        return 0.0
-    return sum(time.user + time.system for time in times)
 
 
 def assemble_backends(triton: Triton, folder: Path) -> None:
@@ -216,16 +232,8 @@ def server_environment(triton: Triton) -> dict[str, str]:
     libraries = [*map(str, triton.library_folders), os.environ.get("LD_LIBRARY_PATH")]
     return {
         **KEEP_FREED_MEMORY,
-        **os.environ,
+        **without_key(os.environ),
         "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
         "PATH": os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)]),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except OSError:
-        return False

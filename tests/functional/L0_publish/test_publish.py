@@ -23,6 +23,7 @@ import yaml
 
 from tests.conftest import PHOTOS
 from tests.exported import UNUSABLE, divides_by_zero, make_export, spoil_a_weight, write_settings
+from tests.launched import Launched, launched
 from tests.reference import InProcess
 from tests.shipped import copy_one_detector, shipped
 from training.quantise import quantise
@@ -31,7 +32,7 @@ from tritonface_server.endpoints import Endpoints
 from tritonface_server.exchange import beside
 from tritonface_server.images import decode_image, resize
 from tritonface_server.publish import PublishError, publish, published, undo
-from tritonface_server.server import WATCH, TritonServer
+from tritonface_server.server import TritonServer
 
 
 @pytest.fixture
@@ -61,10 +62,10 @@ def mine(published_once: Path, repository: Path) -> Path:
 
 
 @pytest.fixture
-def watching(repository: Path, tmp_path: Path) -> Iterator[TritonServer]:
+def watching(repository: Path, tmp_path: Path) -> Iterator[Launched]:
     copy_one_detector(repository)
-    with TritonServer(repository, Endpoints.free(), log=tmp_path / "log", cpus=1, arguments=WATCH) as server:
-        yield server
+    with launched(tmp_path, "--watch", repository=repository) as launcher:
+        yield launcher
 
 
 def everything_in(folder: Path) -> list[str]:
@@ -77,7 +78,7 @@ def test_nothing_is_published_at_first(repository: Path) -> None:
         undo("mine", repository)
 
 
-def test_into_a_running_server_and_back(watching: TritonServer, repository: Path, folder: Path, solvay: Path) -> None:
+def test_into_a_running_server_and_back(watching: Launched, repository: Path, folder: Path, solvay: Path) -> None:
     before = everything_in(repository)
     publish(folder, "mine", repository)
     assert published(repository) == ["mine"]

@@ -14,7 +14,8 @@ from tests.exported import fails_when_it_runs, make_export, no_network, one_outp
 from tests.reference import InProcess
 from tests.shipped import shipped
 from tritonface import InvalidArgumentError, ServerError, create_model
-from tritonface_server.server import EXPLICIT, TritonServer
+from tritonface_server.access import Access
+from tritonface_server.server import TritonServer
 
 OTHER_NMS = {"score_threshold": 0.01, "nms_threshold": 0.7, "nms_top_k": 5000, "keep_top_k": 750}
 
@@ -27,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def trusting(serve: Serve, one_detector: Path) -> TritonServer:
     """A server whose clients may load models."""
-    return serve(one_detector, *EXPLICIT)
+    return serve(one_detector, access=Access(open_apis=("model-repository",)))
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
@@ -59,11 +60,13 @@ def test_an_export_is_served(trusting: TritonServer, folder: Path, solvay: Path,
     assert sorted(path.name for path in trusting.model_repository.iterdir()) == before
 
 
-def test_a_server_that_does_not_allow_it(address: dict[str, str], folder: Path) -> None:
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_server_that_does_not_allow_it(serve: Serve, one_detector: Path, folder: Path, protocol: str) -> None:
+    url = getattr(serve(one_detector).endpoints, protocol)
     with pytest.raises(
         ServerError, match=r"tritonface-server publish add .*exported NAME.*WATCH=1.*--model-control explicit"
     ):
-        create_model("BlazeFace", model_dir=folder, **address)
+        create_model("BlazeFace", model_dir=folder, url=url, protocol=protocol)
 
 
 @pytest.mark.parametrize(

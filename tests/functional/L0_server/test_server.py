@@ -90,16 +90,6 @@ def test_a_signal_drains_and_leaves_nothing(
     assert not list((tmp_path / "cache" / "tritonface").iterdir())
 
 
-def test_the_server_does_not_outlive_a_killed_launcher(running: tuple[subprocess.Popen[str], Endpoints]) -> None:
-    process, _ = running
-    descendants = children_of(process)
-    process.kill()
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}/exe").exists() for pid in descendants) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not [pid for pid in descendants if Path(f"/proc/{pid}/exe").exists()]
-
-
 def test_only_loopback_by_default(lasting: tuple[subprocess.Popen[str], Endpoints]) -> None:
     _, ends = lasting
     wait_until_listening(ends.metrics_port)  # the metrics come a moment after the readiness
@@ -175,20 +165,6 @@ def test_networks_give_way_to_the_other_steps(server: TritonServer, step: str, n
     stubs = [child for child in children if f"/BlazeFace_{step}/" in " ".join(child.cmdline())]
     assert stubs
     assert {stub.nice() - psutil.Process(server.process.pid).nice() for stub in stubs} == {niceness}
-
-
-@pytest.mark.parametrize("step", ["preprocess", "detector", "postprocess"])
-def test_a_model_process_that_dies_is_replaced(
-    lasting: tuple[subprocess.Popen[str], Endpoints], solvay: Path, step: str
-) -> None:
-    process, ends = lasting
-    stubs = [child for child in psutil.Process(process.pid).children(recursive=True) if "stub" in child.name()]
-    victims = [stub for stub in stubs if any(f"BlazeFace_{step}" in argument for argument in stub.cmdline())]
-    assert victims
-    victims[0].kill()
-    wait_until_ready(process)
-    with create_model("BlazeFace", url=ends.grpc) as model:
-        assert next(model.predict(solvay))["boxes"]
 
 
 def test_a_killed_server_leaves_no_model_process(tmp_path: Path) -> None:

@@ -1,0 +1,144 @@
+"""Faults of a running server, under the load of eight callers over both protocols: what is lost, what comes back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.launched import Callers, Launched, eventually, is_there, launched
+from training.paths import MODEL_REPOSITORY
+
+FALLEN, OTHER = "BlazeFace", "BlazeFace-FPN-SSH"
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    """One that is ready again after each test."""
+    with launched(tmp_path_factory.mktemp("lasting")) as launcher:
+        yield launcher
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Launched]:
+    """One to be ended."""
+    with launched(tmp_path) as launcher:
+        yield launcher
+
+
+def kill_one(launcher: Launched, model: str) -> float:
+    """When it was killed."""
+    pid = launcher.stubs(model)[0].pid
+    os.kill(pid, signal.SIGKILL)
+    return time.monotonic()
+
+
+@pytest.mark.fault("C3")
+@pytest.mark.parametrize("step", ["preprocess", "detector", "postprocess"])
+def test_a_model_whose_process_dies_is_back_and_the_others_serve_on(lasting: Launched, step: str) -> None:
+    server, model = lasting.server_pid, f"{FALLEN}_{step}"
+    with Callers(lasting.endpoints, FALLEN, OTHER) as callers:
+        assert eventually(lambda: callers.served(FALLEN, 0) and callers.served(OTHER, 0))
+        killed_s = kill_one(lasting, model)
+        was_unready = eventually(lambda: lasting.status("v2/health/ready") == 400, timeout_s=5)
+        said_s = time.monotonic() - killed_s
+        lasting.wait_for(f"{model} is back")
+        back_s = time.monotonic() - killed_s
+        assert lasting.status("v2/health/ready") == lasting.status(f"v2/models/{FALLEN}/ready") == 200
+        assert eventually(lambda: [s for s in callers.served(FALLEN, killed_s) if s > back_s])
+        assert eventually(lambda: [s for s in callers.served(OTHER, killed_s) if s > back_s])
+    print(
+        f"readiness after {said_s:.2f} s, back after {back_s:.2f} s, failed {len(callers.failures(FALLEN, killed_s))}"
+    )
+    assert was_unready
+    assert not callers.failures(OTHER, killed_s)
+    assert lasting.server_pid == server
+
+
+@pytest.mark.fault("C12")
+def test_a_stopped_process_is_replaced_alone(lasting: Launched) -> None:
+    server, model = lasting.server_pid, f"{FALLEN}_detector"
+    with Callers(lasting.endpoints, FALLEN, OTHER) as callers:
+        assert eventually(lambda: callers.served(FALLEN, 0) and callers.served(OTHER, 0))
+        stopped_s = time.monotonic()
+        os.kill(lasting.stubs(model)[0].pid, signal.SIGSTOP)
+        lasting.wait_for(f"{model} is back")
+        assert eventually(lambda: callers.served(FALLEN, stopped_s))
+    assert not callers.failures(OTHER, stopped_s)
+    assert lasting.server_pid == server
+
+
+@pytest.mark.fault("C6")
+def test_a_server_that_dies_is_started_anew(lasting: Launched) -> None:
+    os.kill(lasting.server_pid, signal.SIGKILL)
+    assert "exit code -9" in lasting.wait_for("tritonserver has died")
+    lasting.wait_for("ready: gRPC")
+    with Callers(lasting.endpoints, FALLEN, OTHER) as callers:
+        assert eventually(lambda: callers.served(FALLEN, 0) and callers.served(OTHER, 0))
+
+
+@pytest.mark.fault("C6")
+def test_a_model_whose_process_dies_at_each_start_is_given_up(tmp_path: Path) -> None:
+    repository = tmp_path / "models"
+    shutil.copytree(MODEL_REPOSITORY, repository, ignore=shutil.ignore_patterns("*FPN*", "__pycache__"))
+    with launched(tmp_path, repository=repository) as launcher:
+        code = repository / f"{FALLEN}_postprocess" / "1" / "model.py"
+        code.write_text("import os\n\nos._exit(3)\n")
+        kill_one(launcher, f"{FALLEN}_postprocess")
+        began_s = time.monotonic()
+        line = launcher.wait_for("giving up")
+        assert f"{FALLEN}_postprocess after 5 failures in a row" in line and "is not healthy" in line
+        assert time.monotonic() - began_s > 1 + 2 + 4  # its pauses
+        assert [text for text in launcher.said if "in 4 s" in text]
+        launcher.wait_for("error: no detector is served any more")
+        assert launcher.process.wait(30) == 1
+
+
+@pytest.mark.fault("C4")
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_what_was_accepted_is_answered_and_nothing_else(running: Launched, sent: signal.Signals) -> None:
+    stubs = [stub.pid for stub in running.stubs()]
+    idle = socket.create_connection((running.endpoints.host, running.endpoints.http_port))
+    idle.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    with idle, Callers(running.endpoints, FALLEN, OTHER) as callers:
+        assert idle.recv(15) == b"HTTP/1.1 200 OK"
+        assert eventually(lambda: callers.served(FALLEN, 0) and callers.served(OTHER, 0))
+        running.process.send_signal(sent)
+        sent_s = time.monotonic()
+        assert eventually(lambda: running.status("v2/health/ready") != 200)
+        ready_s = time.monotonic() - sent_s
+        assert running.process.wait(30) == 0
+        took_s = time.monotonic() - sent_s
+    last_s = max([*callers.served(FALLEN, 0), *callers.served(OTHER, 0)]) - sent_s
+    print(f"readiness after {ready_s:.2f} s, last answer after {last_s:.2f} s, exit after {took_s:.2f} s")
+    failures = {*callers.failures(FALLEN, 0), *callers.failures(OTHER, 0)}
+    assert not [failure for failure in failures if "ensemble" in failure or "stopping" in failure]
+    assert {f for f in failures if "no available versions" in f}
+    assert not [pid for pid in stubs if is_there(pid)]
+
+
+@pytest.mark.fault("C5")
+def test_a_second_signal_ends_everything_at_once(running: Launched) -> None:
+    stubs, server = [stub.pid for stub in running.stubs()], running.server_pid
+    with Callers(running.endpoints, FALLEN, OTHER) as callers:
+        assert eventually(lambda: callers.served(FALLEN, 0))
+        os.kill(stubs[0], signal.SIGSTOP)  # draining cannot come to an end
+        running.process.send_signal(signal.SIGINT)
+        running.wait_for("draining")
+        running.process.send_signal(signal.SIGINT)
+        running.process.wait(10)
+        assert not [pid for pid in (server, *stubs) if is_there(pid)]
+
+
+def test_nothing_outlives_a_killed_launcher(running: Launched) -> None:
+    pids = [running.server_pid, *(stub.pid for stub in running.stubs())]
+    with Callers(running.endpoints, FALLEN, OTHER) as callers:
+        assert eventually(lambda: callers.served(FALLEN, 0))
+        running.process.kill()
+        assert eventually(lambda: not [pid for pid in pids if is_there(pid)])
