@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
@@ -149,6 +150,30 @@ def test_what_the_server_refuses_arrives(gateway: Gateway) -> None:
     body = {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1, 1], "data": ["no picture"]}]}
     status, text = gateway.ask("POST", INFER, gateway.headers("bob"), json.dumps(body))
     assert status == 400 and "image refused: " in json.loads(text)["error"]
+
+
+def test_packed_bodies_are_not_taken(gateway: Gateway, stub: service_pb2_grpc.GRPCInferenceServiceStub) -> None:
+    """Triton would unpack this to a gigabyte; ten megabytes here."""
+    headers = gateway.headers("bob") | {"content-encoding": "gzip"}
+    assert gateway.ask("POST", INFER, headers, gzip.compress(bytes(10_000_000)))[0] == 415
+    message = service_pb2.ModelInferRequest(model_name="BlazeFace", raw_input_contents=[bytes(10_000_000)])
+    metadata = tuple(gateway.headers("bob").items())
+    with pytest.raises(grpc.RpcError, match="without compression") as caught:
+        stub.ModelInfer(message, metadata=metadata, compression=grpc.Compression.Gzip, timeout=10)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_million_chunks_reach_triton_as_one_body(gateway: Gateway) -> None:
+    """They would end it: CVE-2025-23310."""
+    lines = (f"POST {INFER} HTTP/1.1", "host: x", f"authorization: Bearer {gateway.tokens['bob']}")
+    head = "\r\n".join([*lines, "connection: close", "transfer-encoding: chunked", "", ""])
+    with closing(gateway.socket()) as client:
+        client.sendall(head.encode())
+        for _ in range(100):
+            client.sendall(b"1\r\n{\r\n" * 10_000)
+        client.sendall(b"0\r\n\r\n")
+        assert re.match(r"HTTP/1.1 [45]00 .*failed to parse the request JSON", last_words(client), re.DOTALL)
+    assert gateway.ask("GET", "/v2/health/ready", gateway.headers("bob"))[0] == 200
 
 
 def oversized_http(gateway: Gateway) -> str:
