@@ -70,6 +70,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="holds the key to the APIs that change the server (default: the variable TRITONFACE_KEY_FILE or "
         "TRITONFACE_KEY, else a random key that only this command knows)",
     )
+    parser.add_argument(
+        "--trace-to", metavar="URL", help="OpenTelemetry collector for requests with a traceparent (default: none)"
+    )
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for tritonserver")
 
 
@@ -120,6 +123,7 @@ def _serve(options: argparse.Namespace) -> int:
     from tritonface_server.access import Access, find_key
     from tritonface_server.serve import serve
     from tritonface_server.server import TritonServer
+    from tritonface_server.tracing import trace_arguments
 
     explicit = options.model_control == "explicit"
     if explicit and not LOOPBACK.fullmatch(options.host):
@@ -130,7 +134,7 @@ def _serve(options: argparse.Namespace) -> int:
     ends = Endpoints(options.host, options.http_port, options.grpc_port, options.metrics_port)
     key = find_key(options.key_file, os.environ)
     access = Access(open_apis=("model-repository",) if explicit else (), **({"key": key} if key else {}))
-    arguments, cpus = tuple(options.arguments), options.cpus
+    arguments, cpus = (*trace_arguments(options.trace_to), *options.arguments), options.cpus
     server = TritonServer(options.model_repository, ends, arguments=arguments, cpus=cpus, access=access, partial=True)
     return serve(server, watch=options.watch)
 

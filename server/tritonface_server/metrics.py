@@ -46,7 +46,7 @@ FAMILIES = {
     IMAGES_REFUSED: Family("Images refused, alone in their request or among others", ("reason",)),
     FACES_FOUND: Family("Faces in all answers, at the thresholds of their requests"),
     REQUESTS_DECLINED: Family(
-        "Requests that a step has declined; what Triton itself rejects is in nv_inference_request_failure",
+        "Requests that a step has declined; those that Triton rejects as its queues are full never reach one",
         ("step", "reason"),
     ),
     STAGE_SECONDS: Family("Time spent in a stage", ("stage",)),

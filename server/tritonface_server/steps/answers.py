@@ -43,8 +43,11 @@ def check_awaited(request: Any) -> None:
 
 
 def check_request_id(request: Any) -> None:
-    """RequestError for an id that is too long to be carried along."""
-    size = len(request.request_id())
+    """RequestError for an id that is too long to be carried along, or no text."""
+    try:
+        size = len(request.request_id())
+    except UnicodeDecodeError:
+        raise RequestError("the request's id is not UTF-8") from None
     if size > MAX_REQUEST_ID_BYTES:
         raise RequestError(f"the request's id has {size:,} bytes, the limit is {MAX_REQUEST_ID_BYTES:,}")
 

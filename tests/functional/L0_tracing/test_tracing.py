@@ -1,0 +1,137 @@
+"""A collector receives the spans of a request that brings a trace context, from the server as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.paths import ROOT
+from tritonface import Connection, create_model
+from tritonface_server.endpoints import Endpoints
+
+DELAY_MS = 100
+"""How long Triton gathers spans, 5 s by itself."""
+CALLER_SPAN = "00f067aa0ba902b7"
+STEPS = ("BlazeFace_preprocess", "BlazeFace_detector", "BlazeFace_postprocess")
+
+pytestmark = pytest.mark.server
+
+
+class Collector(ThreadingHTTPServer):
+    """Takes traces by OTLP over HTTP, as JSON."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Receiver)
+        self.spans: list[dict[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def trace(self, trace_id: str, count: int, timeout_s: float = 30) -> list[dict[str, Any]]:
+        """The spans of a trace, as soon as there are so many."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            spans = [span for span in self.spans if span["traceId"] == trace_id]
+            if len(spans) >= count:
+                return spans
+            assert time.monotonic() < deadline, f"{len(spans)} of {count} spans have come"
+            time.sleep(0.05)
+
+
+class Receiver(BaseHTTPRequestHandler):
+    server: Collector
+
+    def do_POST(self) -> None:
+        assert self.path == "/v1/traces"
+        for resource in json.loads(self.rfile.read(int(self.headers["Content-Length"])))["resourceSpans"]:
+            facts = {item["key"]: item["value"] for item in resource["resource"]["attributes"]}
+            for scope in resource["scopeSpans"]:
+                self.server.spans += [
+                    {**span, "service": facts["service.name"]["stringValue"]} for span in scope["spans"]
+                ]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with Collector() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def traced(collector: Collector, one_detector: Path) -> Iterator[Endpoints]:
+    """`tritonface-server serve --trace-to`."""
+    ends = Endpoints.free()
+    ports = [f"--{purpose}-port={port}" for purpose, port in ends.ports.items()]
+    command = [sys.executable, "-m", "tritonface_server", "serve", "--cpus=1", f"--model-repository={one_detector}"]
+    process = subprocess.Popen(
+        [
+            *command,
+            *ports,
+            f"--trace-to={collector.url}",
+            "--",
+            f"--trace-config=opentelemetry,bsp_schedule_delay={DELAY_MS}",
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert any(line.startswith("ready") for line in process.stdout)
+        yield ends
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def detect(ends: Endpoints, protocol: str, photo: Path, headers: dict[str, str]) -> None:
+    connection = Connection(url=getattr(ends, protocol), protocol=protocol, headers=headers)
+    with create_model("BlazeFace", connection=connection) as model:
+        (result,) = model.predict(photo)
+        assert result["boxes"]
+
+
+@pytest.mark.parametrize(("protocol", "digit"), [("grpc", "a"), ("http", "b")])
+def test_a_span_for_each_step(
+    traced: Endpoints, collector: Collector, astronaut: Path, protocol: str, digit: str
+) -> None:
+    begin_ns = time.time_ns()
+    detect(traced, protocol, astronaut, {"traceparent": f"00-{digit * 32}-{CALLER_SPAN}-01"})
+    spans = {span["name"]: span for span in collector.trace(digit * 32, count=8) if span["name"] != "compute"}
+    assert set(spans) == {"InferRequest", "BlazeFace", *STEPS}
+    assert spans["InferRequest"]["parentSpanId"] == CALLER_SPAN
+    assert spans["BlazeFace"]["parentSpanId"] == spans["InferRequest"]["spanId"]
+    assert {spans[step]["parentSpanId"] for step in STEPS} == {spans["BlazeFace"]["spanId"]}
+    assert {span["service"] for span in spans.values()} == {"tritonface"}
+    starts_ns = [int(spans[step]["startTimeUnixNano"]) for step in STEPS]
+    assert begin_ns <= starts_ns[0] < starts_ns[1] < starts_ns[2] <= time.time_ns()
+
+
+def test_a_request_without_a_trace_context_or_with_a_wrong_one_is_not_traced(
+    traced: Endpoints, collector: Collector, astronaut: Path
+) -> None:
+    detect(traced, "grpc", astronaut, {})
+    detect(traced, "grpc", astronaut, {"traceparent": "00-no-context"})
+    detect(traced, "grpc", astronaut, {"traceparent": f"00-{'c' * 32}-{CALLER_SPAN}-01"})
+    collector.trace("c" * 32, count=8)
+    assert {span["traceId"] for span in collector.spans} <= {digit * 32 for digit in "abc"}
