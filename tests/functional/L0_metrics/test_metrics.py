@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,8 @@ from tritonface_server.server import TritonServer
 
 NAME = "BlazeFace"
 NO_IMAGE = b"no image"
+ROOM_BYTES = 10**12
+"""More than any server has."""
 
 
 @pytest.fixture(scope="module")
@@ -153,15 +157,11 @@ def test_a_wrong_request_is_counted_where_it_is_declined(watch: Watch, server: T
 def test_what_is_under_way_is_told_and_a_busy_server_counts_it(
     watch: Watch, server: TritonServer, astronaut: Path
 ) -> None:
-    assert server.process is not None
-    ledger = Ledger(server_name(server.process.pid))
-    with ledger.room(10**12, Budget(1, 10**12), patience_s=10) as ticket:
+    with all_room_taken(server):
         with pytest.raises(InferenceServerException, match="the server is busy"):
             infer(server, astronaut.read_bytes(), timeout=300_000)
         wait_until(lambda: scrape(server)[series(REQUESTS_UNDER_WAY)] == 1)
-        assert scrape(server)[series(BYTES_UNDER_WAY)] == 10**12
-    ledger.give_back(ticket)
-    ledger.close()
+        assert scrape(server)[series(BYTES_UNDER_WAY)] == ROOM_BYTES
     wait_until(lambda: scrape(server)[series(REQUESTS_UNDER_WAY)] == 0)
     watch.expect({counted(REQUESTS_DECLINED, step="preprocess", reason="busy"): 1})
 
@@ -172,6 +172,55 @@ def test_a_step_that_is_called_directly_counts_too(watch: Watch, server: TritonS
     with triton.InferenceServerClient(server.endpoints.grpc) as client, pytest.raises(InferenceServerException):
         client.infer(f"{NAME}_detector", [picture])
     watch.expect({counted(REQUESTS_DECLINED, step="detector", reason="invalid"): 1})
+
+
+def test_a_request_whose_client_has_gone_is_counted(watch: Watch, server: TritonServer) -> None:
+    pictures = triton.InferInput("picture", [32, 832, 832, 3], "UINT8")  # a second or more
+    pictures.set_data_from_numpy(np.zeros((32, 832, 832, 3), np.uint8))
+    begun, gone = counted(STAGE_RUNS, stage="network"), counted(REQUESTS_DECLINED, step="detector", reason="gone")
+    with triton.InferenceServerClient(server.endpoints.grpc) as client:
+        call = client.async_infer(f"{NAME}_detector", [pictures], lambda result, error: None)
+        wait_until(lambda: begun in watch.grown())
+        call.cancel()
+        wait_until(lambda: gone in watch.grown())
+    assert watch.grown().keys() == {begun, gone}
+    assert watch.grown()[begun] < 32
+
+
+def test_what_full_queues_turn_away_can_be_told(watch: Watch, server: TritonServer) -> None:
+    """As rules and dashboard do it: Triton counts a failure in an ensemble twice, and as OTHER."""
+    before, answers = scrape(server), []
+    image = triton.InferInput("image", [1, 1], "BYTES")
+    image.set_data_from_numpy(np.array([[NO_IMAGE]], object))
+    count = 60
+    with triton.InferenceServerClient(server.endpoints.grpc) as client:
+        with all_room_taken(server):
+            for _ in range(count):
+                client.async_infer(NAME, [image], lambda result, error: answers.append(str(error)))
+            wait_until(lambda: len(answers) > count / 2)
+        wait_until(lambda: len(answers) == count)
+    turned_away = sum("Exceeds maximum queue size" in answer for answer in answers)
+    assert count / 2 < turned_away < count
+    watch.expect(refused(count=count - turned_away))
+    failures = {reason: failed(server, reason) - failed(server, reason, before) for reason in ("OTHER", "REJECTED")}
+    assert failures == {"OTHER": 2 * count, "REJECTED": 0}
+
+
+def failed(server: TritonServer, reason: str, metrics: dict[Series, float] | None = None) -> float:
+    """The failures of the ensemble that Triton has counted."""
+    labels = {"model": NAME, "version": "1", "reason": reason}
+    return (scrape(server) if metrics is None else metrics)[series("nv_inference_request_failure", **labels)]
+
+
+@contextmanager
+def all_room_taken(server: TritonServer) -> Iterator[None]:
+    """Nothing is decoded meanwhile."""
+    assert server.process is not None
+    ledger = Ledger(server_name(server.process.pid))
+    with ledger.room(ROOM_BYTES, Budget(1, ROOM_BYTES), patience_s=10) as ticket:
+        yield
+    ledger.give_back(ticket)
+    ledger.close()
 
 
 def test_a_declined_request_has_a_line_in_the_log(watch: Watch, server: TritonServer) -> None:

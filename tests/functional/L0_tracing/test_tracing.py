@@ -104,11 +104,13 @@ def traced(collector: Collector, one_detector: Path) -> Iterator[Endpoints]:
         process.communicate(timeout=60)
 
 
-def detect(ends: Endpoints, protocol: str, photo: Path, headers: dict[str, str]) -> None:
+def detect(ends: Endpoints, protocol: str, photo: Path, headers: dict[str, str]) -> str:
+    """Sends one request; returns its id."""
     connection = Connection(url=getattr(ends, protocol), protocol=protocol, headers=headers)
     with create_model("BlazeFace", connection=connection) as model:
         (result,) = model.predict(photo)
-        assert result["boxes"]
+        assert result["boxes"] and result.request_id
+        return result.request_id
 
 
 @pytest.mark.parametrize(("protocol", "digit"), [("grpc", "a"), ("http", "b")])
@@ -116,13 +118,15 @@ def test_a_span_for_each_step(
     traced: Endpoints, collector: Collector, astronaut: Path, protocol: str, digit: str
 ) -> None:
     begin_ns = time.time_ns()
-    detect(traced, protocol, astronaut, {"traceparent": f"00-{digit * 32}-{CALLER_SPAN}-01"})
+    request_id = detect(traced, protocol, astronaut, {"traceparent": f"00-{digit * 32}-{CALLER_SPAN}-01"})
     spans = {span["name"]: span for span in collector.trace(digit * 32, count=8) if span["name"] != "compute"}
     assert set(spans) == {"InferRequest", "BlazeFace", *STEPS}
     assert spans["InferRequest"]["parentSpanId"] == CALLER_SPAN
     assert spans["BlazeFace"]["parentSpanId"] == spans["InferRequest"]["spanId"]
     assert {spans[step]["parentSpanId"] for step in STEPS} == {spans["BlazeFace"]["spanId"]}
     assert {span["service"] for span in spans.values()} == {"tritonface"}
+    named = {"key": "triton.request_id", "value": {"stringValue": request_id}}
+    assert all(named in spans[model]["attributes"] for model in ("BlazeFace", *STEPS))
     starts_ns = [int(spans[step]["startTimeUnixNano"]) for step in STEPS]
     assert begin_ns <= starts_ns[0] < starts_ns[1] < starts_ns[2] <= time.time_ns()
 
