@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tritonface_server.machine import LaunchError
 
-RESTRICTED = ("model-repository", "trace", "logging", "statistics")
+RESTRICTED = ("model-repository", "shared-memory", "trace", "logging", "statistics")
 """Triton's APIs that need the key; health, metadata, configurations and inference stay open."""
 HEADER = "triton-key"
 GRPC_HEADER = f"triton-grpc-protocol-{HEADER}"

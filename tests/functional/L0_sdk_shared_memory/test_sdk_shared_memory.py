@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 from tests.conftest import Serve
 from tritonface import Connection, DeadlineExceededError, _client, _shared_memory, create_model
+from tritonface_server.access import Access
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
 
@@ -25,18 +27,27 @@ def array(solvay: Path) -> np.ndarray:
         return np.ascontiguousarray(np.asarray(image.convert("RGB").resize((1920, 1080)))[:, :, ::-1])
 
 
+@pytest.fixture
+def address(address: dict[str, Any], server: TritonServer) -> dict[str, Any]:
+    """With the key, without which nobody maps anything."""
+    access = server.access
+    return address | {"headers": access.grpc_headers if address["protocol"] == "grpc" else access.headers}
+
+
 def files() -> list[Path]:
     return list(Path("/dev/shm").glob(f"tritonface-{os.getpid()}-*"))
 
 
 def regions(server: TritonServer) -> int:
     with triton.InferenceServerClient(server.endpoints.grpc) as client:
-        return len(client.get_system_shared_memory_status(as_json=True).get("regions", {}))
+        return len(
+            client.get_system_shared_memory_status(headers=server.access.grpc_headers, as_json=True).get("regions", {})
+        )
 
 
 def test_the_same_results_and_nothing_left(
     server: TritonServer,
-    address: dict[str, str],
+    address: dict[str, Any],
     array: np.ndarray,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -47,7 +58,7 @@ def test_the_same_results_and_nothing_left(
     (tmp_path / "bad.jpg").write_bytes(b"bad" * 100_000)  # large, and refused
     small = array[:90, :90]
     images = [array, small, tmp_path / "bad.jpg", array[:1000], array]
-    with create_model("BlazeFace", **address) as model:
+    with create_model("BlazeFace", connection=Connection(**address)) as model:
         expected = [dict(result) for result in model.predict(images, on_error="yield")]
     assert regions(server) == 0
     with create_model("BlazeFace", connection=Connection(**address, shared_memory=True)) as model:
@@ -60,7 +71,7 @@ def test_the_same_results_and_nothing_left(
 
 
 def test_a_region_given_up_is_not_written_again(
-    server: TritonServer, address: dict[str, str], array: np.ndarray
+    server: TritonServer, address: dict[str, Any], array: np.ndarray
 ) -> None:
     with create_model("BlazeFace", connection=Connection(**address, shared_memory=True)) as model:
         run = model.predict([array] * 8, batch_size=8)
@@ -79,7 +90,7 @@ def wait_for_regions(server: TritonServer, most: int) -> int:
 
 @pytest.mark.fault("A18")
 def test_regions_of_cancelled_requests_come_back(
-    server: TritonServer, address: dict[str, str], array: np.ndarray
+    server: TritonServer, address: dict[str, Any], array: np.ndarray
 ) -> None:
     with create_model("BlazeFace", connection=Connection(**address, shared_memory=True)) as model:
         (expected,) = model.predict(array)
@@ -92,13 +103,13 @@ def test_regions_of_cancelled_requests_come_back(
         run = model.predict([array] * 8, batch_size=8)
         next(run)  # and closed with requests under way
     assert wait_for_regions(server, 0) == 0 and files() == []
-    with create_model("BlazeFace", **address) as model:
+    with create_model("BlazeFace", connection=Connection(**address)) as model:
         assert next(model.predict(array)) == expected
 
 
 @pytest.mark.fault("A18")
 def test_one_deadline_for_all_and_late_regions_come_back(
-    server: TritonServer, address: dict[str, str], array: np.ndarray
+    server: TritonServer, address: dict[str, Any], array: np.ndarray
 ) -> None:
     hasty = Connection(**address, shared_memory=True, timeout_s=2)
     with create_model("BlazeFace", connection=hasty) as model:
@@ -118,20 +129,20 @@ def test_one_deadline_for_all_and_late_regions_come_back(
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_a_server_started_anew(one_detector: Path, tmp_path: Path, array: np.ndarray, protocol: str) -> None:
-    ends = Endpoints.free()
+    ends, access = Endpoints.free(), Access(open_apis=("shared-memory",))
     url = getattr(ends, protocol)
-    with TritonServer(one_detector, ends, log=tmp_path / "first", cpus=1) as server:
+    with TritonServer(one_detector, ends, log=tmp_path / "first", cpus=1, access=access) as server:
         shared = Connection(url, protocol, timeout_s=60, shared_memory=True)
         model = create_model("BlazeFace", connection=shared)
         (before,) = model.predict(array)
         assert regions(server) == 1
-    with model, TritonServer(one_detector, ends, log=tmp_path / "second", cpus=1) as server:
+    with model, TritonServer(one_detector, ends, log=tmp_path / "second", cpus=1, access=access) as server:
         assert [result["boxes"] for result in model.predict([array, array])] == [before["boxes"]] * 2
         assert regions(server) == 1
 
 
 def test_a_server_that_does_not_allow_it(serve: Serve, one_detector: Path, array: np.ndarray) -> None:
-    server = serve(one_detector, "--grpc-restricted-protocol=shared-memory:key=value")
+    server = serve(one_detector)
     with create_model("BlazeFace", connection=Connection(server.endpoints.grpc, shared_memory=True)) as model:
         assert next(model.predict(array))["boxes"]
     assert files() == []
