@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tritonclient.grpc
@@ -30,29 +30,58 @@ KEY = "the-key-of-the-tests"
 
 
 class Launched:
-    """The command `tritonface-server serve` as a process of its own."""
+    """The command `tritonface-server serve` as a process of its own.
 
-    def __init__(self, folder: Path, *arguments: str, repository: Path = MODEL_REPOSITORY, **options: object) -> None:
-        self.endpoints = Endpoints.free()
+    Args:
+        folder: for its cache and its log.
+        before: a command of the shell that sets its limits, or mounts what only it sees.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        repository: Path = MODEL_REPOSITORY,
+        host: str = "127.0.0.1",
+        endpoints: Endpoints | None = None,
+        before: str = "true",
+    ) -> None:
+        self.endpoints = endpoints or Endpoints.free(host)
         self.lines: queue.Queue[str] = queue.Queue()
         self.said: list[str] = []
         ports = [f"--{purpose}-port={port}" for purpose, port in self.endpoints.ports.items()]
-        settings = [*ports, "--cpus=1", f"--model-repository={repository}", *arguments]
+        settings = [*ports, "--cpus=1", f"--host={host}", f"--model-repository={repository}", *arguments]
         settings += ["--", f"--log-file={folder / 'triton.log'}"]
         environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "TRITONFACE_KEY": KEY}
+        command = [sys.executable, "-m", "tritonface_server", "serve", *settings]
+        shell = ["unshare", "--mount"] if "mount" in before else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tritonface_server", "serve", *settings],
+            [*shell, "sh", "-c", f'{before} && exec "$@"', "sh", *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env=environment,
-            **options,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
-        for line in self.process.stdout:
-            self.lines.put(line.rstrip())
+        with self.process.stdout as lines:
+            for line in lines:
+                self.lines.put(line.rstrip())
+
+    def __enter__(self) -> Launched:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
+        self.process.kill()
+        self.process.wait()
+        self._reader.join(10)
 
     def wait_for(self, words: str, timeout_s: float = 90) -> str:
         """The next line that holds these words."""
@@ -93,20 +122,11 @@ class Launched:
 
 
 @contextmanager
-def launched(folder: Path, *arguments: str, repository: Path = MODEL_REPOSITORY) -> Iterator[Launched]:
-    """A launcher that is ready; it is killed at the end, if it is still there, and its server with it."""
-    launcher = Launched(folder, *arguments, repository=repository)
-    try:
-        launcher.wait_for("ready: gRPC")
+def launched(folder: Path, *arguments: str, ready: str = "ready: gRPC", **settings: Any) -> Iterator[Launched]:
+    """A launcher that has said that it is ready; it is gone at the end, and its server with it."""
+    with Launched(folder, *arguments, **settings) as launcher:
+        launcher.wait_for(ready)
         yield launcher
-    finally:
-        if launcher.process.poll() is None:
-            launcher.process.send_signal(signal.SIGINT)
-            launcher.process.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                launcher.process.wait(10)
-        launcher.process.kill()
-        launcher.process.communicate()
 
 
 class Answer(NamedTuple):

@@ -54,6 +54,37 @@ class Access:
         return [f"--http-restricted-api={setting}", f"--grpc-restricted-protocol={setting}"] if apis else []
 
 
+@dataclass(frozen=True)
+class Certificates:
+    """TLS of the gRPC endpoint, files in PEM format; Triton has none for HTTP.
+
+    Attributes:
+        cert: the server's certificate, with those that it is signed by.
+        key: its private key.
+        ca: who signs the certificates of clients, which then need one; None lets clients in without.
+
+    Raises:
+        LaunchError: one of the files cannot be read.
+    """
+
+    cert: Path
+    key: Path
+    ca: Path | None = None
+
+    def __post_init__(self) -> None:
+        for file in filter(None, (self.cert, self.key, self.ca)):
+            if not os.access(file, os.R_OK) or not file.is_file():
+                raise LaunchError(f"{file} is no file that can be read; TLS needs one in PEM format")
+
+    @property
+    def options(self) -> list[str]:
+        """Arguments for tritonserver."""
+        own = [f"--grpc-server-cert={self.cert}", f"--grpc-server-key={self.key}"]
+        if self.ca is None:
+            return ["--grpc-use-ssl=true", *own]
+        return ["--grpc-use-ssl-mutual=true", *own, f"--grpc-root-cert={self.ca}"]
+
+
 def find_key(file: Path | None, environment: Mapping[str, str]) -> str | None:
     """The key from a file, else from the variables TRITONFACE_KEY_FILE or TRITONFACE_KEY; None if there is none.
 
@@ -93,10 +124,10 @@ def hide(key: str, pid: int) -> None:
     deadline = time.monotonic() + PARSE_TIMEOUT_S
     try:
         while len(os.listdir(process / "task")) == 1 and time.monotonic() < deadline:  # noqa: PTH208 - twice as fast
-            if not (process / "cmdline").read_bytes():
+            if _status(process)[0] == "Z":
                 return  # it has ended
             time.sleep(PARSE_INTERVAL_S)
-        start, end = map(int, (process / "stat").read_text().rsplit(")", 1)[1].split()[45:47])
+        start, end = map(int, _status(process)[45:47])
         with (process / "mem").open("r+b", buffering=0) as memory:
             memory.seek(start)
             arguments = memory.read(end - start)
@@ -106,3 +137,8 @@ def hide(key: str, pid: int) -> None:
         return  # it has ended
     except OSError as error:
         raise LaunchError(f"the key cannot be hidden from `ps`: {error.strerror} ({process}/mem)") from None
+
+
+def _status(process: Path) -> list[str]:
+    """The fields of /proc/PID/stat from the state on, the third."""
+    return (process / "stat").read_text().rsplit(")", 1)[1].split()

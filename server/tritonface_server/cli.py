@@ -10,9 +10,19 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritonface_server.endpoints import LOOPBACK, Endpoints
 from tritonface_server.errors import CommandError
+
+if TYPE_CHECKING:
+    from tritonface_server.access import Certificates
+
+LACKS = (
+    "other machines can reach this server: Triton 2.51 (24.10) lacks what 25.07 mends, CVE-2025-23310 and -23311 "
+    "(chunked HTTP), -23319, -23320 and -23334 (shared memory of its Python backend); let trusted clients or a gateway "
+    "reach it only"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +64,11 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grpc-port", type=int, default=ends.grpc_port, metavar="N", help="default: %(default)s")
     parser.add_argument("--metrics-port", type=int, default=ends.metrics_port, metavar="N", help="default: %(default)s")
     parser.add_argument("--cpus", type=_positive, metavar="N", help="default: those this process may use")
+    tls = parser.add_argument_group("encryption of gRPC; PEM files")
+    tls.add_argument("--tls-cert", type=Path, metavar="FILE", help="the server's certificate")
+    tls.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key")
+    tls.add_argument("--tls-ca", type=Path, metavar="FILE", help="who signs clients' certificates: they need one then")
+    tls.add_argument("--insecure", action="store_true", help="let other machines in without it, and over HTTP")
     control = parser.add_mutually_exclusive_group()
     control.add_argument("--watch", action="store_true", help="serve what is published into the repository meanwhile")
     control.add_argument(
@@ -121,22 +136,51 @@ def _positive(text: str) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     from tritonface_server.access import Access, find_key
-    from tritonface_server.serve import serve
+    from tritonface_server.serve import serve, warn
     from tritonface_server.server import TritonServer
     from tritonface_server.tracing import trace_arguments
 
-    explicit = options.model_control == "explicit"
-    if explicit and not LOOPBACK.fullmatch(options.host):
+    beyond, explicit = not LOOPBACK.fullmatch(options.host), options.model_control == "explicit"
+    if beyond and explicit:
         raise CommandError(
-            f"--model-control explicit lets every client run code here, so not with --host {options.host}; clients "
-            "that have the server's key (--key-file) need it not"
+            f"--model-control explicit lets every client run code here, so not with --host {options.host}; "
+            "clients that have the server's key (--key-file) need it not"
         )
-    ends = Endpoints(options.host, options.http_port, options.grpc_port, options.metrics_port)
+    ends, certificates = _listening(options)
+    if beyond:
+        warn(LACKS)
     key = find_key(options.key_file, os.environ)
     access = Access(open_apis=("model-repository",) if explicit else (), **({"key": key} if key else {}))
-    arguments, cpus = (*trace_arguments(options.trace_to), *options.arguments), options.cpus
-    server = TritonServer(options.model_repository, ends, arguments=arguments, cpus=cpus, access=access, partial=True)
+    server = TritonServer(
+        options.model_repository,
+        ends,
+        arguments=(*trace_arguments(options.trace_to), *options.arguments),
+        cpus=options.cpus,
+        access=access,
+        partial=True,
+        certificates=certificates,
+    )
     return serve(server, watch=options.watch)
+
+
+def _listening(options: argparse.Namespace) -> tuple[Endpoints, Certificates | None]:
+    """Where to listen, and with what TLS; beyond this machine with TLS or an explicit word only."""
+    from tritonface_server.access import Certificates
+
+    files = (options.tls_cert, options.tls_key)
+    if (None in files and any(files)) or (options.tls_ca and None in files):
+        raise CommandError("TLS needs --tls-cert and --tls-key, and --tls-ca only if clients are to have certificates")
+    certificates = Certificates(*files, options.tls_ca) if all(files) else None
+    beyond = not LOOPBACK.fullmatch(options.host)
+    if beyond and not certificates and not options.insecure:
+        raise CommandError(
+            f"--host {options.host} lets other machines in without encryption; put a gateway before the server "
+            "(deploy/gateway), or encrypt gRPC with --tls-cert and --tls-key (HTTP, for which Triton has no TLS, then "
+            "stays on 127.0.0.1), or say --insecure"
+        )
+    plain_host = "127.0.0.1" if beyond and not options.insecure else None
+    ports = (options.http_port, options.grpc_port, options.metrics_port)
+    return Endpoints(options.host, *ports, plain_host=plain_host), certificates
 
 
 def _publish_add(options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from tritonface_server.supervisor import Supervisor
 from tritonface_server.watcher import Watcher
 
 CHECK_INTERVAL_S = 0.1
+STDERR = 2
 
 
 class GivenUpError(LaunchError):
@@ -32,6 +33,7 @@ def serve(server: TritonServer, watch: bool = False) -> int:
     Raises:
         LaunchError: it cannot start, or has died too often.
     """
+    _fill_standard_streams()
     for signum in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job starts with it ignored
         signal.signal(signum, _interrupt)
     return Service(server, watch).run()
@@ -44,6 +46,18 @@ def say(line: str, stream: TextIO | None = None) -> None:
         print(line, file=stream, flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def warn(line: str) -> None:
+    """Tell the user what is not as it should be."""
+    say(line, sys.stderr)
+
+
+def _fill_standard_streams() -> None:
+    """Open what the caller has closed, or the next file that tritonserver opens would receive its log."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 class Service:
@@ -71,6 +85,8 @@ class Service:
         """Start the server and look after it until it ends; returns its exit code."""
         server, self._supervisor, watcher = self._server, None, None
         server.start()
+        if server.warning:
+            warn(server.warning)
         try:
             server.wait_until_ready()
         except LaunchError:
@@ -80,7 +96,7 @@ class Service:
             return code
         self._backoff.started(time.monotonic())
         assert server.process is not None
-        self._supervisor = Supervisor(server.process.pid, server.control, server.backends, _warn)
+        self._supervisor = Supervisor(server.process.pid, server.control, server.backends, warn)
         with suppress(ControlError):
             self._supervisor.take_over()
         if self._watch:
@@ -97,7 +113,7 @@ class Service:
 
     def _announce(self, left_out: dict[str, str]) -> None:
         for model, reason in left_out.items():
-            _warn(f"not served: {model}: {reason}")
+            warn(f"not served: {model}: {reason}")
         ends = self._server.endpoints
         but = f", but for {', '.join(left_out)}" if left_out else ""
         say(f"ready{but}: gRPC on {ends.grpc}, HTTP on {ends.http}; Ctrl-C drains and stops")
@@ -107,12 +123,8 @@ class Service:
         self._server.stop()
         if delay_s is None:
             raise GivenUpError(f"giving up after {MAX_FAILURES} failures in a row: {reason}")
-        _warn(f"{reason}; starting it anew{f' in {delay_s:g} s' if delay_s else ''} ...")
+        warn(f"{reason}; starting it anew{f' in {delay_s:g} s' if delay_s else ''} ...")
         time.sleep(delay_s)
-
-
-def _warn(line: str) -> None:
-    say(line, sys.stderr)
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
-from tritonface_server.access import Access, hide, without_key
+from tritonface_server.access import Access, Certificates, hide, without_key
 from tritonface_server.configs import cpu_config_name
 from tritonface_server.control import BUSY, READY, Control, ControlError
 from tritonface_server.cpus import usable_cpus
@@ -26,7 +26,8 @@ from tritonface_server.leftovers import (
 )
 from tritonface_server.machine import LaunchError, Triton, check_port, check_repository, find_triton, port_lock
 from tritonface_server.parent import end_with_parent
-from tritonface_server.run_folder import run_folder
+from tritonface_server.room import check_shared_memory, count_processes, raise_open_files
+from tritonface_server.run_folder import base_folder, run_folder
 
 DRAIN_TIMEOUT_S = 15.0
 EXIT_TIMEOUT_S = 5
@@ -50,6 +51,7 @@ class TritonServer:
         cpus: CPUs to make use of, which sets the numbers of processes; None takes those this process may use.
         access: the key to the APIs that change the server; a random one by default.
         partial: serve what can be loaded, instead of giving up when something cannot.
+        certificates: for TLS over gRPC.
 
     Raises:
         LaunchError: from `start`, when something is missing or the server gives up.
@@ -64,6 +66,7 @@ class TritonServer:
         cpus: int | None = None,
         access: Access | None = None,
         partial: bool = False,
+        certificates: Certificates | None = None,
     ) -> None:
         self.model_repository = model_repository
         self.endpoints = endpoints or Endpoints()
@@ -72,6 +75,9 @@ class TritonServer:
         self.config_name = cpu_config_name(cpus or usable_cpus())
         self.access = access or Access()
         self.partial = partial
+        self.certificates = certificates
+        self.warning: str | None = None
+        """What is not as it should be on this machine, once started."""
         self.control = Control(self.endpoints.http, self.access.headers)
         self.backends: set[str] = set()
         """Names of the backends whose models run in processes of their own."""
@@ -84,12 +90,18 @@ class TritonServer:
         """Start the process; it is not ready yet, see `wait_until_ready`."""
         triton = find_triton()
         check_repository(self.model_repository)
+        raise_open_files()
         for purpose, port in self.endpoints.ports.items():
-            check_port(self.endpoints.host, port, purpose)
-            self._resources.enter_context(port_lock(self.endpoints.host, port))
-        self._folder = self._resources.enter_context(run_folder())
-        assemble_backends(triton, self._folder)
+            host = self.endpoints.hosts[purpose]
+            check_port(host, port, purpose)
+            self._resources.enter_context(port_lock(host, port))
+        try:
+            self._folder = self._resources.enter_context(run_folder())
+            assemble_backends(triton, self._folder)
+        except (OSError, shutil.Error) as error:
+            raise LaunchError(f"the backends cannot be copied to {base_folder()}: {error}") from error
         self.backends = {path.name for path in self._folder.iterdir() if path.is_dir()}
+        self.warning = check_shared_memory(count_processes(self.model_repository, self.config_name))
         self._folders_before = temporary_folders()
         output = self._resources.enter_context(self.log.open("wb")) if self.log else None
         self.process = subprocess.Popen(
@@ -186,8 +198,6 @@ class TritonServer:
         self.stop()
 
     def _options(self) -> list[str]:
-        addresses = [f"--{purpose}-address={self.endpoints.host}" for purpose in self.endpoints.ports]
-        ports = [f"--{purpose}-port={port}" for purpose, port in self.endpoints.ports.items()]
         named = any(argument.startswith("--model-config-name") for argument in self.arguments)
         return [
             f"--model-repository={self.model_repository}",
@@ -200,8 +210,8 @@ class TritonServer:
             f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(self._folder)}",
             *([] if named else [f"--model-config-name={self.config_name}"]),
             *self.access.options,
-            *addresses,
-            *ports,
+            *self.endpoints.options,
+            *(self.certificates.options if self.certificates else []),
         ]
 
     def _log_tail(self) -> str:

@@ -45,8 +45,9 @@ def pss_bytes(server: TritonServer) -> int:
 
 
 def images_computed(server: TritonServer) -> int:
+    headers = server.access.grpc_headers
     with tritonclient.grpc.InferenceServerClient(server.endpoints.grpc) as client:
-        (model,) = client.get_inference_statistics("BlazeFace_detector").model_stats
+        (model,) = client.get_inference_statistics("BlazeFace_detector", headers=headers).model_stats
         return int(model.inference_count)
 
 

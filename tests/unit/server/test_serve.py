@@ -18,6 +18,12 @@ from training.paths import ROOT
         (["--model-control", "explicit", "--host", "127.0.0.1.example.org"], "lets every client run code here"),
         (["--model-control", "explicit", "--watch"], "not allowed with argument"),
         (["--model-control", "poll"], "invalid choice: 'poll'"),
+        (["--host", "0.0.0.0"], "lets other machines in without encryption"),
+        (["--host", "::"], "or say --insecure"),
+        (["--tls-cert", "cert.pem"], "TLS needs --tls-cert and --tls-key"),
+        (["--tls-ca", "ca.pem"], "TLS needs --tls-cert and --tls-key"),
+        (["--tls-cert", "no.pem", "--tls-key", "no.key"], "no.pem is no file that can be read"),
+        (["--key-file", "no.key"], "the key cannot be read from no.key"),
     ],
 )
 def test_what_is_refused(arguments: list[str], message: str) -> None:
