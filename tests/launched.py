@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 import tritonclient.grpc
 import tritonclient.http
 from tritonclient.utils import InferenceServerException
@@ -99,12 +100,8 @@ class Launched:
     @property
     def server_pid(self) -> int:
         """Of its tritonserver."""
-        (pid,) = [
-            int(child)
-            for task in Path(f"/proc/{self.process.pid}/task").glob("*/children")
-            for child in task.read_text().split()
-        ]
-        return pid
+        (server,) = [child for child in psutil.Process(self.process.pid).children() if child.name() == "tritonserver"]
+        return server.pid
 
     def stubs(self, model: str = "") -> list[Stub]:
         """The living processes of its models, or of one."""

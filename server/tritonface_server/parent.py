@@ -4,12 +4,40 @@ from __future__ import annotations
 
 import ctypes
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 PR_SET_PDEATHSIG = 1
+GUARD = """
+read -r _                                                     # returns when the parent has ended
+n=0; while kill -0 "$1" && [ $n -lt "$2" ]; do sleep 1; n=$((n + 1)); done
+kill -s KILL -- "-$1"
+"""
 
 
 def end_with_parent() -> None:
     """Have the kernel send SIGTERM to the calling process when its parent ends; without effect elsewhere."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def guarded(group: int, patience_s: int) -> Iterator[None]:
+    """Have what is left of a group of processes killed if this process is killed within the block.
+
+    `end_with_parent` reaches the group's first process only; the others may not notice when that one has gone.
+
+    Args:
+        group: the number of the group, which is that of its first process.
+        patience_s: how long to wait for that one.
+    """
+    command = ["sh", "-c", GUARD, "sh", str(group), str(patience_s)]
+    quiet = subprocess.DEVNULL  # it would keep our caller's pipes open
+    guard = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, start_new_session=True)
+    try:
+        yield
+    finally:
+        guard.kill()  # before it can read the end
+        guard.communicate()

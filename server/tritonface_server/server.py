@@ -25,7 +25,7 @@ from tritonface_server.leftovers import (
     temporary_folders,
 )
 from tritonface_server.machine import LaunchError, Triton, check_port, check_repository, find_triton, port_lock
-from tritonface_server.parent import end_with_parent
+from tritonface_server.parent import end_with_parent, guarded
 from tritonface_server.room import check_shared_memory, count_processes, raise_open_files
 from tritonface_server.run_folder import base_folder, run_folder
 
@@ -112,6 +112,7 @@ class TritonServer:
             start_new_session=True,  # Ctrl-C reaches this process alone, which then lets the server drain
             preexec_fn=end_with_parent,
         )
+        self._resources.enter_context(guarded(self.process.pid, EXIT_TIMEOUT_S + 1))
         hide(self.access.key, self.process.pid)
 
     def wait_until_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import tritonclient.grpc
 import tritonclient.http
@@ -94,7 +95,8 @@ def test_what_a_killed_server_left_goes_at_the_next_start(repository: Path, tmp_
         folders = (own / "temporary-folders").read_text().splitlines()
         pids = [first.server_pid, *(stub.pid for stub in first.stubs())]
         os.kill(pids[-1], signal.SIGSTOP)  # one that does not notice
-        for pid in (first.process.pid, first.server_pid):
+        children = psutil.Process(first.process.pid).children()
+        for pid in (*(child.pid for child in children), first.process.pid):  # so that nobody can tidy up
             os.kill(pid, signal.SIGKILL)
         assert eventually(lambda: not is_there(pids[0]))
     assert is_there(pids[-1])

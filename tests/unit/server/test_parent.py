@@ -1,0 +1,44 @@
+"""Groups of processes end with a process that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.launched import eventually, is_there
+from tritonface_server.parent import guarded
+
+SLEEPER = "trap '' TERM; (sleep 60) & echo $!; wait"
+PARENT = f"""
+import os, signal, subprocess
+from tritonface_server.parent import guarded
+group = subprocess.Popen(["sh", "-c", {SLEEPER!r}], stdout=-1, stderr=subprocess.DEVNULL, start_new_session=True)
+print(group.pid, group.stdout.readline().decode(), flush=True)
+with guarded(group.pid, 1):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_is_left_of_the_group_is_killed() -> None:
+    run = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True)
+    assert run.returncode == -signal.SIGKILL
+    pids = list(map(int, run.stdout.split()))
+    assert len(pids) == 2 and all(map(is_there, pids))
+    assert eventually(lambda: not any(map(is_there, pids)))
+
+
+def test_the_guard_goes_with_the_block_and_kills_nobody() -> None:
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as child:
+        try:
+            with guarded(child.pid, 1):
+                pass
+            with pytest.raises(subprocess.TimeoutExpired):
+                child.wait(0.3)
+        finally:
+            os.kill(child.pid, signal.SIGKILL)
+    assert not Path(f"/proc/{child.pid}").exists()
