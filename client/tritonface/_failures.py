@@ -24,8 +24,10 @@ IMAGE_REFUSED = "image refused: "
 FORBIDDEN = {"StatusCode.PERMISSION_DENIED", "StatusCode.UNAUTHENTICATED", "401", "403"}
 NOT_FOUND = {"StatusCode.NOT_FOUND", "404"}
 UNAVAILABLE = {"StatusCode.UNAVAILABLE", "503"}
-BUSY = re.compile(r"no available versions|queue size|is not ready|[Ss]erver is stopping")
-"""What a server says that is full, starting or, as it has unloaded its models already, stopping."""
+BUSY = re.compile(
+    r"no available versions|queue size|is not ready|[Ss]erver is stopping|server is busy|too many requests|is not there"
+)
+"""What a server, or a gateway, says that is full, starting or, as it has unloaded its models already, stopping."""
 NOT_TRITON = "while decoding the response"  # tritonclient on an answer that is not Triton's JSON
 DEADLINE = {"StatusCode.DEADLINE_EXCEEDED", "499", "504"}
 

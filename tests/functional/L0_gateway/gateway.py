@@ -26,6 +26,7 @@ from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
 
 CONFIGURATION = ROOT / "deploy" / "gateway" / "nginx.conf"
+CLIENTS = ("alice", "bob", "carol", "dave", "erin")
 STRANGERS_ADDRESS = "127.0.0.2"
 """Where badly behaved clients come from: limits by address must not hit their neighbours."""
 
@@ -84,9 +85,8 @@ def running_gateway(server: TritonServer, folder: Path) -> Iterator[Gateway]:
     if nginx is None:
         pytest.skip("nginx is not installed (Debian, Ubuntu: apt-get install nginx)")
     address = Endpoints.free().http
-    gateway = Gateway(
-        address, folder / "files", folder / "state", {n: secrets.token_hex(32) for n in ("alice", "bob", "carol")}
-    )
+    tokens = {name: secrets.token_hex(32) for name in CLIENTS}
+    gateway = Gateway(address, folder / "files", folder / "state", tokens)
     for each in (gateway.files, gateway.state):
         each.mkdir()
     write_certificates(gateway.files, "server")

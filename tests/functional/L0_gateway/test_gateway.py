@@ -19,7 +19,7 @@ import tritonclient.grpc as triton
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tests.functional.L0_gateway.gateway import Gateway, running_gateway
-from tritonface import ServerError, create_model
+from tritonface import TritonFaceError, create_model
 from tritonface_server.server import TritonServer
 
 INFER = "/v2/models/BlazeFace/infer"
@@ -72,7 +72,7 @@ def test_nothing_is_told_without_tls(gateway: Gateway) -> None:
 def test_the_sdk_says_what_is_missing(gateway: Gateway, protocol: str) -> None:
     connection = gateway.connection(protocol, "alice")
     object.__setattr__(connection, "headers", {})
-    with pytest.raises(ServerError, match="no known token"):
+    with pytest.raises(TritonFaceError, match=r"no known token|to callers without its key"):
         create_model("BlazeFace", connection=connection)
 
 
@@ -274,11 +274,11 @@ def last_words(client: socket.socket, until: bytes = b"nothing") -> str:
     return received.decode(errors="replace")
 
 
-def too_fast(gateway: Gateway) -> str:
+def too_fast(gateway: Gateway, name: str = "bob") -> str:
     statuses = []
     with closing(gateway.http()) as client:
         for _ in range(600):
-            client.request("GET", "/v2/health/live", headers=gateway.headers("bob"))
+            client.request("GET", "/v2/health/live", headers=gateway.headers(name))
             answer = client.getresponse()
             answer.read()
             statuses.append(answer.status)
@@ -341,6 +341,20 @@ def test_bad_clients_are_turned_away_and_their_neighbours_do_not_notice(gateway:
         seconds, said = ends[client.__name__]
         assert re.match(expected, said, re.DOTALL) and seconds < 19, (client.__name__, seconds, said)
     assert len(found) > 4 and set(found) == {found[0]} and found[0] > 10
+
+
+REFUSED = re.compile(r"limiting (requests|connections).* client: 127\.0\.0\.1,.*(ModelInfer|infer) ")
+
+
+@pytest.mark.parametrize(("protocol", "name"), [("grpc", "dave"), ("http", "erin")])
+def test_the_sdk_waits_its_turn(gateway: Gateway, solvay: Path, protocol: str, name: str) -> None:
+    """Images that come when a client has used up what it may send in a second."""
+    with create_model("BlazeFace", connection=gateway.connection(protocol, name), img_size=64) as model:
+        assert too_fast(gateway, name).startswith("429")
+        refused = len(REFUSED.findall((gateway.state / "error.log").read_text()))
+        results = list(model.predict([solvay] * 30, batch_size=30, on_error="yield"))
+    assert [result["error"] for result in results if result.error] == []
+    assert len(REFUSED.findall((gateway.state / "error.log").read_text())) > refused
 
 
 def test_tokens_stay_out_of_the_log(gateway: Gateway) -> None:
