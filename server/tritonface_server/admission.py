@@ -25,8 +25,10 @@ ROWS = 512
 """More than any budget has requests."""
 NO_TICKET = 0
 
-POLL_INTERVAL_S = 0.003
-HEAD_OF_LINE_S = 0.1
+POLL_INTERVAL_S = 0.005
+POLLS = 8
+"""After so many the rows are looked at even if nothing was given back, for tickets that have expired."""
+HEAD_OF_LINE_S = 0.2
 """How long the one who waits longest keeps its place without asking again; it may have died."""
 LOCK_PATIENCE_S = 0.05
 """The lock is held for microseconds. Whoever is stopped while holding it must not stop the others."""
@@ -37,7 +39,9 @@ MEAN_SHARE, DEVIATION_SHARE, DEVIATIONS = 1 / 8, 1 / 4, 4  # as TCP estimates wh
 REQUEST_BYTES = 2**18
 """A request costs as much time as so many bytes of picture, however small its pictures are."""
 
-HEADER = np.dtype([("mean_s", "f8"), ("deviation_s", "f8"), ("head", "u8"), ("head_seen_s", "f8")])
+HEADER = np.dtype(
+    [("mean_s", "f8"), ("deviation_s", "f8"), ("head", "u8"), ("head_seen_s", "f8"), ("given_back", "u8")]
+)
 ROW = np.dtype([("ticket", "u8"), ("taken_s", "f8"), ("expires_s", "f8"), ("bytes", "i8"), ("work_bytes", "i8")])
 
 
@@ -100,11 +104,17 @@ class Ledger:
                 row = self._rows[i]
                 self._learn((time.monotonic() - row["taken_s"]) / row["work_bytes"])
                 row["ticket"] = NO_TICKET
+                self._header["given_back"] += 1
 
     def under_way(self) -> Budget:
         """The requests that hold room, and their bytes."""
         live = self._live(time.monotonic())
         return Budget(int(live.sum()), int(self._rows["bytes"][live].sum()))
+
+    def usual_s(self, size_bytes: int) -> float:
+        """How long a request of this size would usually take if it got room now; 0 where nothing is known yet."""
+        used = self.under_way()
+        return float(self._header[0]["mean_s"]) * _work_bytes(used, size_bytes)
 
     def expiry_s(self, work_bytes: int) -> float:
         """After which time a ticket counts as lost, where so many bytes are ahead of its request and in it."""
@@ -122,11 +132,17 @@ class Ledger:
 
     def _take_in_time(self, size_bytes: int, budget: Budget, patience_s: float) -> int:
         deadline_s = time.monotonic() + patience_s
-        while (ticket := self._take(size_bytes, budget)) == NO_TICKET:
-            if time.monotonic() >= deadline_s:
-                raise NoRoomError
-            time.sleep(POLL_INTERVAL_S)
-        return ticket
+        while True:
+            given_back = int(self._header["given_back"][0])
+            ticket = self._take(size_bytes, budget)
+            if ticket != NO_TICKET:
+                return ticket
+            for _ in range(POLLS):
+                if time.monotonic() >= deadline_s:
+                    raise NoRoomError
+                time.sleep(POLL_INTERVAL_S)
+                if given_back != self._header["given_back"][0]:
+                    break
 
     def _take(self, size_bytes: int, budget: Budget) -> int:
         """A ticket if there is room and nobody waits for longer."""
@@ -144,7 +160,7 @@ class Ledger:
             return NO_TICKET
 
     def _write(self, size_bytes: int, used: Budget, now_s: float, live: np.ndarray) -> int:
-        work_bytes = used.bytes + size_bytes + REQUEST_BYTES * (used.requests + 1)
+        work_bytes = _work_bytes(used, size_bytes)
         ticket = secrets.randbits(62) + 1
         # The row that was free first: what expired last may still come back and tell how long it took.
         free = np.where(live, np.inf, np.where(self._rows["ticket"] == NO_TICKET, 0, self._rows["expires_s"]))
@@ -180,6 +196,11 @@ class Ledger:
             yield
         finally:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+
+def _work_bytes(used: Budget, size_bytes: int) -> int:
+    """What has to be worked on until a request is answered that comes after others."""
+    return used.bytes + size_bytes + REQUEST_BYTES * (used.requests + 1)
 
 
 def server_name(server_pid: int | None = None) -> str:

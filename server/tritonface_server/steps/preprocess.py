@@ -37,9 +37,12 @@ from tritonface_server.steps.answers import (
 )
 from tritonface_server.steps.parameters import read_parameters
 from tritonface_server.steps.report import StepReport
+from tritonface_server.steps.waiting import QueueWait
 
 PATIENCE_S = 5.0
 """How long a request may wait for room after it has left Triton's queue."""
+USUAL_TIMES = 1.5
+"""A request that has a timeout is taken if that leaves so much of the usual time; most of the rest would come late."""
 
 
 class TritonPythonModel:
@@ -59,7 +62,10 @@ class TritonPythonModel:
         self.budget = Budget(*parameters["budget"])
         self.ledger = Ledger(server_name())
         self.report = StepReport(args["model_name"], self.ledger.under_way)
-        self.warm_ups = len(json.loads(args["model_config"])["model_warmup"])
+        config = json.loads(args["model_config"])
+        self.warm_ups = len(config["model_warmup"])
+        instances = sum(group["count"] for group in config["instance_group"])
+        self.queue = QueueWait(config["dynamic_batching"]["default_queue_policy"]["max_queue_size"] // instances)
         limit_threads(1)  # Triton runs several instances; their threads must not fight for the cores
 
     def finalize(self) -> None:
@@ -68,7 +74,9 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         # Those after the first do not wait for room: it may be the first that holds it, until all are answered.
-        return [self._respond(request, 0.0 if i else PATIENCE_S) for i, request in enumerate(requests)]
+        responses = [self._respond(request, 0.0 if i else PATIENCE_S) for i, request in enumerate(requests)]
+        self.queue.done()
+        return responses
 
     def _respond(self, request: Any, patience_s: float) -> Any:
         try:
@@ -121,6 +129,8 @@ class TritonPythonModel:
         check_awaited(request)
         timeout_s = request.timeout() / 1e6 or np.inf
         begin_s = time.monotonic()
+        if self.queue.taken() + USUAL_TIMES * self.ledger.usual_s(size_bytes) > timeout_s:
+            raise BusyError("the server is busy and could not answer before the request's timeout; send it again later")
         try:
             with self.ledger.room(size_bytes, self.budget, min(patience_s, timeout_s)) as ticket:
                 waited_s = time.monotonic() - begin_s
