@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import urllib.error
@@ -16,6 +17,19 @@ LOAD_TIMEOUT_S = 120.0
 NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 READY = "READY"
 BUSY = ("LOADING", "UNLOADING")
+
+
+EMPTY_MODEL = b"class TritonPythonModel:\n    def execute(self, requests):\n        return [None for _ in requests]\n"
+EMPTY = {
+    "config": json.dumps(
+        {
+            "backend": "python",
+            "input": [{"name": "none", "data_type": "TYPE_BOOL", "dims": [1]}],
+            "output": [{"name": "nothing", "data_type": "TYPE_BOOL", "dims": [1]}],
+            "instance_group": [{"kind": "KIND_CPU"}],
+        }
+    )
+}
 
 
 class ControlError(Exception):
@@ -67,6 +81,15 @@ class Control:
         """Load a model; with a configuration that differs from the present one, it is loaded anew beside itself."""
         parameters = {"parameters": {"config": json.dumps(config)}} if config else {}
         self._call(f"v2/repository/models/{urllib.parse.quote(model)}/load", parameters, LOAD_TIMEOUT_S)
+
+    def forget(self, model: str) -> None:
+        """Let readiness forget a model that could not be loaded and has gone, which Triton 2.51 does not by itself.
+
+        What was loaded and unloaded does not count, so an empty model is, under that name.
+        """
+        files = {"file:1/model.py": base64.b64encode(EMPTY_MODEL).decode()}
+        self._call(f"v2/repository/models/{urllib.parse.quote(model)}/load", {"parameters": {**EMPTY, **files}}, 30)
+        self.unload(model)
 
     def unload(self, model: str) -> None:
         """Have the model refuse requests from now on; it is gone when it has answered those it has taken."""

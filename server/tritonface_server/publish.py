@@ -32,8 +32,10 @@ from tritonface_server.images import decode_image, resize
 from tritonface_server.machine import LaunchError
 from tritonface_server.network_file import REMEDY, NetworkFileError, check_weights
 from tritonface_server.repository import WARMUP_PHOTO, build_entry
+from tritonface_server.run_folder import run_folders
 from tritonface_server.server import TritonServer
 from tritonface_server.snapshot import copy_folder
+from tritonface_server.watcher import wait_until_loaded
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RECEIPT = "published.json"
@@ -49,7 +51,8 @@ def publish(folder: Path, name: str, repository: Path) -> list[str]:
 
     The folder is copied once, so that a training may go on writing there. The new models are written beside the
     repository and loaded by a server of their own, which must find its way through a real photo. Only then are they
-    moved in, folder by folder, the ensembles last, so that a watching server never sees half a model.
+    moved in, folder by folder, the ensembles last, so that a watching server never sees half a model. Servers of the
+    same user that watch the repository must load it, or it is taken back.
 
     Returns:
         the names of the new models.
@@ -72,6 +75,11 @@ def publish(folder: Path, name: str, repository: Path) -> list[str]:
             (new / name / RECEIPT).write_text(json.dumps(_receipt(folder, exported), indent=2))
             now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
             _exchange(models, repository, source=new, target=_kept(repository, name) / now)
+            failures = wait_until_loaded(models, repository, run_folders)
+            if failures:
+                _take_back(name, repository, staging)
+                reasons = "; ".join(f"{model}: {why}" for model, why in failures.items())
+                raise PublishError(f"the running server cannot load it, so it was taken back: {reasons}")
     return models
 
 
@@ -87,17 +95,26 @@ def undo(name: str, repository: Path) -> bool:
     _check_published(name, repository)
     with exclusively(repository) as staging:
         _check_published(name, repository)  # somebody else may have been faster
-        earlier = sorted(_kept(repository, name).glob("*"))
-        source = earlier[-1] if earlier else staging / "nothing"
-        _exchange(model_names(name), repository, source=source, target=staging / "discarded")
-        if earlier:
-            source.rmdir()
-    return bool(earlier)
+        is_replaced = _take_back(name, repository, staging)
+    wait_until_loaded(model_names(name), repository, run_folders)
+    return is_replaced
 
 
 def published(repository: Path) -> list[str]:
     """The names under which detectors were published."""
     return sorted(receipt.parent.name for receipt in repository.glob(f"*/{RECEIPT}"))
+
+
+def _take_back(name: str, repository: Path, staging: Path) -> bool:
+    """Bring back what was there before, if there was something."""
+    earlier = sorted(_kept(repository, name).glob("*"))
+    source = earlier[-1] if earlier else staging / "nothing"
+    _exchange(model_names(name), repository, source=source, target=staging / "discarded")
+    if earlier:
+        source.rmdir()
+        for model in model_names(name):
+            (repository / model / "config.pbtxt").touch()  # Triton loads nothing that is older than what it has
+    return bool(earlier)
 
 
 def _read(folder: Path, copy: Path) -> Detector:

@@ -39,6 +39,20 @@ def run_folder() -> Iterator[Path]:
                 shutil.rmtree(own, ignore_errors=True)
 
 
+def run_folders() -> list[Path]:
+    """Those of the servers of this user that run."""
+    found = []
+    for folder in base_folder().glob(f"{PREFIX}*"):
+        try:
+            with _lock(folder, fcntl.LOCK_NB):
+                pass
+        except BlockingIOError:
+            found.append(folder)
+        except OSError:  # it went just now
+            continue
+    return found
+
+
 def base_folder() -> Path:
     """`tritonface` in the user's cache, or a folder of temporary files where the user has no cache to write to."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))

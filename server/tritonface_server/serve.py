@@ -100,7 +100,7 @@ class Service:
         with suppress(ControlError):
             self._supervisor.take_over()
         if self._watch:
-            watcher = Watcher(server.model_repository, server.control, say)
+            watcher = Watcher(server.model_repository, server.control, server.folder, say)
         self._announce(self._supervisor.given_up)
         while (ended := server.exit_code(within_s=CHECK_INTERVAL_S)) is None:
             with suppress(ControlError):  # it does not answer; if it has died, the next look at its process tells

@@ -83,7 +83,8 @@ class TritonServer:
         """Names of the backends whose models run in processes of their own."""
         self.process: subprocess.Popen[bytes] | None = None
         self._resources = ExitStack()
-        self._folder = Path()
+        self.folder = Path()
+        """Of its files, once started."""
         self._folders_before: set[Path] = set()
 
     def start(self) -> None:
@@ -96,11 +97,11 @@ class TritonServer:
             check_port(host, port, purpose)
             self._resources.enter_context(port_lock(host, port))
         try:
-            self._folder = self._resources.enter_context(run_folder())
-            assemble_backends(triton, self._folder)
+            self.folder = self._resources.enter_context(run_folder())
+            assemble_backends(triton, self.folder)
         except (OSError, shutil.Error) as error:
             raise LaunchError(f"the backends cannot be copied to {base_folder()}: {error}") from error
-        self.backends = {path.name for path in self._folder.iterdir() if path.is_dir()}
+        self.backends = {path.name for path in self.folder.iterdir() if path.is_dir()}
         self.warning = check_shared_memory(count_processes(self.model_repository, self.config_name))
         self._folders_before = temporary_folders()
         output = self._resources.enter_context(self.log.open("wb")) if self.log else None
@@ -123,7 +124,7 @@ class TritonServer:
                 code = self.process and self.process.returncode
                 raise LaunchError(f"tritonserver stopped while starting, exit code {code}{self._log_tail()}")
             if self.control.is_ready() or (self.partial and self.control.is_live()):
-                note_temporary_folders(self._folder, self._folders_before)
+                note_temporary_folders(self.folder, self._folders_before)
                 return
             time.sleep(POLL_INTERVAL_S)
         raise LaunchError(f"tritonserver was not ready after {timeout_s:g} s{self._log_tail()}")
@@ -181,7 +182,7 @@ class TritonServer:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         code = self.process.wait()
-        remove_leftovers(self._folder)
+        remove_leftovers(self.folder)
         return code
 
     def __enter__(self) -> TritonServer:
@@ -202,13 +203,13 @@ class TritonServer:
         named = any(argument.startswith("--model-config-name") for argument in self.arguments)
         return [
             f"--model-repository={self.model_repository}",
-            f"--backend-directory={self._folder}",
+            f"--backend-directory={self.folder}",
             "--model-control-mode=explicit",  # by whoever has the key
             "--load-model=*",
             f"--exit-on-error={str(not self.partial).lower()}",
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
-            f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(self._folder)}",
+            f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(self.folder)}",
             *([] if named else [f"--model-config-name={self.config_name}"]),
             *self.access.options,
             *self.endpoints.options,

@@ -23,11 +23,13 @@ import yaml
 
 from tests.conftest import PHOTOS
 from tests.exported import UNUSABLE, divides_by_zero, make_export, spoil_a_weight, write_settings
-from tests.launched import Launched, launched
+from tests.launched import KEY, Launched, launched
 from tests.reference import InProcess
 from tests.shipped import copy_one_detector, shipped
 from training.quantise import quantise
 from tritonface import ModelNotFoundError, ServerUnavailableError, create_model
+from tritonface_server.access import Access
+from tritonface_server.control import Control
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.exchange import beside
 from tritonface_server.images import decode_image, resize
@@ -62,7 +64,8 @@ def mine(published_once: Path, repository: Path) -> Path:
 
 
 @pytest.fixture
-def watching(repository: Path, tmp_path: Path) -> Iterator[Launched]:
+def watching(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launched]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where it is found by whoever publishes
     copy_one_detector(repository)
     with launched(tmp_path, "--watch", repository=repository) as launcher:
         yield launcher
@@ -83,7 +86,7 @@ def test_into_a_running_server_and_back(watching: Launched, repository: Path, fo
     publish(folder, "mine", repository)
     assert published(repository) == ["mine"]
     url = watching.endpoints.grpc
-    with eventually(lambda: create_model("mine", url=url)) as model:
+    with create_model("mine", url=url) as model:  # at once: publishing waits for the server
         (result,) = model.predict(solvay)
     expected = InProcess(shipped())(solvay.read_bytes(), 0.7, size_wh=(640, 320))
     assert [box["score"] for box in result["boxes"]] == pytest.approx([row[0] for row in expected], abs=1e-5)
@@ -91,10 +94,37 @@ def test_into_a_running_server_and_back(watching: Launched, repository: Path, fo
     with create_model("BlazeFace", url=url) as model:
         assert next(model.predict(solvay))["boxes"]
 
+    write_settings(folder, label_list=["mask"])
+    publish(folder, "mine", repository)
+    with create_model("mine", url=url) as model:
+        assert {box["label"] for box in next(model.predict(solvay))["boxes"]} == {"mask"}
+    assert undo("mine", repository)
+    with create_model("mine", url=url) as model:
+        assert {box["label"] for box in next(model.predict(solvay))["boxes"]} == {"person"}
     assert not undo("mine", repository)
     assert everything_in(repository) == before
     with pytest.raises(ModelNotFoundError):
         eventually(lambda: create_model("mine", url=url).close(), until_it_fails=True)
+
+
+@pytest.mark.fault("C21")
+def test_what_the_running_server_cannot_load_is_taken_back(
+    watching: Launched, repository: Path, folder: Path, tmp_path: Path, solvay: Path
+) -> None:
+    (own,) = (tmp_path / "cache" / "tritonface").iterdir()
+    shutil.rmtree(own / "onnxruntime")  # as a cleaner might
+    before = everything_in(repository)
+    with pytest.raises(PublishError, match=r"the running server cannot load it, so it was taken back: mine"):
+        publish(folder, "mine", repository)
+    assert everything_in(repository) == before and published(repository) == []
+    watching.wait_for("unloaded: mine")
+    with create_model("BlazeFace", url=watching.endpoints.grpc) as model:
+        assert next(model.predict(solvay))["boxes"]
+    deadline = time.monotonic() + 10
+    while watching.status("v2/health/ready") != 200 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    control = Control(watching.endpoints.http, Access(KEY).headers)
+    assert watching.status("v2/health/ready") == 200, control.states()
 
 
 def test_a_quantised_network_serves_the_high_performance_variant(
