@@ -61,6 +61,23 @@ def test_a_model_whose_process_dies_is_back_and_the_others_serve_on(lasting: Lau
     assert lasting.server_pid == server
 
 
+@pytest.mark.fault("C3")
+def test_one_of_two_processes_of_a_model(tmp_path: Path) -> None:
+    model = f"{FALLEN}_preprocess"
+    with launched(tmp_path, "--cpus=2") as launcher, Callers(launcher.endpoints, FALLEN, OTHER) as callers:
+        assert eventually(lambda: callers.served(FALLEN, 0) and callers.served(OTHER, 0))
+        before = {stub.pid for stub in launcher.stubs(model)}
+        killed_s = kill_one(launcher, model)
+        launcher.wait_for(f"{model} is back")
+        assert launcher.status("v2/health/ready") == 200
+        assert eventually(lambda: callers.served(FALLEN, time.monotonic() - 0.5))
+        assert eventually(
+            lambda: len(launcher.stubs(model)) == 2 and not before & {it.pid for it in launcher.stubs(model)}
+        )
+    assert len(before) == 2 and not callers.failures(OTHER, killed_s)
+    assert not [text for text in callers.failures(FALLEN, killed_s) if "no available versions" in text]
+
+
 @pytest.mark.fault("C12")
 def test_a_stopped_process_is_replaced_alone(lasting: Launched) -> None:
     server, model = lasting.server_pid, f"{FALLEN}_detector"
