@@ -129,14 +129,13 @@ class TritonPythonModel:
         check_awaited(request)
         timeout_s = request.timeout() / 1e6 or np.inf
         begin_s = time.monotonic()
-        if self.queue.taken() + USUAL_TIMES * self.ledger.usual_s(size_bytes) > timeout_s:
-            raise BusyError("the server is busy and could not answer before the request's timeout; send it again later")
+        queued_s = self.queue.taken()
+        self._check_time(timeout_s - queued_s, size_bytes)
         try:
             with self.ledger.room(size_bytes, self.budget, min(patience_s, timeout_s)) as ticket:
                 waited_s = time.monotonic() - begin_s
                 self.report.spent("wait", waited_s)
-                if waited_s > timeout_s:
-                    raise BusyError("the request's timeout is over")
+                self._check_time(timeout_s - queued_s - waited_s)
                 if waited_s > POLL_INTERVAL_S:
                     check_awaited(request)
                 yield ticket
@@ -144,6 +143,11 @@ class TritonPythonModel:
             raise BusyError(
                 "the server is busy; send the request again, after a pause that doubles each time"
             ) from None
+
+    def _check_time(self, left_s: float, size_bytes: int = 0) -> None:
+        """BusyError if a request, of this size beside what is under way, would hardly be answered in the time left."""
+        if USUAL_TIMES * self.ledger.usual_s(size_bytes) > left_s:
+            raise BusyError("the server is busy and could not answer before the request's timeout; send it again later")
 
     def _prepare(self, encoded_images: np.ndarray, strict: np.ndarray, size_wh: tuple[int, int], ticket: int) -> Any:
         count, (width, height) = len(encoded_images), size_wh
