@@ -32,8 +32,11 @@ def temporary_folders() -> set[Path]:
 
 
 def note_temporary_folders(run_folder: Path, before: set[Path]) -> None:
-    """Record which folders have come since `before`: they are this server's, or that of one started meanwhile."""
-    (run_folder / RECORD).write_text("\n".join(sorted(map(str, temporary_folders() - before))))
+    """Record, once, which have come since `before`: they are this server's, or that of one started meanwhile."""
+    record = run_folder / RECORD
+    if not record.exists():
+        with suppress(OSError):  # a full disk
+            record.write_text("\n".join(sorted(map(str, temporary_folders() - before))))
 
 
 def is_in_use(run_folder: Path) -> bool:

@@ -182,6 +182,7 @@ class TritonServer:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         code = self.process.wait()
+        note_temporary_folders(self.folder, self._folders_before)  # where it has never been ready, too
         remove_leftovers(self.folder)
         return code
 
