@@ -18,7 +18,7 @@ WEIGHTS ?= weights/$(DETECTOR).safetensors
 # Two files of tests at a time, in the order of tests/conftest.py; threads that wait leave the core to the other file.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak bench-locust report fuzz export official-weights demo-dataset repository tensorrt lock clean
+.PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak chaos bench-locust report fuzz export official-weights demo-dataset repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench-quick: setup-dev ## The same in some minutes, for a look
 
 bench-soak: setup-dev ## Add a long run to the report: 20,000 requests
 	@$(BIN)/python -m perf.bench --only soak --soak 20000
+
+chaos: setup-dev ## Overload, kill and mistreat the server; what was lost: output/chaos/report.md, 90 minutes (QUICK=1: 12)
+	@$(BIN)/python -m perf.chaos $(if $(QUICK),--quick)
 
 bench-locust: setup-dev ## A server, and locust's web interface on http://127.0.0.1:8089
 	@$(BIN)/python -m perf.locust_run

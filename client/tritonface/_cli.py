@@ -141,7 +141,7 @@ def _ask(connection: Connection, question: Callable[[Client], Coroutine[Any, Any
 
     engine.acquire()
     try:
-        return engine.submit(ask()).result()
+        return engine.submit(ask).result()
     finally:
         engine.release()
 

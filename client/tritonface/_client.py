@@ -26,7 +26,16 @@ GRPC_OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.use_local_subchannel_pool", 1),  # each model has connections of its own
 ]
+KEY_HEADERS = {"grpc": "triton-grpc-protocol-triton-key", "http": "triton-key"}
+"""Under which name Triton asks for the key of its restricted APIs."""
+WITH_KEY = {
+    "get_model_repository_index",
+    "load_model",
+    "register_system_shared_memory",
+    "unregister_system_shared_memory",
+}
 NEVER_S = 10.0**9  # the HTTP client's own limit; ours is in `Client._call`
+MAX_TIMEOUT_US = 2**53  # beyond it JSON loses digits
 
 
 class _Headers(dict[str, str]):
@@ -145,7 +154,10 @@ class Client:
         self, model: str, tensors: list[Any], outputs: tuple[str, ...], request_id: str, timeout_s: float
     ) -> list[npt.NDArray[Any]]:
         wanted = [self._api.InferRequestedOutput(name) for name in outputs]
-        reply = await self._call("infer", timeout_s, model, tensors, outputs=wanted, request_id=request_id)
+        timeout_us = min(int(timeout_s * 1e6), MAX_TIMEOUT_US)  # after it the server does not begin with the request
+        reply = await self._call(
+            "infer", timeout_s, model, tensors, outputs=wanted, request_id=request_id, timeout=timeout_us
+        )
         return [reply.as_numpy(name) for name in outputs]
 
     async def config(self, model: str, timeout_s: float) -> dict[str, Any]:
@@ -196,8 +208,10 @@ class Client:
         return tensor
 
     async def _call(self, method: str, timeout_s: float, *arguments: Any, **options: Any) -> Any:
-        headers = _Headers(self.connection.headers) if self.connection.headers else None
-        call = getattr(self._client, method)(*arguments, headers=headers, **options)
+        headers = _Headers(self.connection.headers)
+        if method in WITH_KEY and self.connection.key:
+            headers[KEY_HEADERS[self.connection.protocol]] = self.connection.key
+        call = getattr(self._client, method)(*arguments, headers=headers or None, **options)
         try:
             return await asyncio.wait_for(call, timeout_s)
         except InferenceServerException as error:

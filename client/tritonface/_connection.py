@@ -69,6 +69,8 @@ class Connection:
         headers: sent with every call, e.g. {"authorization": "Bearer ..."}; names are made lower case, for gRPC.
         shared_memory: hand large images to a server on this machine through shared memory; without effect where the
             server is elsewhere or does not allow it.
+        key: of the server's restricted APIs: shared memory, lists of models, `model_dir=`. If not given it is read from
+            the file that TRITONFACE_KEY_FILE names, else from TRITONFACE_KEY. It is sent with these calls only.
 
     Raises:
         InvalidArgumentError: an argument, or a variable, is of no use.
@@ -81,6 +83,7 @@ class Connection:
     tls: TLS | None
     headers: Mapping[str, str] = field(repr=False)  # they may hold a password
     shared_memory: bool
+    key: str | None = field(repr=False)
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class Connection:
         tls: TLS | None = None,
         headers: Mapping[str, str] | None = None,
         shared_memory: bool = False,
+        key: str | None = None,
     ) -> None:
         if tls is not None and not isinstance(tls, TLS):
             raise InvalidArgumentError(f"tls must be a tritonface.TLS, got {type(tls).__name__}")
@@ -104,6 +108,7 @@ class Connection:
             "tls": tls,
             "headers": {str(name).lower(): str(value) for name, value in (headers or {}).items()},
             "shared_memory": bool(shared_memory),
+            "key": _key(key),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)  # the only time that a frozen object is written
@@ -147,3 +152,18 @@ def _retries(argument: Whole | None) -> int | None:
     if argument is not None and (retries is None or retries < 0):
         raise InvalidArgumentError(f"retries must be a whole number from 0 on, or None, got {argument!r}")
     return retries
+
+
+def _key(argument: str | None) -> str | None:
+    if argument is not None and (not isinstance(argument, str) or not argument):
+        raise InvalidArgumentError("key must be the text of a server's key")
+    file = os.environ.get("TRITONFACE_KEY_FILE")
+    if argument is None and file:
+        try:
+            key = Path(file).read_text().strip()
+        except (OSError, UnicodeError) as error:
+            raise InvalidArgumentError(f"TRITONFACE_KEY_FILE: {file!r} cannot be read: {error}") from None
+        if not key:
+            raise InvalidArgumentError(f"TRITONFACE_KEY_FILE: {file!r} is empty")
+        return key
+    return argument or os.environ.get("TRITONFACE_KEY") or None

@@ -1,6 +1,6 @@
 """The one background thread in which all network traffic of the process runs, for the sync and the async API alike.
 
-Both APIs hand coroutines to it and wait for `concurrent.futures.Future`s, each in its own way. So there is one
+Both APIs hand work to it and wait for `concurrent.futures.Future`s, each in its own way. So there is one
 implementation of everything that waits, and gRPC, which dislikes several event loops in one process, sees one.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -66,26 +66,53 @@ class Engine:
         """Whether the caller is the engine's own thread, which must not wait for itself."""
         return threading.current_thread() is self._thread
 
-    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start a coroutine; cancelling the future cancels the coroutine.
+    def submit(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Start the coroutine that `work` makes, in the thread; cancelling the future cancels it.
 
         Raises:
             InvalidArgumentError: the thread has ended, or never was in this process.
         """
-        loop = self._loop
-        if loop is None:
-            work.close()
-            raise InvalidArgumentError(
-                "the model is closed, or was made before this process was forked; make a new one with create_model"
-            )
-        return asyncio.run_coroutine_threadsafe(work, loop)
+        future: Future[T] = Future()
+        with self._lock:  # the thread, once told to end, starts nothing more
+            if self._loop is None:
+                raise InvalidArgumentError(
+                    "the model is closed, or was made before this process was forked; make a new one with create_model"
+                )
+            self._loop.call_soon_threadsafe(_start, work, future)
+        return future
+
+
+def _start(work: Callable[[], Coroutine[Any, Any, T]], future: Future[T]) -> None:
+    """Run in the thread, so that Ctrl-C, which meets the main thread, never falls between coroutine and task."""
+    if future.cancelled():
+        return
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work())
+
+    def cancel(future: Future[T]) -> None:
+        if future.cancelled():
+            with suppress(RuntimeError):  # the loop is closed, and all its tasks with it
+                loop.call_soon_threadsafe(task.cancel)
+
+    def deliver(task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            future.cancel()
+        error = None if task.cancelled() else task.exception()
+        if not future.set_running_or_notify_cancel():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(task.result())
+
+    future.add_done_callback(cancel)
+    task.add_done_callback(deliver)
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
-        loop.run_until_complete(asyncio.sleep(0))  # what was submitted last becomes a task, to be cancelled too
         rest = asyncio.all_tasks(loop)
         for task in rest:
             task.cancel()

@@ -4,7 +4,7 @@ TritonFaceError
 ├── InvalidArgumentError     (ValueError)       an argument of the call is of no use, here or to the server
 ├── ImageError               (ValueError)       one image cannot be read or fetched here, or is refused by the server
 ├── ModelNotFoundError       (LookupError)      the server does not serve this model
-├── ServerUnavailableError   (ConnectionError)  nobody answers at the address
+├── ServerUnavailableError   (ConnectionError)  nobody answers at the address, or is busy, for now
 ├── DeadlineExceededError    (TimeoutError)     no answer within `timeout_s`
 └── ServerError              (RuntimeError)     anything else the server reports
 """
@@ -44,6 +44,10 @@ class ModelNotFoundError(TritonFaceError, LookupError):
 
 class ServerUnavailableError(TritonFaceError, ConnectionError):
     """Nobody answers at the address."""
+
+
+class ModelProcessError(ServerUnavailableError):
+    """The process of a model has died; the server's launcher brings it back."""
 
 
 class DeadlineExceededError(TritonFaceError, TimeoutError):

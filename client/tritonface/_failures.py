@@ -12,6 +12,7 @@ from tritonface._errors import (
     ImageError,
     InvalidArgumentError,
     ModelNotFoundError,
+    ModelProcessError,
     ServerError,
     ServerUnavailableError,
     TritonFaceError,
@@ -28,6 +29,8 @@ BUSY = re.compile(
     r"no available versions|queue size|is not ready|[Ss]erver is stopping|server is busy|too many requests|is not there"
 )
 """What a server, or a gateway, says that is full, starting or, as it has unloaded its models already, stopping."""
+DIED = re.compile(r"[Ss]tub process.*(not healthy|unhealthy)")
+"""What a server says whose process of a model has died, until its launcher has the model loaded anew."""
 NOT_TRITON = "while decoding the response"  # tritonclient on an answer that is not Triton's JSON
 DEADLINE = {"StatusCode.DEADLINE_EXCEEDED", "499", "504"}
 
@@ -37,12 +40,14 @@ def reported(error: InferenceServerException, connection: Connection) -> TritonF
     status, message = str(error.status()), re.sub(r"^in ensemble '[^']*', ", "", str(error.message()))
     if NOT_TRITON in message:
         return unavailable(connection, f"what answers there is not Triton: HTTP status {status}")
-    if BUSY.search(message):
+    if status not in REFUSED and DIED.search(message):
+        return ModelProcessError(f"the process of a model at {connection.url} has died: {message}")
+    if status not in REFUSED and BUSY.search(message):
         return ServerUnavailableError(f"the server at {connection.url} cannot take the request now: {message}")
     if status in FORBIDDEN or "restricted" in message:
         return ServerError(
             f"the server at {connection.url} does not allow this: {message}; pass the key it expects as "
-            "connection=Connection(headers=)"
+            "connection=Connection(key=), or the header of a gateway as headers="
         )
     if status in NOT_FOUND:
         return ModelNotFoundError(f"the server at {connection.url} reports: {message}")

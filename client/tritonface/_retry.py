@@ -9,12 +9,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tritonface._errors import ServerUnavailableError
+from tritonface._errors import DeadlineExceededError, ModelProcessError, ServerUnavailableError
 from tritonface._limits import MAX_RETRY_DELAY_S
 
 T = TypeVar("T")
 
 FIRST_DELAY_S = 0.1
+MOST_DEATHS = 3
+"""An image under which processes die again and again is not sent again for ever; the first answer may be a late one."""
 
 log = logging.getLogger("tritonface")
 
@@ -29,24 +31,33 @@ async def with_retries(
 
     Args:
         timeout_s: deadline of all attempts together.
-        retries: at most so many repetitions; None for as many as the deadline allows.
+        retries: at most so many repetitions; None for as many as the deadline allows. Where the process of a model dies
+            under the call, `MOST_DEATHS` is the limit.
 
     Raises:
         ServerUnavailableError: the last attempt's, once retries or time are used up.
     """
     deadline = time.monotonic() + timeout_s
-    attempts = 0
+    attempts = deaths = 0
+    last: Exception | None = None
     while True:
         try:
             return await attempt(max(deadline - time.monotonic(), 1e-3))
+        except DeadlineExceededError as error:
+            if not attempts:
+                raise
+            raise DeadlineExceededError(f"{error} [attempt {attempts + 1}; before it: {last}]") from error.__cause__
         except ServerUnavailableError as error:
+            last = error
             attempts += 1
+            deaths += isinstance(error, ModelProcessError)
             delay_s = random.uniform(0, min(MAX_RETRY_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempts, 16)))
-            if (retries is not None and attempts > retries) or time.monotonic() + delay_s >= deadline:
+            too_often = deaths == MOST_DEATHS or (retries is not None and attempts > retries)
+            if too_often or time.monotonic() + delay_s >= deadline:
                 if attempts == 1:
                     raise
                 spent_s = timeout_s - (deadline - time.monotonic())
-                again = ServerUnavailableError(f"{error} [{attempts} attempts in {spent_s:.1f} s]")
+                again = type(error)(f"{error} [{attempts} attempts in {spent_s:.1f} s]")
                 raise again from error.__cause__
             log.info("%s: attempt %d failed (%s); again in %.2f s", name, attempts, error, delay_s)
             await asyncio.sleep(delay_s)

@@ -11,6 +11,7 @@ import uuid
 import weakref
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
+from functools import partial
 
 from tritonface._client import Client
 from tritonface._engine import engine
@@ -82,7 +83,7 @@ class Session:
     def submit(self, source: Source, rules: Rules) -> Future[DetectionResult]:
         """Start one image."""
         self._check_process()
-        return engine.submit(_detect(self._client, source, rules))
+        return engine.submit(partial(_detect, self._client, source, rules))
 
     def _check_process(self) -> None:
         if os.getpid() != self._process_id:
@@ -104,7 +105,7 @@ async def _detect(client: Client, source: Source, rules: Rules) -> DetectionResu
 def open_session(options: Options) -> Future[Session]:
     """Connect; the future fails with what `create_model` raises."""
     engine.acquire()
-    future = engine.submit(_open(options))
+    future = engine.submit(partial(_open, options))
     future.add_done_callback(_release_unless_open)
     return future
 
@@ -135,7 +136,7 @@ def _close(client: Client, process_id: int) -> None:
     """End the connection and give up the engine; runs once, also when a model is forgotten or Python ends."""
     if os.getpid() != process_id:
         return  # a forked child has nothing to close
-    future = engine.submit(client.close())
+    future = engine.submit(client.close)
     if not engine.is_current():
         wait_for_futures([future], CLOSE_TIMEOUT_S)
     engine.release()

@@ -30,8 +30,7 @@ def array(solvay: Path) -> np.ndarray:
 @pytest.fixture
 def address(address: dict[str, Any], server: TritonServer) -> dict[str, Any]:
     """With the key, without which nobody maps anything."""
-    access = server.access
-    return address | {"headers": access.grpc_headers if address["protocol"] == "grpc" else access.headers}
+    return address | {"key": server.access.key}
 
 
 def files() -> list[Path]:

@@ -108,3 +108,20 @@ def test_tls_files(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="PEM files cannot be used"):
         TLS(ca_file=tmp_path / "no.pem").context()
     assert TLS().context().check_hostname
+
+
+def test_a_key_is_given_or_read_and_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in ("TRITONFACE_KEY", "TRITONFACE_KEY_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+    assert Connection().key is None
+    monkeypatch.setenv("TRITONFACE_KEY", "of the variable")
+    assert Connection().key == "of the variable"
+    (tmp_path / "key").write_text("of the file\n")
+    monkeypatch.setenv("TRITONFACE_KEY_FILE", str(tmp_path / "key"))
+    assert Connection().key == "of the file"
+    assert Connection(key="given").key == "given" and "given" not in repr(Connection(key="given"))
+    monkeypatch.setenv("TRITONFACE_KEY_FILE", str(tmp_path / "missing"))
+    with pytest.raises(InvalidArgumentError, match=r"TRITONFACE_KEY_FILE: .*missing' cannot be read"):
+        Connection()
+    with pytest.raises(InvalidArgumentError, match="key must be"):
+        Connection(key="")

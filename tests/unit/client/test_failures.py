@@ -16,6 +16,7 @@ from tritonface import (
     ServerUnavailableError,
     TritonFaceError,
 )
+from tritonface._errors import ModelProcessError
 from tritonface._failures import reported, unavailable
 
 SERVER = Connection("host:1", "grpc", timeout_s=30)
@@ -35,6 +36,13 @@ SERVER = Connection("host:1", "grpc", timeout_s=30)
             ServerUnavailableError,
             "(Socket closed); start one (`make serve`)",
         ),
+        (
+            "StatusCode.INTERNAL",
+            "Stub process 'X_0_1' is not healthy.",
+            ModelProcessError,
+            "a model at host:1 has died",
+        ),
+        ("500", "Stub process 'X_0_1' is not healthy.", ModelProcessError, "a model at host:1 has died: Stub"),
         ("503", "busy\nmore", ServerUnavailableError, "(busy); start one"),
         ("StatusCode.NOT_FOUND", "unknown model 'X' has no available versions", ServerUnavailableError, "cannot take"),
         ("StatusCode.UNAVAILABLE", "Exceeds maximum queue size", ServerUnavailableError, "cannot take the request now"),

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tritonface import DeadlineExceededError, ImageError, ServerError, ServerUnavailableError
+from tritonface._errors import ModelProcessError
 from tritonface._retry import with_retries
 
 
@@ -63,6 +64,20 @@ def test_a_number_of_repetitions(clock: list[float], retries: int) -> None:
     with pytest.raises(ServerUnavailableError):
         run([DOWN], retries=retries)
     assert len(clock) - 1 == retries
+
+
+def test_the_last_attempt_comes_too_late(clock: list[float]) -> None:
+    with pytest.raises(DeadlineExceededError, match=r"late \[attempt 3; before it: down\]"):
+        run([DOWN, DOWN, DeadlineExceededError("late")])
+
+
+@pytest.mark.fault("C3")
+def test_a_process_that_dies_under_the_call_again_and_again(clock: list[float]) -> None:
+    died = ModelProcessError("died")
+    assert run([died, DOWN, died, "answer"]) == "answer"
+    clock[:] = clock[:1]
+    with pytest.raises(ModelProcessError, match=r"died \[4 attempts in"):
+        run([died, DOWN, died, died, "answer"])
 
 
 @pytest.mark.parametrize("error", [ImageError("bad"), ServerError("no"), DeadlineExceededError("late")])

@@ -1,0 +1,117 @@
+"""More requests than the server can answer: what it still gives, what it refuses and how fast, what it costs."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from perf.chaos import open_loop
+from perf.chaos.launched import Launched
+from perf.chaos.row import Promise, Row
+from perf.photos import PORTRAIT
+from perf.settings import WATCHED
+from tritonface import Connection, TritonFaceError, create_model
+
+FACTORS = (2, 5, 20)
+DEADLINE_S = 2.0
+SATURATION_S = 6.0
+CALLERS, IMAGES = 256, 300
+SAMPLE_S = 0.5
+MOST_MIB = 1.6e9 / 2**20
+COUNT = re.compile(rf'^nv_inference_count{{model="{WATCHED}_detector",version="1"}} (\d+)', re.MULTILINE)
+
+
+def overload(server: Launched, protocol: str, factor: float, seconds: float) -> Row:
+    """An open loop at `factor` times what a closed one reaches just before."""
+    saturation = saturate(server, protocol)
+    rate = factor * saturation
+    url = getattr(server.endpoints, protocol)
+    before = computed(server)
+    with peak_memory(server) as peak:
+        seen = open_loop.run(open_loop.Task(protocol, url, WATCHED, str(PORTRAIT), rate, seconds, DEADLINE_S))
+    done = computed(server) - before
+    answered = seen["counts"][open_loop.OK] + 1  # the one who came afterwards
+    return Row(
+        f"{factor:g} times saturation over {protocol}",
+        f"open loop, {rate:.0f} requests/s for {seconds:g} s, deadline {DEADLINE_S:g} s",
+        [
+            Promise("goodput / saturation", seen["in_time"] / seconds / saturation, 0.9, at_least=True),
+            Promise("p99 of a rejection", seen["busy_s"][1], 0.1, "s"),
+            Promise("memory", peak[0], MOST_MIB, "MiB"),
+            Promise("a fresh request after it", seen["fresh_s"], 1, "s"),
+            Promise("computed for nobody", max(0.0, 1 - answered / max(done, 1)), 0.05),
+        ],
+        [f"saturation {saturation:.1f} images/s", *notes(seen)],
+        {"saturation": saturation, **seen},
+    )
+
+
+def notes(seen: dict[str, Any]) -> list[str]:
+    """Counts of outcomes, how well the client did its part, and messages that nobody expects."""
+    counts = ", ".join(f"{number} {name}" for name, number in seen["counts"].items() if number)
+    client = f"the client sent {seen['punctual']:.0%} on time with {seen['cpu_s']:.0f} s of CPU"
+    return [counts, client, *(f"{number} x {message}" for message, number in seen["others"].items())]
+
+
+def saturate(server: Launched, protocol: str) -> float:
+    """Images per second of a closed loop with the same requests."""
+    url = getattr(server.endpoints, protocol)
+    closed = open_loop.Task(protocol, url, WATCHED, str(PORTRAIT), rate=0, seconds=SATURATION_S)
+    open_loop.run(replace(closed, seconds=1))
+    return float(open_loop.run(closed)["in_time"]) / SATURATION_S
+
+
+def computed(server: Launched) -> int:
+    """Images that went through the network so far, by Triton's metrics."""
+    with urllib.request.urlopen(f"http://{server.endpoints.host}:{server.endpoints.metrics_port}/metrics") as reply:
+        found = COUNT.search(reply.read().decode())
+    if found is None:
+        raise RuntimeError(f"Triton's metrics do not tell how many images {WATCHED}_detector has computed")
+    return int(found[1])
+
+
+@contextmanager
+def peak_memory(server: Launched) -> Iterator[list[float]]:
+    """The most that all processes of the server had at any moment of the block, MiB, in a list of one."""
+    peak, stop = [0.0], threading.Event()
+
+    def sample() -> None:
+        while not stop.wait(SAMPLE_S):
+            peak[0] = max(peak[0], server.memory_mib())
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        thread.join()
+        peak[0] = max(peak[0], server.memory_mib())
+
+
+def many_callers(server: Launched, protocol: str) -> Row:
+    """256 callers at once with 300 images between them: the SDK waits for its turn."""
+    connection = Connection(getattr(server.endpoints, protocol), protocol, timeout_s=120)
+
+    def ask(_: int) -> str:
+        try:
+            return "" if len(next(model.predict(PORTRAIT))) else "no face"
+        except TritonFaceError as error:
+            return f"{type(error).__name__}: {error}"
+
+    started = time.monotonic()
+    with create_model(WATCHED, connection=connection) as model, ThreadPoolExecutor(CALLERS) as pool:
+        failures = [message for message in pool.map(ask, range(IMAGES)) if message]
+    return Row(
+        f"{CALLERS} callers with {IMAGES} images over {protocol}",
+        "SDK, all at once, deadline 120 s",
+        [Promise("lost", len(failures), 0)],
+        [f"all there after {time.monotonic() - started:.1f} s", *sorted(set(failures))[:3]],
+    )
