@@ -18,11 +18,11 @@ def detect_many(model: FaceDetector, images: Sequence[Path], count: int, in_flig
         pass
 
 
-def images_per_s(model: FaceDetector, image: Path, slot_s: float) -> float:
+def images_per_s(model: FaceDetector, image: Path, slot_s: float, in_flight: int = IN_FLIGHT) -> float:
     """Results per second of one endless `predict`, after as many as are under way at once have come back."""
-    results = model.predict([image] * MANY, batch_size=IN_FLIGHT)
+    results = model.predict([image] * MANY, batch_size=in_flight)
     try:
-        for _ in range(IN_FLIGHT):
+        for _ in range(in_flight):
             next(results)
         start_s, count = time.perf_counter(), 0
         while time.perf_counter() - start_s < slot_s:
