@@ -87,7 +87,11 @@ def _start(work: Callable[[], Coroutine[Any, Any, T]], future: Future[T]) -> Non
     if future.cancelled():
         return
     loop = asyncio.get_running_loop()
-    task = loop.create_task(work())
+    try:
+        task = loop.create_task(work())
+    except Exception as error:  # whatever it is, somebody waits for the future
+        future.set_exception(error)
+        return
 
     def cancel(future: Future[T]) -> None:
         if future.cancelled():

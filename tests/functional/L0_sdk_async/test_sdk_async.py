@@ -44,7 +44,7 @@ def tasks_under_way() -> int:
     async def count() -> int:
         return len(asyncio.all_tasks()) - 1
 
-    return engine.submit(count()).result()
+    return engine.submit(count).result(10)
 
 
 async def reached(condition: Callable[[int], bool]) -> bool:

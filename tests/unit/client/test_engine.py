@@ -92,6 +92,14 @@ def test_no_future_outlives_the_thread() -> None:
         assert not wait(futures, 10).not_done
 
 
+def test_what_cannot_begin_fails(engine: Engine) -> None:
+    def work() -> Coroutine[Any, Any, int]:
+        raise ValueError("no coroutine")
+
+    with pytest.raises(ValueError, match="no coroutine"):
+        engine.submit(work).result(10)
+
+
 def test_the_coroutine_is_made_in_the_thread(engine: Engine) -> None:
     """So that Ctrl-C, which meets the main thread, never leaves one that was made and not awaited."""
     made_there = []
