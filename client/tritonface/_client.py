@@ -35,6 +35,8 @@ WITH_KEY = {
     "unregister_system_shared_memory",
 }
 NEVER_S = 10.0**9  # the HTTP client's own limit; ours is in `Client._call`
+LEAVE_TIMEOUT_S = 15.0
+"""For a busy server to end with images in shared memory that are under way when the connection is closed."""
 MAX_TIMEOUT_US = 2**53  # beyond it JSON loses digits
 
 
@@ -189,7 +191,7 @@ class Client:
         """Close the connections; what is under way fails, in a way of the protocol's own."""
         self.closed = True
         if self._shared:
-            await self._shared.close(SHORT_TIMEOUT_S)
+            await self._shared.close(LEAVE_TIMEOUT_S)
         await self._client.close()
 
     async def _register(self, name: str, key: str, size: int, timeout_s: float) -> None:

@@ -25,7 +25,7 @@ from tritonface._result import DetectionResult
 from tritonface._run import Run
 from tritonface._served import Served, check_device, check_img_size, describe
 
-CLOSE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 20.0
 CLOSED = "the model was closed while an image was under way"
 
 

@@ -12,7 +12,7 @@ import mmap
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -78,17 +78,20 @@ class Ledger:
         self._own_number = secrets.randbits(63)
 
     @contextmanager
-    def room(self, size_bytes: int, budget: Budget, patience_s: float) -> Iterator[int]:
+    def room(
+        self, size_bytes: int, budget: Budget, patience_s: float, check: Callable[[], None] = lambda: None
+    ) -> Iterator[int]:
         """A ticket, to be given back by somebody else, or at once where the block fails.
 
         Args:
             size_bytes: of the request's pictures.
             patience_s: how long to wait for room.
+            check: called every now and then meanwhile; what it raises ends the waiting.
 
         Raises:
             NoRoomError: there is none.
         """
-        ticket = self._take_in_time(size_bytes, budget, patience_s)
+        ticket = self._take_in_time(size_bytes, budget, patience_s, check)
         try:
             yield ticket
         except BaseException:
@@ -130,13 +133,14 @@ class Ledger:
         _remove_unless_used(self._descriptor, self.path)
         os.close(self._descriptor)
 
-    def _take_in_time(self, size_bytes: int, budget: Budget, patience_s: float) -> int:
+    def _take_in_time(self, size_bytes: int, budget: Budget, patience_s: float, check: Callable[[], None]) -> int:
         deadline_s = time.monotonic() + patience_s
         while True:
             given_back = int(self._header["given_back"][0])
             ticket = self._take(size_bytes, budget)
             if ticket != NO_TICKET:
                 return ticket
+            check()
             for _ in range(POLLS):
                 if time.monotonic() >= deadline_s:
                     raise NoRoomError

@@ -132,7 +132,8 @@ class TritonPythonModel:
         queued_s = self.queue.taken()
         self._check_time(timeout_s - queued_s, size_bytes)
         try:
-            with self.ledger.room(size_bytes, self.budget, min(patience_s, timeout_s)) as ticket:
+            patience_s = min(patience_s, timeout_s)
+            with self.ledger.room(size_bytes, self.budget, patience_s, lambda: check_awaited(request)) as ticket:
                 waited_s = time.monotonic() - begin_s
                 self.report.spent("wait", waited_s)
                 self._check_time(timeout_s - queued_s - waited_s)

@@ -134,7 +134,7 @@ def test_timeouts_that_end_in_the_middle_are_answered(server: TritonServer, ledg
             for i in range(1, 40)
         ]
         codes = {call.code() for call in calls}
-    assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE} and len(codes) == 2
+    assert grpc.StatusCode.UNAVAILABLE in codes and codes <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
     wait_until_empty(ledger)
 
 
