@@ -18,7 +18,6 @@ NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 READY = "READY"
 BUSY = ("LOADING", "UNLOADING")
 
-
 EMPTY_MODEL = b"class TritonPythonModel:\n    def execute(self, requests):\n        return [None for _ in requests]\n"
 EMPTY = {
     "config": json.dumps(
@@ -73,6 +72,10 @@ class Control:
                 found[entry["name"]] = state
         return found
 
+    def loaded(self) -> list[str]:
+        """Every model that answers; also those that clients have sent, which `states` does not know."""
+        return sorted({model["name"] for model in self._call("v2/models/stats")["model_stats"]})
+
     def config(self, model: str) -> dict[str, Any]:
         """The configuration of a loaded model."""
         return self._call(f"v2/models/{urllib.parse.quote(model)}/config")
@@ -106,9 +109,7 @@ class Control:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://{self.address}/{path}", data, self._headers)
         try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-                request, timeout=timeout_s
-            ) as answer:
+            with NO_PROXY.open(request, timeout=timeout_s) as answer:
                 text = answer.read()
             return json.loads(text) if text else None
         except urllib.error.HTTPError as error:

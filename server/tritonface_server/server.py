@@ -15,7 +15,7 @@ from types import TracebackType
 
 from tritonface_server.access import Access, Certificates, hide, without_key
 from tritonface_server.configs import cpu_config_name
-from tritonface_server.control import BUSY, READY, Control, ControlError
+from tritonface_server.control import BUSY, READY, Control, ControlError, State
 from tritonface_server.cpus import usable_cpus
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.leftovers import (
@@ -28,6 +28,7 @@ from tritonface_server.machine import LaunchError, Triton, check_port, check_rep
 from tritonface_server.parent import end_with_parent, guarded
 from tritonface_server.room import check_shared_memory, count_processes, raise_open_files
 from tritonface_server.run_folder import base_folder, run_folder
+from tritonface_server.stubs import Stub, find_stubs
 
 DRAIN_TIMEOUT_S = 15.0
 EXIT_TIMEOUT_S = 5
@@ -153,6 +154,10 @@ class TritonServer:
             return self.process.wait(within_s) if self.process else None
         return None
 
+    def stubs(self) -> list[Stub]:
+        """The living processes of its models."""
+        return find_stubs(self.process.pid) if self.process else []
+
     def _drain(self, deadline_s: float) -> bool:
         """Unload the ensembles, then the rest: each refuses requests at once and goes when it has answered its own.
 
@@ -162,15 +167,18 @@ class TritonServer:
             whether the time has been used up, or everything is answered.
         """
         try:
-            ready = [model for model, state in self.control.states().items() if state.name == READY]
-            ensembles = [model for model in ready if self.control.config(model).get("platform") == "ensemble"]
-            for models in (ensembles, [model for model in ready if model not in ensembles]):
+            loaded = self.control.loaded()
+            ensembles = [model for model in loaded if self.control.config(model).get("platform") == "ensemble"]
+            for models in (ensembles, [model for model in loaded if model not in ensembles]):
                 for model in models:
                     self.control.unload(model)
                 while time.monotonic() < deadline_s and self.exit_code(within_s=POLL_INTERVAL_S) is None:
                     states = self.control.states()
-                    if not any(states[model].name in (READY, *BUSY) for model in models):
+                    if not any(states.get(model, State()).name in (READY, *BUSY) for model in models):
                         break
+            sent = set(loaded) - self.control.states().keys()  # by clients; Triton removes their files after the end
+            while time.monotonic() < deadline_s and any(stub.model in sent for stub in self.stubs()):
+                time.sleep(POLL_INTERVAL_S)
         except ControlError:  # it is still starting, or hangs
             return False
         return True

@@ -18,6 +18,8 @@ class Stub:
 
     pid: int
     instance: str
+    model_folder: Path
+    """Where its files lie."""
 
     @property
     def model(self) -> str:
@@ -53,5 +55,5 @@ def find_stubs(server_pid: int) -> list[Stub]:
         except (psutil.NoSuchProcess, psutil.AccessDenied):  # a zombie's is empty
             continue
         if len(arguments) > INSTANCE_ARGUMENT and Path(arguments[0]).name == EXECUTABLE:
-            found.append(Stub(child.pid, arguments[INSTANCE_ARGUMENT]))
+            found.append(Stub(child.pid, arguments[INSTANCE_ARGUMENT], Path(arguments[1]).parent.parent))
     return found

@@ -15,6 +15,7 @@ from tests.reference import InProcess
 from tests.shipped import shipped
 from tritonface import InvalidArgumentError, ServerError, create_model
 from tritonface_server.access import Access
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
 
 OTHER_NMS = {"score_threshold": 0.01, "nms_threshold": 0.7, "nms_top_k": 5000, "keep_top_k": 750}
@@ -58,6 +59,22 @@ def test_an_export_is_served(trusting: TritonServer, folder: Path, solvay: Path,
     with create_model("BlazeFace", **address) as model:
         assert next(model.predict(solvay))["boxes"][0]["label"] == "face"
     assert sorted(path.name for path in trusting.model_repository.iterdir()) == before
+
+
+@pytest.mark.fault("C7")
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_nothing_of_it_stays_when_the_server_ends(
+    one_detector: Path, folder: Path, tmp_path: Path, solvay: Path, protocol: str
+) -> None:
+    """Triton keeps what clients send in folders of its own, and an idle HTTP connection has it end in haste."""
+    access = Access(open_apis=("model-repository",))
+    with TritonServer(one_detector, Endpoints.free(), log=tmp_path / "log", cpus=1, access=access) as server:
+        model = create_model("BlazeFace", folder, url=getattr(server.endpoints, protocol), protocol=protocol)
+        assert len(next(model.predict(solvay)))
+        sent = [stub.model_folder for stub in server.stubs() if stub.model.startswith(model.model_name)]
+        assert sent and all(path.is_dir() for path in sent)
+    model.close()
+    assert not [path for path in sent if path.exists()]
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
