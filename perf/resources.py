@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 
-SHARED_MEMORY = Path("/dev/shm")
+from tritonface_server.admission import SHARED_MEMORY
+
 BLOCK_BYTES = 512
 SERVER = "tritonserver"
 MODEL_INSTANCE = re.compile(r"([^/]+)_\d+_\d+")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tritonclient.utils import InferenceServerException
 
 from tritonface._connection import Connection
-from tritonface._errors import ImageError, InvalidArgumentError, ModelNotFoundError, ServerError
+from tritonface._errors import ImageError, InvalidArgumentError, ModelNotFoundError, ServerBusyError, ServerError
 from tritonface._failures import late, reported, unavailable
 from tritonface._process import grpc_use
 from tritonface._shared_memory import SHORT_TIMEOUT_S, UNKNOWN_REGION, SharedMemory, is_possible
@@ -140,7 +140,7 @@ class Client:
         others = self._tensors({name: value for name, value in inputs.items() if name != "image"})
         try:
             reply = await infer([image, *others])
-        except (ImageError, InvalidArgumentError, ServerError, ModelNotFoundError) as error:
+        except (ImageError, InvalidArgumentError, ServerBusyError, ServerError, ModelNotFoundError) as error:
             if UNKNOWN_REGION not in str(error):
                 shared.give_back(region)
                 raise

@@ -4,7 +4,9 @@ TritonFaceError
 ├── InvalidArgumentError     (ValueError)       an argument of the call is of no use, here or to the server
 ├── ImageError               (ValueError)       one image cannot be read or fetched here, or is refused by the server
 ├── ModelNotFoundError       (LookupError)      the server does not serve this model
-├── ServerUnavailableError   (ConnectionError)  nobody answers at the address, or is busy, for now
+├── ServerUnavailableError   (ConnectionError)  nobody answers at the address
+│   ├── ServerBusyError                         somebody does, but cannot take the request now
+│   └── ModelProcessError                       the process of a model has died; it is brought back
 ├── DeadlineExceededError    (TimeoutError)     no answer within `timeout_s`
 └── ServerError              (RuntimeError)     anything else the server reports
 """
@@ -44,6 +46,10 @@ class ModelNotFoundError(TritonFaceError, LookupError):
 
 class ServerUnavailableError(TritonFaceError, ConnectionError):
     """Nobody answers at the address."""
+
+
+class ServerBusyError(ServerUnavailableError):
+    """The server answers that it cannot take the request now: it is full, starting or stopping."""
 
 
 class ModelProcessError(ServerUnavailableError):

@@ -13,6 +13,7 @@ from tritonface._errors import (
     InvalidArgumentError,
     ModelNotFoundError,
     ModelProcessError,
+    ServerBusyError,
     ServerError,
     ServerUnavailableError,
     TritonFaceError,
@@ -43,7 +44,7 @@ def reported(error: InferenceServerException, connection: Connection) -> TritonF
     if status not in REFUSED and DIED.search(message):
         return ModelProcessError(f"the process of a model at {connection.url} has died: {message}")
     if status not in REFUSED and BUSY.search(message):
-        return ServerUnavailableError(f"the server at {connection.url} cannot take the request now: {message}")
+        return ServerBusyError(f"the server at {connection.url} cannot take the request now: {message}")
     if status in FORBIDDEN or "restricted" in message:
         return ServerError(
             f"the server at {connection.url} does not allow this: {message}; pass the key it expects as "

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FOLDER = Path("/dev/shm")
+SHARED_MEMORY = Path("/dev/shm")
 PREFIX = "tritonface-admission-"
 ROWS = 512
 """More than any budget has requests."""
@@ -67,7 +67,7 @@ class Ledger:
         folder: where it lies.
     """
 
-    def __init__(self, name: str, folder: Path = FOLDER) -> None:
+    def __init__(self, name: str, folder: Path = SHARED_MEMORY) -> None:
         _remove_abandoned(folder)
         self.path = folder / f"{PREFIX}{name}"
         self._descriptor = _open_shared(self.path)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from tritonface_server.admission import SHARED_MEMORY
 from tritonface_server.stubs import EXECUTABLE
 
-SHARED_MEMORY = Path("/dev/shm")
 TEMPORARY = Path("/tmp")
 """Where Triton's Python backend makes a folder for each server, whatever TMPDIR says."""
 TEMPORARY_PATTERN = "python_env_*"

@@ -9,10 +9,10 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from tritonface_server.admission import SHARED_MEMORY
 from tritonface_server.limits import MAX_REQUEST_BYTES
 from tritonface_server.machine import LaunchError
 
-SHARED_MEMORY = Path("/dev/shm")
 PROCESS_BYTES = 3 * 2**20
 """Shared memory of one process of a model after its start; measured: 2.5 to 2.7 MiB."""
 REQUEST_COPIES = 3

@@ -12,11 +12,12 @@ from tritonface import (
     ImageError,
     InvalidArgumentError,
     ModelNotFoundError,
+    ModelProcessError,
+    ServerBusyError,
     ServerError,
     ServerUnavailableError,
     TritonFaceError,
 )
-from tritonface._errors import ModelProcessError
 from tritonface._failures import reported, unavailable
 
 SERVER = Connection("host:1", "grpc", timeout_s=30)
@@ -44,8 +45,8 @@ SERVER = Connection("host:1", "grpc", timeout_s=30)
         ),
         ("500", "Stub process 'X_0_1' is not healthy.", ModelProcessError, "a model at host:1 has died: Stub"),
         ("503", "busy\nmore", ServerUnavailableError, "(busy); start one"),
-        ("StatusCode.NOT_FOUND", "unknown model 'X' has no available versions", ServerUnavailableError, "cannot take"),
-        ("StatusCode.UNAVAILABLE", "Exceeds maximum queue size", ServerUnavailableError, "cannot take the request now"),
+        ("StatusCode.NOT_FOUND", "unknown model 'X' has no available versions", ServerBusyError, "cannot take"),
+        ("StatusCode.UNAVAILABLE", "Exceeds maximum queue size", ServerBusyError, "cannot take the request now"),
         ("404", "unknown model 'X' is not found", ModelNotFoundError, "is not found"),
         (
             "StatusCode.UNAVAILABLE",
