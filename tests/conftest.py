@@ -8,7 +8,7 @@ started once for the whole run. A test that needs other settings asks for `serve
 
 The first call in a file starts that server, later ones get the same, and it stops after the file's last test. What
 stops a server, or changes its repository, starts a `TritonServer` of its own, on a `copy_one_detector(folder)`. These
-servers have one process for each step: starting a process takes a second of a core, and two files share two cores.
+servers are those for one CPU: starting a process takes a second of a core, and two files share two cores.
 
 `make test` runs two files at a time, in the order of `pytest_collection_modifyitems`; `make test-fast` leaves out what
 has the mark `server`, which every test gets that asks for one of these.

@@ -36,6 +36,7 @@ class Launched:
     Args:
         folder: for its cache and its log.
         before: a command of the shell that sets its limits, or mounts what only it sees.
+        triton: further arguments for tritonserver.
     """
 
     def __init__(
@@ -46,13 +47,14 @@ class Launched:
         host: str = "127.0.0.1",
         endpoints: Endpoints | None = None,
         before: str = "true",
+        triton: tuple[str, ...] = (),
     ) -> None:
         self.endpoints = endpoints or Endpoints.free(host)
         self.lines: queue.Queue[str] = queue.Queue()
         self.said: list[str] = []
         ports = [f"--{purpose}-port={port}" for purpose, port in self.endpoints.ports.items()]
         settings = [*ports, "--cpus=1", f"--host={host}", f"--model-repository={repository}", *arguments]
-        settings += ["--", f"--log-file={folder / 'triton.log'}"]
+        settings += ["--", f"--log-file={folder / 'triton.log'}", *triton]
         environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "TRITONFACE_KEY": KEY}
         command = [sys.executable, "-m", "tritonface_server", "serve", *settings]
         shell = ["unshare", "--mount"] if "mount" in before else []

@@ -85,6 +85,7 @@ class Run:
         self.times: dict[str, list[float]] = {OK: [], BUSY: [], LATE: [], LOST: []}
         self.others: Counter[str] = Counter()
         self.in_time = self.punctual = self.sent = 0
+        self.fresh = np.inf
 
     async def one(self, due: float) -> None:
         """A request, and what becomes of it."""
@@ -104,6 +105,11 @@ class Run:
         while (now := time.perf_counter()) < self.end:
             await self.one(now)
 
+    async def all_closed(self) -> None:
+        """All of those, and then somebody else."""
+        await asyncio.gather(*(self.closed() for _ in range(self.task.under_way)))
+        self.fresh = await self.fresh_s()
+
     async def open(self) -> None:
         """At the wanted rate."""
         under_way: set[asyncio.Task[None]] = set()
@@ -115,8 +121,7 @@ class Run:
                 request.add_done_callback(under_way.discard)
                 planned += 1
             await asyncio.sleep(TICK_S)
-        self.fresh = asyncio.create_task(self.fresh_s())
-        await asyncio.gather(self.fresh, *under_way)
+        self.fresh, *_ = await asyncio.gather(self.fresh_s(), *under_way)
 
     async def fresh_s(self) -> float:
         """Seconds until somebody who comes now, and comes again when refused, has an answer."""
@@ -129,17 +134,14 @@ class Run:
 async def _run(task: Task) -> dict[str, Any]:
     async with Grpc(task) if task.protocol == "grpc" else Http(task) as send:
         run = Run(task, send)
-        if task.rate:
-            await run.open()
-        else:
-            await asyncio.gather(*(run.closed() for _ in range(task.under_way)))
+        await (run.open() if task.rate else run.all_closed())
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "in_time": run.in_time,
         "punctual": run.punctual / max(run.sent, 1),
         "counts": {outcome: len(values) for outcome, values in run.times.items()},
         **{f"{name}_s": np.percentile(run.times[name] or [np.inf], [50, 99]).tolist() for name in (OK, BUSY)},
-        "fresh_s": run.fresh.result() if task.rate else 0.0,
+        "fresh_s": run.fresh,
         "cpu_s": used.ru_utime + used.ru_stime,
         "others": dict(run.others.most_common(5)),
     }

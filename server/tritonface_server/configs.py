@@ -87,14 +87,15 @@ def _cpu(preprocess: int, detector: int, postprocess: int = 1) -> Device:
 
 CPU = _cpu(preprocess=2, detector=2)
 CPU_SETTINGS = {
-    1: ("cpu_1", _cpu(preprocess=1, detector=1)),
+    1: ("cpu_1", _cpu(preprocess=2, detector=1)),
     2: ("cpu", CPU),
     4: ("cpu_4", _cpu(preprocess=2, detector=4)),
     8: ("cpu_8", _cpu(preprocess=4, detector=8)),
     16: ("cpu_16", _cpu(preprocess=8, detector=16, postprocess=2)),
 }
 """`{CPUs: (configuration name, settings)}`: one single-threaded copy of the network for each CPU, as copies share them
-better than the threads of one copy do, and half as many processes to decode for it."""
+better than the threads of one copy do, and half as many processes to decode for it, two at least: Triton 2.51 can miss
+that a single one is free while its queue is full, and then looks again after half a second."""
 CPU_THREADS = "1"
 """Threads of one copy of the network on a CPU."""
 QUEUE_TIMEOUT_S = 10

@@ -18,7 +18,7 @@ def test_every_public_name_is_exported() -> None:
 
 def test_errors_form_one_tree() -> None:
     errors = [value for value in vars(tritonface).values() if inspect.isclass(value) and issubclass(value, Exception)]
-    assert len(errors) == 7
+    assert len(errors) == 9
     assert all(issubclass(error, tritonface.TritonFaceError) for error in errors)
     drawn = tritonface._errors.__doc__ or ""
     assert all(error.__name__ in drawn for error in errors)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from training.paths import ROOT
+from tests.launched import launched
 from tritonface import Connection, create_model
 from tritonface_server.endpoints import Endpoints
 
@@ -77,31 +75,12 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def traced(collector: Collector, one_detector: Path) -> Iterator[Endpoints]:
+def traced(collector: Collector, one_detector: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """`tritonface-server serve --trace-to`."""
-    ends = Endpoints.free()
-    ports = [f"--{purpose}-port={port}" for purpose, port in ends.ports.items()]
-    command = [sys.executable, "-m", "tritonface_server", "serve", "--cpus=1", f"--model-repository={one_detector}"]
-    process = subprocess.Popen(
-        [
-            *command,
-            *ports,
-            f"--trace-to={collector.url}",
-            "--",
-            f"--trace-config=opentelemetry,bsp_schedule_delay={DELAY_MS}",
-        ],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        assert any(line.startswith("ready") for line in process.stdout)
-        yield ends
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
+    soon = f"--trace-config=opentelemetry,bsp_schedule_delay={DELAY_MS}"
+    folder = tmp_path_factory.mktemp("traced")
+    with launched(folder, f"--trace-to={collector.url}", repository=one_detector, triton=(soon,)) as server:
+        yield server.endpoints
 
 
 def detect(ends: Endpoints, protocol: str, photo: Path, headers: dict[str, str]) -> str:

@@ -21,7 +21,7 @@ def test_an_empty_repository_has_no_processes(tmp_path: Path) -> None:
     assert count_processes(tmp_path, "cpu") == 0
 
 
-@pytest.mark.parametrize(("config_name", "count"), [("cpu_1", 4), ("cpu", 7), ("cpu_4", 11), ("unknown", 7)])
+@pytest.mark.parametrize(("config_name", "count"), [("cpu_1", 5), ("cpu", 7), ("cpu_4", 11), ("unknown", 7)])
 def test_processes_of_one_detector(config_name: str, count: int, tmp_path: Path) -> None:
     shutil.copytree(MODEL_REPOSITORY, tmp_path, ignore=shutil.ignore_patterns("*FPN*"), dirs_exist_ok=True)
     (tmp_path / "damaged").mkdir()
