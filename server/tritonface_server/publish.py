@@ -169,7 +169,7 @@ def _try_out(repository: Path, detector: Detector, log: Path) -> None:
     encoded = np.array([[photo]], dtype=object)
     try:
         with (
-            TritonServer(repository, Endpoints.free(), log=log, cpus=1) as server,  # one process for each step
+            TritonServer(repository, Endpoints.free(), log=log, cpus=1) as server,  # as few processes as there can be
             triton.InferenceServerClient(server.endpoints.grpc) as client,
         ):
             for ensemble in (detector.name, f"{detector.name}_hpi"):
