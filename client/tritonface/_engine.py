@@ -19,6 +19,10 @@ from tritonface._process import check_asyncio
 
 T = TypeVar("T")
 
+END_TIMEOUT_S = 5.0
+"""Ctrl-C may meet the main thread as it has just taken a future's lock, of which Python lets it keep hold: the thread
+that waits for it never ends, and must not keep the program."""
+
 
 class Engine:
     """An event loop in a daemon thread; it runs as long as somebody has acquired it."""
@@ -41,7 +45,7 @@ class Engine:
         """
         ending = self._ending
         if ending is not None and ending is not threading.current_thread():
-            ending.join()  # under gevent two loops cannot overlap
+            ending.join(END_TIMEOUT_S)  # under gevent two loops cannot overlap
         check_asyncio(self._loop)
         with self._lock:
             self._users += 1
@@ -60,7 +64,7 @@ class Engine:
             self._loop, self._thread, self._ending = None, None, thread
         loop.call_soon_threadsafe(loop.stop)
         if thread is not threading.current_thread():
-            thread.join()
+            thread.join(END_TIMEOUT_S)
 
     def is_current(self) -> bool:
         """Whether the caller is the engine's own thread, which must not wait for itself."""

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from functools import partial
 
-from tritonface._client import Client
+from tritonface._client import LEAVE_TIMEOUT_S, Client
 from tritonface._engine import engine
 from tritonface._errors import InvalidArgumentError
 from tritonface._inputs import Input, Source, iterate_sources
@@ -25,7 +25,7 @@ from tritonface._result import DetectionResult
 from tritonface._run import Run
 from tritonface._served import Served, check_device, check_img_size, describe
 
-CLOSE_TIMEOUT_S = 20.0
+CLOSE_TIMEOUT_S = 5.0
 CLOSED = "the model was closed while an image was under way"
 
 
@@ -138,5 +138,6 @@ def _close(client: Client, process_id: int) -> None:
         return  # a forked child has nothing to close
     future = engine.submit(client.close)
     if not engine.is_current():
-        wait_for_futures([future], CLOSE_TIMEOUT_S)
+        patience_s = LEAVE_TIMEOUT_S if client.connection.shared_memory else 0.0
+        wait_for_futures([future], CLOSE_TIMEOUT_S + patience_s)
     engine.release()

@@ -100,6 +100,26 @@ def test_what_cannot_begin_fails(engine: Engine) -> None:
         engine.submit(work).result(10)
 
 
+def test_a_thread_that_hangs_does_not_keep_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tritonface._engine.END_TIMEOUT_S", 0.05)
+    hanging, over = threading.Event(), threading.Event()
+
+    async def hang() -> None:
+        hanging.set()
+        over.wait(60)
+
+    engine = Engine()
+    engine.acquire()
+    thread = engine._thread
+    engine.submit(hang)
+    assert hanging.wait(10)
+    engine.release()
+    assert thread.is_alive()
+    over.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 def test_the_coroutine_is_made_in_the_thread(engine: Engine) -> None:
     """So that Ctrl-C, which meets the main thread, never leaves one that was made and not awaited."""
     made_there = []
