@@ -18,7 +18,9 @@ import pytest
 import tritonclient.grpc
 
 from perf.chaos import open_loop
+from tests.conftest import Serve
 from tests.functional.L0_overload.test_limits_of_steps import TYPES, Arrays, infer, photos
+from training.paths import MODEL_REPOSITORY
 from tritonface_server.admission import Ledger, server_name
 from tritonface_server.server import TritonServer
 
@@ -71,6 +73,12 @@ def calls_of(server: TritonServer) -> Iterator[tritonclient.grpc.service_pb2_grp
     options = [("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(server.endpoints.grpc, options) as channel:
         yield tritonclient.grpc.service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+@pytest.fixture(scope="module")
+def server(serve: Serve) -> TritonServer:
+    """One of which nobody has asked anything else: its memory is measured."""
+    return serve(MODEL_REPOSITORY)
 
 
 @pytest.fixture
