@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any, TextIO, TypeVar
 
 from tritonface._cli_options import make_parser
@@ -19,6 +20,7 @@ from tritonface._detector import FaceDetector, create_model
 from tritonface._engine import engine
 from tritonface._errors import InvalidArgumentError, TritonFaceError
 from tritonface._fetch import UrlPolicy
+from tritonface._health import Health, check, lines
 from tritonface._inputs import Source, iterate_sources
 from tritonface._result import DetectionResult
 from tritonface._served import detectors
@@ -113,20 +115,26 @@ def _models(options: argparse.Namespace) -> int:
 
 def _health(options: argparse.Namespace) -> int:
     connection = _connection(options)
+    photo = None if options.probe is None else options.probe.read_bytes()
     deadline = time.monotonic() + options.wait
     while True:
+        health, failure = Health(False, ()), None
         try:
-            ready = _ask(connection, lambda client: client.is_ready(connection.timeout_s))
-            reason = f"the server at {connection.url} is not ready yet"
+            health = _ask(connection, lambda client: check(client, options.model, photo, connection.timeout_s))
         except TritonFaceError as error:
-            ready, reason = False, str(error)
-        if ready:
-            print(f"ready: {connection.protocol} at {connection.url}")
-            return GOOD
-        if time.monotonic() >= deadline:
-            print(f"error: {reason}", file=sys.stderr)
-            return FAILED
+            failure = str(error)
+        if health.good or time.monotonic() >= deadline:
+            break
         time.sleep(POLL_INTERVAL_S)
+    if options.json:
+        server = {"protocol": connection.protocol, "url": connection.url}
+        print(json.dumps({**server, **asdict(health), "good": health.good, "error": failure}))
+    elif failure:
+        print(f"error: {failure}", file=sys.stderr)
+    else:
+        print(f"{'ready' if health.good else 'not ready'}: {connection.protocol} at {connection.url}")
+        print(*lines(health), sep="\n", end="\n" if health.models else "")
+    return GOOD if health.good else FAILED
 
 
 def _ask(connection: Connection, question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:

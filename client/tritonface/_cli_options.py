@@ -6,6 +6,9 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from tritonface._health import PROBE_PHOTO
+from tritonface._options import DEFAULT_DETECTOR
+
 EXIT_CODES = "exit codes: 0 all well, 1 some images have no result, 2 wrong usage, 3 server or model not available"
 
 Command = Callable[[argparse.Namespace], int]
@@ -46,7 +49,7 @@ def make_parser(predict_command: Command, models_command: Command, health_comman
         "predict", parents=[server, output], help="find the faces of images", epilog=EXIT_CODES
     )
     predict.add_argument("input", nargs="+", help="image file, directory or http(s) URL")
-    predict.add_argument("--model", default="BlazeFace", metavar="NAME", help="default: %(default)s")
+    predict.add_argument("--model", default=DEFAULT_DETECTOR, metavar="NAME", help="default: %(default)s")
     predict.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this export; the server must allow it")
     predict.add_argument("--save", type=Path, metavar="DIR", help="write pictures with boxes and JSON files here")
     predict.add_argument("--threshold", type=float, metavar="SCORE", help="0 to 1; default: the model's own")
@@ -62,7 +65,18 @@ def make_parser(predict_command: Command, models_command: Command, health_comman
     predict.set_defaults(command=predict_command)
     models = commands.add_parser("models", parents=[server, output], help="what the server serves", epilog=EXIT_CODES)
     models.set_defaults(command=models_command)
-    health = commands.add_parser("health", parents=[server], help="whether the server is ready", epilog=EXIT_CODES)
+    health = commands.add_parser(
+        "health", parents=[server, output], help="whether server and detectors can do their work", epilog=EXIT_CODES
+    )
+    health.add_argument("--model", action="append", default=[], metavar="NAME", help="this one only; repeatable")
+    health.add_argument(
+        "--probe",
+        type=Path,
+        nargs="?",
+        const=PROBE_PHOTO,
+        metavar="PHOTO",
+        help="send a photo (of your own, or one of the package) and expect a face",
+    )
     health.add_argument("--wait", type=float, default=0.0, metavar="S", help="ask again for so long; default: once")
     health.set_defaults(command=health_command)
     return parser

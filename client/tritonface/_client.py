@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -108,29 +109,29 @@ class Client:
         outputs: tuple[str, ...],
         request_id: str,
         timeout_s: float,
+        headers: Mapping[str, str] | None = None,
     ) -> list[npt.NDArray[Any]]:
         """The named outputs for the named inputs (object arrays hold bytes), among which is one "image", [1, 1]."""
         if self.closed:
             raise InvalidArgumentError("the model is closed; make a new one with create_model")
-        if self._shared is None:
-            return await self._infer(model, self._tensors(inputs), outputs, request_id, timeout_s)
         deadline = time.monotonic() + timeout_s
-        return await self._infer_shared(self._shared, model, inputs, outputs, request_id, deadline)
+
+        async def infer(tensors: list[Any]) -> list[npt.NDArray[Any]]:
+            left_s = max(deadline - time.monotonic(), 0.001)
+            return await self._infer(model, tensors, outputs, request_id, left_s, headers or {})
+
+        if self._shared is None:
+            return await infer(self._tensors(inputs))
+        return await self._infer_shared(self._shared, infer, inputs, deadline)
 
     async def _infer_shared(
         self,
         shared: SharedMemory,
-        model: str,
+        infer: Callable[[list[Any]], Awaitable[list[npt.NDArray[Any]]]],
         inputs: Mapping[str, npt.NDArray[Any]],
-        outputs: tuple[str, ...],
-        request_id: str,
         deadline: float,
     ) -> list[npt.NDArray[Any]]:
-        """The same with the image in shared memory, where that is possible."""
-
-        async def infer(tensors: list[Any]) -> list[npt.NDArray[Any]]:
-            return await self._infer(model, tensors, outputs, request_id, max(deadline - time.monotonic(), 0.001))
-
+        """What `infer` answers, the image handed over in shared memory where that is possible."""
         data = inputs["image"][0, 0]
         region = await shared.take(data, deadline - time.monotonic())
         if region is None:
@@ -153,12 +154,25 @@ class Client:
         return reply
 
     async def _infer(
-        self, model: str, tensors: list[Any], outputs: tuple[str, ...], request_id: str, timeout_s: float
+        self,
+        model: str,
+        tensors: list[Any],
+        outputs: tuple[str, ...],
+        request_id: str,
+        timeout_s: float,
+        headers: Mapping[str, str],
     ) -> list[npt.NDArray[Any]]:
         wanted = [self._api.InferRequestedOutput(name) for name in outputs]
         timeout_us = min(int(timeout_s * 1e6), MAX_TIMEOUT_US)  # after it the server does not begin with the request
         reply = await self._call(
-            "infer", timeout_s, model, tensors, outputs=wanted, request_id=request_id, timeout=timeout_us
+            "infer",
+            timeout_s,
+            model,
+            tensors,
+            more_headers=headers,
+            outputs=wanted,
+            request_id=request_id,
+            timeout=timeout_us,
         )
         return [reply.as_numpy(name) for name in outputs]
 
@@ -168,14 +182,14 @@ class Client:
         config: dict[str, Any] = reply.get("config", reply)
         return config
 
-    async def ready_models(self, timeout_s: float) -> list[str]:
-        """The names of all models that answer, steps of ensembles included."""
+    async def models(self, timeout_s: float) -> list[dict[str, str]]:
+        """All models that the server lists, steps of ensembles included: "name", "state", "reason"."""
         reply = await self._call("get_model_repository_index", timeout_s, **self._options)
-        index = reply.get("models", []) if isinstance(reply, dict) else reply
-        return [item["name"] for item in index if item.get("state") == "READY"]
+        models: list[dict[str, str]] = reply.get("models", []) if isinstance(reply, dict) else reply
+        return models
 
     async def is_model_ready(self, model: str, timeout_s: float) -> bool:
-        """Whether a model answers; also one that a client has loaded, which `ready_models` does not list."""
+        """Whether a model answers; also one that a client has loaded, which `models` does not list."""
         return bool(await self._call("is_model_ready", timeout_s, model))
 
     async def is_ready(self, timeout_s: float) -> bool:
@@ -209,8 +223,15 @@ class Client:
         tensor.set_data_from_numpy(value)
         return tensor
 
-    async def _call(self, method: str, timeout_s: float, *arguments: Any, **options: Any) -> Any:
-        headers = _Headers(self.connection.headers)
+    async def _call(
+        self,
+        method: str,
+        timeout_s: float,
+        *arguments: Any,
+        more_headers: Mapping[str, str] = MappingProxyType({}),
+        **options: Any,
+    ) -> Any:
+        headers = _Headers({**more_headers, **self.connection.headers})
         if method in WITH_KEY and self.connection.key:
             headers[KEY_HEADERS[self.connection.protocol]] = self.connection.key
         call = getattr(self._client, method)(*arguments, headers=headers or None, **options)

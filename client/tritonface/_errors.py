@@ -18,10 +18,15 @@ class TritonFaceError(Exception):
     """The root of all exceptions of this package.
 
     Attributes:
-        request_id: the id under which the server knows the request that failed; None if none was sent.
+        request_id: the id under which the server's log knows the request that failed, the end of the message;
+            None if none was sent.
     """
 
     request_id: str | None = None
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message} [request {self.request_id}]" if self.request_id else message
 
 
 class InvalidArgumentError(TritonFaceError, ValueError):

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 Size = Union[Whole, Sequence[Whole], "npt.NDArray[np.integer[Any]]"]
 
+DEFAULT_DETECTOR = "BlazeFace"
+"""Of the command line."""
 MAX_SIDES_PX = range(16, 2**16)
 IN_PADDLEX = {
     "pp_option": "the server decides how and where a network runs; device= makes sure of a device, use_hpip=True asks "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,6 +40,7 @@ class Rules:
         max_side_px: larger images are shrunk to this before they are sent; None for never.
         strict: images that are cut off are refused.
         run_id: the beginning of the ids of all requests.
+        headers: sent with each of them, beside those of the connection.
     """
 
     model: str
@@ -51,6 +53,7 @@ class Rules:
     timings: bool
     strict: bool
     run_id: str
+    headers: Mapping[str, str]
 
 
 async def detect(client: Client, source: Source, rules: Rules) -> DetectionResult:
@@ -107,7 +110,7 @@ async def _boxes(client: Client, payload: Payload, rules: Rules, request_id: str
         inputs["strict"] = np.array([[True]])
     connection = client.connection
     reply = await with_retries(
-        lambda seconds: client.infer(rules.model, inputs, OUTPUTS, request_id, seconds),
+        lambda seconds: client.infer(rules.model, inputs, OUTPUTS, request_id, seconds, rules.headers),
         connection.timeout_s,
         connection.retries,
         f"request {request_id}",

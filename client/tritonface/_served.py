@@ -72,7 +72,7 @@ async def describe(client: Client, name: str, timeout_s: float) -> Served:
 
 async def detectors(client: Client, timeout_s: float) -> list[Served]:
     """All detectors that `create_model` accepts, by name."""
-    names = sorted(await client.ready_models(timeout_s))
+    names = sorted(model["name"] for model in await client.models(timeout_s) if model.get("state") == "READY")
     found = [await _read(client, name, timeout_s) for name in names]
     return [served for served in found if served is not None]
 

@@ -24,6 +24,7 @@ from tritonface._request import OnError, Rules, detect
 from tritonface._result import DetectionResult
 from tritonface._run import Run
 from tritonface._served import Served, check_device, check_img_size, describe
+from tritonface._trace_context import trace_headers
 
 CLOSE_TIMEOUT_S = 5.0
 CLOSED = "the model was closed while an image was under way"
@@ -77,6 +78,7 @@ class Session:
             self.options.timings,
             self.options.strict,
             uuid.uuid4().hex[:12],
+            trace_headers(),
         )
         return Run(self.submit, iterate_sources(input, self._unnamed), rules, size)
 

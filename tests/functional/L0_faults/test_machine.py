@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -84,8 +87,29 @@ def test_a_damaged_network_does_not_stop_the_others(tmp_path: Path) -> None:
         assert launcher.status("v2/health/ready") == launcher.status("v2/models/BlazeFace-FPN-SSH/ready") == 400
         assert launcher.status("v2/health/live") == launcher.status("v2/models/BlazeFace/ready") == 200
         assert detects(launcher.endpoints.grpc)
+        code, told = health(launcher, "--probe")
+        unable = {model["name"]: model["reason"] for model in told["models"] if model["reason"]}
+        assert code == 3 and not told["ready"] and "BlazeFace" in {model["name"] for model in told["models"]}
+        assert {"BlazeFace-FPN-SSH", "BlazeFace-FPN-SSH_detector"} <= set(unable) and "BlazeFace" not in unable
+        assert "cannot be loaded" in unable["BlazeFace-FPN-SSH_detector"]
+        assert health(launcher, "--model", "BlazeFace", "--probe")[0] == 0  # what still works does
         launcher.process.send_signal(signal.SIGTERM)
         assert launcher.process.wait(30) == 1  # something was left out
+
+
+def health(launcher: Launched, *arguments: str, key: str = KEY) -> tuple[int, dict[str, Any]]:
+    """What `tritonface health --json` says."""
+    command = [sys.executable, "-m", "tritonface", "health", "--url", launcher.endpoints.grpc, "--json", *arguments]
+    run = subprocess.run(command, env={**os.environ, "TRITONFACE_KEY": key}, capture_output=True, text=True, timeout=60)
+    assert run.stderr == ""
+    return run.returncode, json.loads(run.stdout)
+
+
+def test_without_the_key_health_knows_the_server_and_the_detectors_that_are_named(lasting: Launched) -> None:
+    assert health(lasting, key="wrong") == (0, health(lasting, key="")[1])
+    assert health(lasting, key="")[1]["models"] == []
+    code, told = health(lasting, "--probe", key="")
+    assert code == 0 and [model["name"] for model in told["models"]] == [DETECTOR] and told["models"][0]["faces"]
 
 
 @pytest.mark.fault("C7")

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from training.paths import MODEL_REPOSITORY, ROOT
-from tritonface_server.endpoints import Endpoints
+from training.paths import ROOT
 from tritonface_server.server import TritonServer
 
 COMMAND = [sys.executable, "-m", "tritonface"]
@@ -78,13 +77,11 @@ def test_a_file_name_that_is_no_text(environment: dict[str, str], astronaut: Pat
     assert json.loads(saved.read_text()) == expected and expected["input_path"] == os.fsdecode(photo)
 
 
-def test_models_and_health(environment: dict[str, str], server: TritonServer) -> None:
+def test_models(environment: dict[str, str]) -> None:
     run = tritonface(environment, "models")
     assert run.returncode == 0 and "BlazeFace  (cpu)" in run.stdout.splitlines()
     rows = [json.loads(line) for line in tritonface(environment, "models", "--json").stdout.splitlines()]
     assert {"name": "BlazeFace_hpi", "devices": ["cpu"], "labels": ["face"]} in rows
-    run = tritonface(environment, "health", "--protocol", "http", "--url", server.endpoints.http)
-    assert (run.returncode, run.stdout) == (0, f"ready: http at {server.endpoints.http}\n")
 
 
 @pytest.mark.parametrize(
@@ -115,22 +112,6 @@ def test_settings_from_the_environment(environment: dict[str, str], server: Trit
     assert tritonface(changed, "health").stdout.startswith("ready: http")
     run = tritonface({**environment, "TRITONFACE_TIMEOUT_S": "soon"}, "health")
     assert run.returncode == 2 and "TRITONFACE_TIMEOUT_S must be a number of seconds" in run.stderr
-
-
-def test_health_waits_for_a_server(environment: dict[str, str], tmp_path: Path) -> None:
-    server = TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=tmp_path / "log", cpus=1)
-    waiting = subprocess.Popen(
-        [*COMMAND, "health", "--url", server.endpoints.grpc, "--wait", "100"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        with server:
-            out, err = waiting.communicate(timeout=60)
-    finally:
-        waiting.kill()
-    assert waiting.returncode == 0 and out.startswith(b"ready") and err == b""
 
 
 def test_a_closed_pipe(environment: dict[str, str], solvay: Path) -> None:

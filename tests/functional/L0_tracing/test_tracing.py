@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 from tests.launched import launched
-from tritonface import Connection, create_model
+from tritonface import AsyncFaceDetector, Connection, create_async_model, create_model
 from tritonface_server.endpoints import Endpoints
 
 DELAY_MS = 100
@@ -118,3 +120,32 @@ def test_a_request_without_a_trace_context_or_with_a_wrong_one_is_not_traced(
     detect(traced, "grpc", astronaut, {"traceparent": f"00-{'c' * 32}-{CALLER_SPAN}-01"})
     collector.trace("c" * 32, count=8)
     assert {span["traceId"] for span in collector.spans} <= {digit * 32 for digit in "abc"}
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_the_span_of_an_application_is_the_parent(
+    traced: Endpoints, collector: Collector, astronaut: Path, protocol: str
+) -> None:
+    tracer = TracerProvider().get_tracer("an application")
+    with tracer.start_as_current_span("detect") as span:
+        detect(traced, protocol, astronaut, {})
+    trace_id = f"{span.get_span_context().trace_id:032x}"
+    (request,) = [span for span in collector.trace(trace_id, count=8) if span["name"] == "InferRequest"]
+    assert request["parentSpanId"] == f"{span.get_span_context().span_id:016x}"
+
+
+def test_tasks_have_contexts_of_their_own(traced: Endpoints, collector: Collector, astronaut: Path) -> None:
+    tracer = TracerProvider().get_tracer("an application")
+
+    async def trace_of(model: AsyncFaceDetector) -> str:
+        with tracer.start_as_current_span("detect") as span:
+            assert [len(result) async for result in model.predict([str(astronaut)] * 2, batch_size=2)]
+            return f"{span.get_span_context().trace_id:032x}"
+
+    async def both() -> list[str]:
+        async with create_async_model("BlazeFace", url=traced.grpc) as model:
+            return await asyncio.gather(trace_of(model), trace_of(model))
+
+    for trace_id in asyncio.run(both()):
+        spans = collector.trace(trace_id, count=16)
+        assert sum(span["name"] == "InferRequest" for span in spans) == 2
