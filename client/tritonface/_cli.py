@@ -90,7 +90,8 @@ def _results(model: FaceDetector, sources: list[Source], batch_size: int) -> Any
 
 def _show(result: DetectionResult, options: argparse.Namespace) -> None:
     if options.json:
-        more = {"timings_ms": result.timings_ms, "warning": result.warning}
+        failed_id = result.request_id if result.error else None
+        more = {"timings_ms": result.timings_ms, "warning": result.warning, "request_id": failed_id}
         told = {name: value for name, value in more.items() if value is not None}
         print(json.dumps({**result, **told}, ensure_ascii=False), flush=True)
     elif result.error is not None:

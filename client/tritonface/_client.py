@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -39,6 +39,8 @@ NEVER_S = 10.0**9  # the HTTP client's own limit; ours is in `Client._call`
 LEAVE_TIMEOUT_S = 15.0
 """For a busy server to end with images in shared memory that are under way when the connection is closed."""
 MAX_TIMEOUT_US = 2**53  # beyond it JSON loses digits
+GIVEN_UP_S, CLOSE_PATIENCE_S = 30.0, 3.0
+"""How long a request over gRPC that was given up may go on, and how long closing waits for it."""
 
 
 class _Headers(dict[str, str]):
@@ -74,6 +76,7 @@ class Client:
         self._shared = SharedMemory(self._register, self._unregister) if shared else None
         tls = connection.tls
         self._broken: tuple[type[BaseException], ...] = (OSError,)
+        self._under_way: set[asyncio.Future[Any]] = set()
         if connection.protocol == "grpc":
             grpc_use.begin()
             import tritonclient.grpc as api
@@ -162,18 +165,15 @@ class Client:
         timeout_s: float,
         headers: Mapping[str, str],
     ) -> list[npt.NDArray[Any]]:
-        wanted = [self._api.InferRequestedOutput(name) for name in outputs]
-        timeout_us = min(int(timeout_s * 1e6), MAX_TIMEOUT_US)  # after it the server does not begin with the request
-        reply = await self._call(
-            "infer",
-            timeout_s,
-            model,
-            tensors,
-            more_headers=headers,
-            outputs=wanted,
-            request_id=request_id,
-            timeout=timeout_us,
-        )
+        options: dict[str, Any] = {
+            "outputs": [self._api.InferRequestedOutput(name) for name in outputs],
+            "request_id": request_id,
+            "timeout": min(int(timeout_s * 1e6), MAX_TIMEOUT_US),  # after it the server does not begin
+            "more_headers": headers,
+        }
+        if self.connection.protocol == "grpc":
+            options["client_timeout"] = timeout_s + GIVEN_UP_S
+        reply = await self._call("infer", timeout_s, model, tensors, **options)
         return [reply.as_numpy(name) for name in outputs]
 
     async def config(self, model: str, timeout_s: float) -> dict[str, Any]:
@@ -206,7 +206,24 @@ class Client:
         self.closed = True
         if self._shared:
             await self._shared.close(LEAVE_TIMEOUT_S)
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=CLOSE_PATIENCE_S)
         await self._client.close()
+
+    def _uncancelled(self, call: Coroutine[Any, Any, Any]) -> Awaitable[Any]:
+        """A request that goes on when nobody waits for it any more.
+
+        Triton before 2.57 dies now and then of a request that is cancelled over gRPC (its pull requests 7840, 8078).
+        """
+        task = asyncio.ensure_future(call)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited for it may be gone
 
     async def _register(self, name: str, key: str, size: int, timeout_s: float) -> None:
         await self._call("register_system_shared_memory", timeout_s, name, key, size)
@@ -235,6 +252,8 @@ class Client:
         if method in WITH_KEY and self.connection.key:
             headers[KEY_HEADERS[self.connection.protocol]] = self.connection.key
         call = getattr(self._client, method)(*arguments, headers=headers or None, **options)
+        if method == "infer" and self.connection.protocol == "grpc":
+            call = self._uncancelled(call)
         try:
             return await asyncio.wait_for(call, timeout_s)
         except InferenceServerException as error:

@@ -24,9 +24,13 @@ class TritonFaceError(Exception):
 
     request_id: str | None = None
 
+    @property
+    def message(self) -> str:
+        """What has happened, without the request's id."""
+        return super().__str__()
+
     def __str__(self) -> str:
-        message = super().__str__()
-        return f"{message} [request {self.request_id}]" if self.request_id else message
+        return f"{self.message} [request {self.request_id}]" if self.request_id else self.message
 
 
 class InvalidArgumentError(TritonFaceError, ValueError):

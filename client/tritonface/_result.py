@@ -52,7 +52,7 @@ class DetectionResult(dict[str, Any]):
     ) -> None:
         super().__init__(input_path=input_path, boxes=boxes)
         if error is not None:
-            self["error"] = f"{error}"
+            self["error"] = error.message  # without the request's id, which differs from run to run
         self.error = error
         self.request_id = request_id
         self.timings_ms = timings_ms

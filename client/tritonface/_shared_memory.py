@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tritonface._errors import ServerUnavailableError, TritonFaceError
+from tritonface._errors import ServerError, ServerUnavailableError, TritonFaceError
 from tritonface._limits import MAX_RETRY_DELAY_S, MAX_SHARED_BYTES
 
 log = logging.getLogger("tritonface")
@@ -107,13 +107,17 @@ class SharedMemory:
             return None
         try:
             await self._register(made.name, f"/{made.name}", made.size, min(timeout_s / 2, SHORT_TIMEOUT_S))
+        except ServerError as error:  # it has said no
+            self._forget(made)
+            self._ask_again_at = time.monotonic() + PAUSE_S
+            log.info("images travel over the network for %.0f s, not through shared memory: %s", PAUSE_S, error)
+            return None
         except BaseException as error:
             self.give_up(made)  # the server may have mapped it all the same
             if not isinstance(error, TritonFaceError):
                 raise
             if not isinstance(error, ServerUnavailableError):
                 self._ask_again_at = time.monotonic() + PAUSE_S
-                log.info("images travel over the network for %.0f s, not through shared memory: %s", PAUSE_S, error)
             return None
         finally:
             made.forget_name()
@@ -160,6 +164,13 @@ class SharedMemory:
         self._bytes += region.size
         return region
 
+    def _forget(self, region: Region) -> None:
+        """Free a region that the server has never mapped."""
+        if region in self._known:
+            self._known.remove(region)
+            region.close()
+            self._bytes -= region.size
+
     async def _leave(self, region: Region) -> None:
         """Ask the server to forget a region until it does: not as long as it reads, nor while it is away."""
         patience_ends_at, delay_s = time.monotonic() + PATIENCE_S, FIRST_DELAY_S
@@ -167,7 +178,9 @@ class SharedMemory:
             try:
                 await self._unregister(region.name)
                 break
-            except TritonFaceError:
+            except TritonFaceError as error:
+                if self._closed and isinstance(error, ServerUnavailableError):
+                    break  # there is none that would read it
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, MAX_RETRY_DELAY_S)
         self._bytes -= region.size

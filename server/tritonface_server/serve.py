@@ -66,7 +66,7 @@ class Service:
     def __init__(self, server: TritonServer, watch: bool) -> None:
         self._server = server
         self._watch = watch
-        self._backoff = Backoff()
+        self._backoff = Backoff(endless=True)
         self._supervisor: Supervisor | None = None
 
     def run(self) -> int:

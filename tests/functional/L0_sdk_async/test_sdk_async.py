@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
+import random
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from tritonface import (
 )
 from tritonface._engine import engine
 from tritonface._session import CLOSED
+from tritonface_server.server import TritonServer
 
 
 @pytest.fixture(autouse=True)
@@ -182,6 +186,33 @@ def test_an_abandoned_run_gives_up_what_is_under_way(address: dict[str, str], so
         for _ in model.predict([solvay] * 100, batch_size=16):
             break  # the generator dies with the loop
         assert asyncio.run(reached(none))
+
+
+def test_over_grpc_the_server_is_not_told_what_is_given_up(server: TritonServer, astronaut: Path) -> None:
+    """Triton before 2.57 dies of requests that are cancelled now and then."""
+    cancelled, chance = 12, random.Random(0)
+
+    async def give_up_one() -> None:
+        async with create_async_model("BlazeFace", url=server.endpoints.grpc) as model:
+            task = asyncio.ensure_future(anext(model.predict(astronaut)))
+            await reached(lambda count: count > 0)
+            await asyncio.sleep(0.03 * chance.random())
+            task.cancel()
+            await asyncio.wait([task])
+
+    before = requests(server)
+    for _ in range(cancelled):
+        asyncio.run(give_up_one())
+    served, failed = (now - then for now, then in zip(requests(server), before))
+    assert served == cancelled and failed == 0
+
+
+def requests(server: TritonServer) -> tuple[int, int]:
+    """How many the server has answered, and how many were declined or dropped."""
+    url = f"http://{server.endpoints.http}/v2/models/BlazeFace/stats"
+    with urllib.request.urlopen(urllib.request.Request(url, headers=server.access.headers)) as reply:
+        (model,) = json.load(reply)["model_stats"]
+    return tuple(model["inference_stats"][name]["count"] for name in ("success", "fail"))
 
 
 @pytest.mark.fault("A16")
