@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,10 +56,13 @@ async def describe(client: Client, name: str, timeout_s: float) -> Served:
 
     Raises:
         ModelNotFoundError: it serves no detector of this name; the message lists those it does, if it tells.
+        ServerError: it, or a gateway before it, tells this caller nothing.
     """
     ready = await client.is_model_ready(name, timeout_s)
-    served = await _read(client, name, timeout_s) if ready else None
-    if served is None:
+    served = None
+    with suppress(ModelNotFoundError, InvalidArgumentError):  # over gRPC, and over HTTP
+        served = await _read(client, name, timeout_s)
+    if served is None or not ready:
         try:
             known = ", ".join([found.name for found in await detectors(client, timeout_s)]) or "none at all"
         except ServerError:  # the list is open to those who have the server's key only

@@ -18,6 +18,7 @@ from perf.chaos.row import Promise, Row
 from perf.photos import PORTRAIT
 from perf.settings import WATCHED
 from tritonface import Connection, TritonFaceError, create_model
+from tritonface_server.cpus import usable_cpus
 
 FACTORS = (2, 5, 20)
 DEADLINE_S = 2.0
@@ -33,10 +34,10 @@ def overload(server: Launched, protocol: str, factor: float, seconds: float) -> 
     saturation = saturate(server, protocol)
     rate = factor * saturation
     url = getattr(server.endpoints, protocol)
-    before = computed(server)
+    before, received_s = computed(server), front_end_cpu_s(server)
     with peak_memory(server) as peak:
         seen = open_loop.run(open_loop.Task(protocol, url, WATCHED, str(PORTRAIT), rate, seconds, DEADLINE_S))
-    done = computed(server) - before
+    done, received_s = computed(server) - before, front_end_cpu_s(server) - received_s
     answered = seen["counts"][open_loop.OK] + 1  # the one who came afterwards
     return Row(
         f"{factor:g} times saturation over {protocol}",
@@ -48,7 +49,11 @@ def overload(server: Launched, protocol: str, factor: float, seconds: float) -> 
             Promise("a fresh request after it", seen["fresh_s"], 1, "s"),
             Promise("computed for nobody", max(0.0, 1 - answered / max(done, 1)), 0.05),
         ],
-        [f"saturation {saturation:.1f} images/s", *notes(seen)],
+        [
+            f"saturation {saturation:.1f} images/s",
+            f"of {seconds * usable_cpus():.0f} s of CPU sending took {seen['cpu_s']:.1f}, receiving {received_s:.1f}",
+            *notes(seen),
+        ],
         {"saturation": saturation, **seen},
     )
 
@@ -56,7 +61,7 @@ def overload(server: Launched, protocol: str, factor: float, seconds: float) -> 
 def notes(seen: dict[str, Any]) -> list[str]:
     """Counts of outcomes, how well the client did its part, and messages that nobody expects."""
     counts = ", ".join(f"{number} {name}" for name, number in seen["counts"].items() if number)
-    client = f"the client sent {seen['punctual']:.0%} on time with {seen['cpu_s']:.0f} s of CPU"
+    client = f"the client sent {seen['punctual']:.0%} on time"
     return [counts, client, *(f"{number} x {message}" for message, number in seen["others"].items())]
 
 
@@ -66,6 +71,12 @@ def saturate(server: Launched, protocol: str) -> float:
     closed = open_loop.Task(protocol, url, WATCHED, str(PORTRAIT), rate=0, seconds=SATURATION_S)
     open_loop.run(replace(closed, seconds=1))
     return float(open_loop.run(closed)["in_time"]) / SATURATION_S
+
+
+def front_end_cpu_s(server: Launched) -> float:
+    """CPU time of tritonserver itself so far, without the processes of the models."""
+    times = server.server.cpu_times()
+    return float(times.user + times.system)
 
 
 def computed(server: Launched) -> int:
