@@ -49,10 +49,14 @@ def experiments(seconds: float, requests: int) -> Iterator[tuple[str, Experiment
         yield f"callers {protocol}", with_server(partial(overload.many_callers, protocol=protocol))
     for step in STEPS:
         spared = [HPI] if step == "detector" else []
+        killed = faults.kill_stubs(step)
         yield (
             f"kill {step}",
-            hit(f"kill -9 of a process of {step}", faults.kill_a_stub(step), spared, goes_on_s=1, back_s=3, told_s=1),
+            hit(f"kill -9 of all processes of {step}", killed, spared, goes_on_s=1, back_s=3, told_s=1),
         )
+    for step in STEPS[:2]:  # of which there are two on two CPUs
+        killed = faults.kill_stubs(step, 1)
+        yield f"kill-one {step}", hit(f"kill -9 of one process of {step}", killed, [NORMAL, HPI], goes_on_s=1)
     yield "kill tritonserver", hit("kill -9 of tritonserver", faults.kill_the_server, [], back_s=8, told_s=1)
     yield "kill launcher", asked(faults.kill_the_launcher)
     yield (

@@ -93,9 +93,14 @@ def pids(server: Launched) -> set[int]:
     return {server.server.pid, *(child.pid for child in server.server.children())}
 
 
-def kill_a_stub(step: str) -> Fault:
-    """kill -9 of a process of one step."""
-    return lambda server: server.stubs(f"{WATCHED}_{step}")[0].kill()
+def kill_stubs(step: str, count: int | None = None) -> Fault:
+    """kill -9 of so many processes of one step; None for all."""
+
+    def fault(server: Launched) -> None:
+        for stub in server.stubs(f"{WATCHED}_{step}")[:count]:
+            stub.kill()
+
+    return fault
 
 
 def stop_a_stub(step: str, seconds: float) -> Fault:

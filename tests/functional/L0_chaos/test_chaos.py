@@ -33,7 +33,7 @@ def test_a_killed_stub_and_mixed_requests(tmp_path: Path, monkeypatch: pytest.Mo
     def act(server: Launched, photos: list[Path]) -> Row:
         mixed = long_run.long_run(server, 1)
         assert mixed.promises[0] == Promise("wrong", 0, 0) and len(mixed.figures["legs"]) == long_run.LEGS
-        return faults.under_load(server, "a stub", faults.kill_a_stub("detector"), photos, [], back_s=0.5, told_s=1)
+        return faults.under_load(server, "a stub", faults.kill_stubs("detector"), photos, [], back_s=0.5, told_s=1)
 
     chaos.run([("a stub", chaos.asked(act))], tmp_path)
     (row,) = json.loads((tmp_path / "report.json").read_text())
