@@ -81,6 +81,7 @@ def experiments(seconds: float, requests: int) -> Iterator[tuple[str, Experiment
     )
     small = starts.with_mount("mount -t tmpfs -o size=8m none /dev/shm")
     yield "start shm", partial(starts.refused, "/dev/shm of 8 MB", repository=MODEL_REPOSITORY, command=small)
+    yield "start disk", starts.full_disk
     yield "start stdout", partial(starts.works, "stdout closed", command=starts.without_stdout())
     yield "start read-only", starts.read_only_repository
     yield "long", with_server(partial(long_run.long_run, requests=requests))

@@ -79,6 +79,13 @@ def dies_at_each_start(folder: Path) -> Row:
     return refused("a step that dies at each start", folder, repository)
 
 
+def full_disk(folder: Path) -> Row:
+    """There is no room for the server's own files."""
+    cache = folder / "cache"
+    cache.mkdir()
+    return refused("a full disk", folder, MODEL_REPOSITORY, with_mount(f"mount -t tmpfs -o size=1m none {cache}"))
+
+
 def read_only_repository(folder: Path) -> Row:
     """The repository cannot be written."""
     models = folder / "models"
