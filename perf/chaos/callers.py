@@ -62,6 +62,8 @@ class Callers:
         self.endpoints, self.photos, self.retries = endpoints, photos, retries
         self.right = {model: right_answers(model, photos) for model in variants}
         self.seen = {(model, protocol): Seen() for model in variants for protocol in PROTOCOLS}
+        self.cut_from: list[float] = []
+        """When calls began, on the monotonic clock, whose connection ended under them."""
         self._lock, self.stopping = threading.Lock(), threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(model, PROTOCOLS[i % 2], i), daemon=True)
@@ -105,6 +107,8 @@ class Callers:
                     found = [boxes_of(result) for result in model.predict([self.photos[i] for i in order])]
                 except Exception as error:  # the SDK's own ones, and those that should not be
                     self._failed(name, protocol, error)
+                    if CUT.search(str(error)):
+                        self.cut_from.append(started)
                     time.sleep(0.1)
                     continue
                 right = [self.right[name][i] for i in order]

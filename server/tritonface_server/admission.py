@@ -68,7 +68,7 @@ class Ledger:
     """
 
     def __init__(self, name: str, folder: Path = SHARED_MEMORY) -> None:
-        _remove_abandoned(folder)
+        remove_abandoned(folder)
         self.path = folder / f"{PREFIX}{name}"
         self._descriptor = _open_shared(self.path)
         os.ftruncate(self._descriptor, HEADER.itemsize + ROWS * ROW.itemsize)  # zeros, or what is there already
@@ -225,7 +225,8 @@ def _open_shared(path: Path) -> int:
         os.close(descriptor)  # removed by the last user in this moment
 
 
-def _remove_abandoned(folder: Path) -> None:
+def remove_abandoned(folder: Path = SHARED_MEMORY) -> None:
+    """Remove the ledgers that nobody has open."""
     for path in folder.glob(f"{PREFIX}*"):
         with suppress(OSError):  # somebody else's, or gone by now
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
