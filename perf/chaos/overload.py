@@ -24,14 +24,17 @@ FACTORS = (2, 5, 20)
 DEADLINE_S = 2.0
 SATURATION_S = 6.0
 CALLERS, IMAGES = 256, 300
-SAMPLE_S = 0.5
+SAMPLE_S = 2.0  # looking costs CPU too
 MOST_MIB = 1.6e9 / 2**20
 COUNT = re.compile(rf'^nv_inference_count{{model="{WATCHED}_detector",version="1"}} (\d+)', re.MULTILINE)
 
 
 def overload(server: Launched, protocol: str, factor: float, seconds: float) -> Row:
-    """An open loop at `factor` times what a closed one reaches just before."""
-    saturation = saturate(server, protocol)
+    """An open loop at `factor` times what a closed one reaches just before.
+
+    The client runs on the server's own CPUs; what the flood costs it more than the closed loop did is allowed for.
+    """
+    saturation, closed_cpus = saturate(server, protocol)
     rate = factor * saturation
     url = getattr(server.endpoints, protocol)
     before, received_s = computed(server), front_end_cpu_s(server)
@@ -39,18 +42,20 @@ def overload(server: Launched, protocol: str, factor: float, seconds: float) -> 
         seen = open_loop.run(open_loop.Task(protocol, url, WATCHED, str(PORTRAIT), rate, seconds, DEADLINE_S))
     done, received_s = computed(server) - before, front_end_cpu_s(server) - received_s
     answered = seen["counts"][open_loop.OK] + 1  # the one who came afterwards
+    goodput = seen["in_time"] / seconds / saturation
+    left = 1 - max(0.0, seen["cpu_s"] / seconds - closed_cpus) / usable_cpus()
     return Row(
         f"{factor:g} times saturation over {protocol}",
         f"open loop, {rate:.0f} requests/s for {seconds:g} s, deadline {DEADLINE_S:g} s",
         [
-            Promise("goodput / saturation", seen["in_time"] / seconds / saturation, 0.9, at_least=True),
+            Promise("goodput / saturation, of the CPU that the client leaves", goodput / left, 0.9, at_least=True),
             Promise("p99 of a rejection", seen["busy_s"][1], 0.1, "s"),
             Promise("memory", peak[0], MOST_MIB, "MiB"),
             Promise("a fresh request after it", seen["fresh_s"], 1, "s"),
             Promise("computed for nobody", max(0.0, 1 - answered / max(done, 1)), 0.05),
         ],
         [
-            f"saturation {saturation:.1f} images/s",
+            f"saturation {saturation:.1f} images/s, goodput {goodput:.2f} of it",
             f"of {seconds * usable_cpus():.0f} s of CPU sending took {seen['cpu_s']:.1f}, receiving {received_s:.1f}",
             *notes(seen),
         ],
@@ -65,12 +70,13 @@ def notes(seen: dict[str, Any]) -> list[str]:
     return [counts, client, *(f"{number} x {message}" for message, number in seen["others"].items())]
 
 
-def saturate(server: Launched, protocol: str) -> float:
-    """Images per second of a closed loop with the same requests."""
+def saturate(server: Launched, protocol: str) -> tuple[float, float]:
+    """Images per second of a closed loop with the same requests, and the CPUs that its client keeps busy."""
     url = getattr(server.endpoints, protocol)
     closed = open_loop.Task(protocol, url, WATCHED, str(PORTRAIT), rate=0, seconds=SATURATION_S)
     open_loop.run(replace(closed, seconds=1))
-    return float(open_loop.run(closed)["in_time"]) / SATURATION_S
+    seen = open_loop.run(closed)
+    return seen["in_time"] / SATURATION_S, seen["cpu_s"] / SATURATION_S
 
 
 def front_end_cpu_s(server: Launched) -> float:
