@@ -68,8 +68,8 @@ class Ledger:
     """
 
     def __init__(self, name: str, folder: Path = SHARED_MEMORY) -> None:
-        remove_abandoned(folder)
-        self.path = folder / f"{PREFIX}{name}"
+        _remove_abandoned(folder)
+        self.path = ledger_file(name, folder)
         self._descriptor = _open_shared(self.path)
         os.ftruncate(self._descriptor, HEADER.itemsize + ROWS * ROW.itemsize)  # zeros, or what is there already
         memory = mmap.mmap(self._descriptor, HEADER.itemsize + ROWS * ROW.itemsize)
@@ -207,6 +207,11 @@ def _work_bytes(used: Budget, size_bytes: int) -> int:
     return used.bytes + size_bytes + REQUEST_BYTES * (used.requests + 1)
 
 
+def ledger_file(name: str, folder: Path = SHARED_MEMORY) -> Path:
+    """Where a ledger lies."""
+    return folder / f"{PREFIX}{name}"
+
+
 def server_name(server_pid: int | None = None) -> str:
     """What names the server whose process has started this one, and no other before or after it."""
     pid = os.getppid() if server_pid is None else server_pid
@@ -225,8 +230,7 @@ def _open_shared(path: Path) -> int:
         os.close(descriptor)  # removed by the last user in this moment
 
 
-def remove_abandoned(folder: Path = SHARED_MEMORY) -> None:
-    """Remove the ledgers that nobody has open."""
+def _remove_abandoned(folder: Path) -> None:
     for path in folder.glob(f"{PREFIX}*"):
         with suppress(OSError):  # somebody else's, or gone by now
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tritonface_server.admission import SHARED_MEMORY, remove_abandoned
+from tritonface_server.admission import SHARED_MEMORY
 from tritonface_server.stubs import EXECUTABLE
 
 TEMPORARY = Path("/tmp")
@@ -55,7 +55,6 @@ def remove_leftovers(run_folder: Path) -> None:
     for segment in SHARED_MEMORY.glob(f"{shared_memory_prefix(run_folder)}*"):
         with suppress(OSError):
             segment.unlink()
-    remove_abandoned()
     with suppress(OSError):
         for line in (run_folder / RECORD).read_text().splitlines():
             with suppress(OSError):  # not empty: somebody else's after all

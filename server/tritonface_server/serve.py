@@ -12,7 +12,7 @@ from typing import TextIO
 from tritonface_server.backoff import MAX_FAILURES, Backoff
 from tritonface_server.control import ControlError
 from tritonface_server.machine import LaunchError
-from tritonface_server.server import TritonServer
+from tritonface_server.server import DRAIN_TIMEOUT_S, TritonServer
 from tritonface_server.supervisor import Supervisor
 from tritonface_server.watcher import Watcher
 
@@ -71,15 +71,20 @@ class Service:
 
     def run(self) -> int:
         """Serve; see `serve`."""
+        patience_s = DRAIN_TIMEOUT_S
         try:
-            while (code := self._serve_once()) != 0:
-                self._wait_to_start_anew(f"tritonserver has died, exit code {code}")
-            return 0
-        except KeyboardInterrupt:
-            say("draining ...; again to stop at once")
-            return 1 if self._supervisor and self._supervisor.given_up else 0
+            try:
+                while (code := self._serve_once()) != 0:
+                    self._wait_to_start_anew(f"tritonserver has died, exit code {code}")
+                return 0
+            except KeyboardInterrupt:
+                say("draining ...; again to stop at once")
+                self._server.stop()
+        except KeyboardInterrupt:  # again, and wherever the first one was being seen to
+            patience_s = 0.0
         finally:
-            self._server.stop()
+            self._server.stop(patience_s)
+        return 1 if self._supervisor and self._supervisor.given_up else 0
 
     def _serve_once(self) -> int:
         """Start the server and look after it until it ends; returns its exit code."""

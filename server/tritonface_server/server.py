@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tritonface_server.access import Access, Certificates, hide, without_key
+from tritonface_server.admission import ledger_file, server_name
 from tritonface_server.configs import cpu_config_name
 from tritonface_server.control import BUSY, READY, Control, ControlError, State
 from tritonface_server.cpus import usable_cpus
@@ -87,6 +88,7 @@ class TritonServer:
         self.folder = Path()
         """Of its files, once started."""
         self._folders_before: set[Path] = set()
+        self._ledger = Path()
 
     def start(self) -> None:
         """Start the process; it is not ready yet, see `wait_until_ready`."""
@@ -114,6 +116,7 @@ class TritonServer:
             start_new_session=True,  # Ctrl-C reaches this process alone, which then lets the server drain
             preexec_fn=end_with_parent,
         )
+        self._ledger = ledger_file(server_name(self.process.pid))
         self._resources.enter_context(guarded(self.process.pid, EXIT_TIMEOUT_S + 1))
         hide(self.access.key, self.process.pid)
 
@@ -192,6 +195,7 @@ class TritonServer:
         code = self.process.wait()
         note_temporary_folders(self.folder, self._folders_before)  # where it has never been ready, too
         remove_leftovers(self.folder)
+        self._ledger.unlink(missing_ok=True)  # its users were killed
         return code
 
     def __enter__(self) -> TritonServer:

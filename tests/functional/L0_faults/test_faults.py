@@ -14,7 +14,7 @@ import pytest
 
 from tests.launched import Callers, Launched, eventually, is_there, launched
 from training.paths import MODEL_REPOSITORY
-from tritonface_server.admission import PREFIX, SHARED_MEMORY, server_name
+from tritonface_server.admission import ledger_file, server_name
 
 FALLEN, OTHER = "BlazeFace", "BlazeFace-FPN-SSH"
 
@@ -146,7 +146,7 @@ def test_what_was_accepted_is_answered_and_nothing_else(running: Launched, sent:
 @pytest.mark.fault("C5")
 def test_a_second_signal_ends_everything_at_once(running: Launched) -> None:
     stubs, server = [stub.pid for stub in running.stubs()], running.server_pid
-    ledger = SHARED_MEMORY / f"{PREFIX}{server_name(server)}"
+    ledger = ledger_file(server_name(server))
     with Callers(running.endpoints, FALLEN, OTHER) as callers:
         assert eventually(lambda: callers.served(FALLEN, 0)) and ledger.exists()
         os.kill(stubs[0], signal.SIGSTOP)  # draining cannot come to an end
