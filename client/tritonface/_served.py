@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tritonface._client import Client
-from tritonface._errors import InvalidArgumentError, ModelNotFoundError, ServerError
+from tritonface._errors import InvalidArgumentError, ModelNotFoundError, ServerBusyError, ServerError
 from tritonface._numbers import whole_number
 from tritonface._options import Size
 
@@ -60,7 +60,7 @@ async def describe(client: Client, name: str, timeout_s: float) -> Served:
     """
     ready = await client.is_model_ready(name, timeout_s)
     served = None
-    with suppress(ModelNotFoundError, InvalidArgumentError):  # over gRPC, and over HTTP
+    with suppress(ModelNotFoundError, InvalidArgumentError, ServerBusyError):  # never there, or not any more
         served = await _read(client, name, timeout_s)
     if served is None or not ready:
         try:

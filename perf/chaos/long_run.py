@@ -44,7 +44,7 @@ def long_run(server: Launched, requests: int) -> Row:
         for caller in callers:
             caller.model.close()
     first, last = legs[min(WARM_UP, LEGS - 1)], legs[-1]
-    bounds = {"memory, MiB": 1.05, "handles": 1.02, "/dev/shm, MiB": 1.05}
+    bounds = {"memory, MiB": 1.05, "handles": 1.02, "/dev/shm, MiB": 1.1}  # its pools grow in steps, up to a bound
     grown = [Promise(name, last[name] / max(first[name], 1), bound) for name, bound in bounds.items()]
     files_more = last["files"] - first["files"]
     return Row(

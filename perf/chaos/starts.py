@@ -137,7 +137,7 @@ def two_at_once(folder: Path) -> Row:
         pass
     ended = [server for server in servers if wait(server, 0) is not None]
     serving = [server for server in servers if server not in ended and server.wait_until_ready()]
-    said = [line for server in ended for line in server.own_words() if "cannot listen" in line]
+    said = [line for server in ended for line in server.own_words() if line.startswith("error: ")]
     for server in serving:
         server.end()
     for server in servers:

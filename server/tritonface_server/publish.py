@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import re
 import tempfile
+import time
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -40,6 +42,7 @@ from tritonface_server.watcher import wait_until_loaded
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RECEIPT = "published.json"
 TIMEOUT_S = 60
+NANOSECONDS = 10**9
 
 
 class PublishError(CommandError):
@@ -73,8 +76,7 @@ def publish(folder: Path, name: str, repository: Path) -> list[str]:
             build_entry(detector, exported, new)
             _try_out(new, detector, log=staging / "log")
             (new / name / RECEIPT).write_text(json.dumps(_receipt(folder, exported), indent=2))
-            now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
-            _exchange(models, repository, source=new, target=_kept(repository, name) / now)
+            _exchange(models, repository, source=new, target=_next_kept(repository, name))
             failures = wait_until_loaded(models, repository, run_folders)
             if failures:
                 _take_back(name, repository, staging)
@@ -112,8 +114,6 @@ def _take_back(name: str, repository: Path, staging: Path) -> bool:
     _exchange(model_names(name), repository, source=source, target=staging / "discarded")
     if earlier:
         source.rmdir()
-        for model in model_names(name):
-            (repository / model / "config.pbtxt").touch()  # Triton loads nothing that is older than what it has
     return bool(earlier)
 
 
@@ -150,6 +150,8 @@ def _check_published(name: str, repository: Path) -> None:
 
 def _exchange(models: list[str], repository: Path, *, source: Path, target: Path) -> None:
     try:
+        for model in models:
+            make_newer(source / model / "config.pbtxt", than=repository / model)
         exchange(models, repository, source=source, target=target)
     except OSError as error:
         outcome = "what has moved is put back next time" if is_unfinished(repository) else "nothing has changed"
@@ -160,6 +162,20 @@ def _exchange(models: list[str], repository: Path, *, source: Path, target: Path
 def _kept(repository: Path, name: str) -> Path:
     """Where earlier publications of a name wait for `undo`."""
     return beside(repository) / "earlier" / name
+
+
+def _next_kept(repository: Path, name: str) -> Path:
+    """Where the next one does; numbered, as clocks may be set back."""
+    numbers = [int(path.name) for path in _kept(repository, name).glob("*")]
+    return _kept(repository, name) / f"{max(numbers, default=0) + 1:06d}"
+
+
+def make_newer(file: Path, than: Path) -> None:
+    """Date a file after all that is in a folder: Triton loads nothing that is older than what it has."""
+    if file.exists():
+        newest_ns = max((path.stat().st_mtime_ns for path in (than, *than.rglob("*")) if path.exists()), default=0)
+        later_ns = max(time.time_ns(), newest_ns + NANOSECONDS)
+        os.utime(file, ns=(later_ns, later_ns))
 
 
 def _try_out(repository: Path, detector: Detector, log: Path) -> None:

@@ -106,7 +106,7 @@ class Service:
             self._supervisor.take_over()
         if self._watch:
             watcher = Watcher(server.model_repository, server.control, server.folder, say)
-        self._announce(self._supervisor.given_up)
+        self._announce(self._supervisor)
         while (ended := server.exit_code(within_s=CHECK_INTERVAL_S)) is None:
             with suppress(ControlError):  # it does not answer; if it has died, the next look at its process tells
                 self._supervisor.look()
@@ -116,11 +116,11 @@ class Service:
                     raise GivenUpError("no detector is served any more; the lines above say why")
         return ended
 
-    def _announce(self, left_out: dict[str, str]) -> None:
-        for model, reason in left_out.items():
+    def _announce(self, supervisor: Supervisor) -> None:
+        for model, reason in supervisor.given_up.items():
             warn(f"not served: {model}: {reason}")
-        ends = self._server.endpoints
-        but = f", but for {', '.join(left_out)}" if left_out else ""
+        ends, missing = self._server.endpoints, supervisor.missing()
+        but = f", but for {', '.join(missing)}" if missing else ""
         say(f"ready{but}: gRPC on {ends.grpc}, HTTP on {ends.http}; Ctrl-C drains and stops")
 
     def _wait_to_start_anew(self, reason: str) -> None:

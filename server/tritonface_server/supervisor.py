@@ -70,7 +70,13 @@ class Supervisor:
                 self._failed(model, state.reason)
             elif state.reason:
                 self.given_up[model] = state.reason
+            elif state == State():  # an ensemble, left out because one of its models is missing
+                self._ensembles.add(model)
         self.look()
+
+    def missing(self) -> list[str]:
+        """Models that are not served now: given up, or to be loaded anew."""
+        return [*self.given_up, *(model for model, it in self._troubles.items() if it.retry_at_s is not None)]
 
     def look(self) -> None:
         """Notice what has changed, and load what is due.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.launched import Callers, Launched, eventually, is_there, launched
-from training.paths import MODEL_REPOSITORY
+from tests.shipped import copy_one_detector
 from tritonface_server.admission import ledger_file, server_name
 
 FALLEN, OTHER = "BlazeFace", "BlazeFace-FPN-SSH"
@@ -104,9 +103,17 @@ def test_a_server_that_dies_is_started_anew(lasting: Launched) -> None:
 
 
 @pytest.mark.fault("C6")
+def test_a_model_whose_process_never_starts_is_given_up(tmp_path: Path) -> None:
+    repository = copy_one_detector(tmp_path / "models")
+    (repository / f"{FALLEN}_postprocess" / "1" / "model.py").write_text("import os\n\nos._exit(3)\n")
+    with launched(tmp_path, repository=repository, ready=f"ready, but for {FALLEN}_postprocess: gRPC") as launcher:
+        launcher.wait_for("giving up")
+        launcher.wait_for("error: no detector is served any more")
+        assert launcher.process.wait(30) == 1
+
+
 def test_a_model_whose_process_dies_at_each_start_is_given_up(tmp_path: Path) -> None:
-    repository = tmp_path / "models"
-    shutil.copytree(MODEL_REPOSITORY, repository, ignore=shutil.ignore_patterns("*FPN*", "__pycache__"))
+    repository = copy_one_detector(tmp_path / "models")
     with launched(tmp_path, repository=repository) as launcher:
         code = repository / f"{FALLEN}_postprocess" / "1" / "model.py"
         code.write_text("import os\n\nos._exit(3)\n")

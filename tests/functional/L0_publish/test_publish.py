@@ -29,6 +29,7 @@ from tests.shipped import copy_one_detector, shipped
 from training.quantise import quantise
 from tritonface import ModelNotFoundError, ServerUnavailableError, create_model
 from tritonface_server.access import Access
+from tritonface_server.configs import model_names
 from tritonface_server.control import Control
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.exchange import beside
@@ -320,3 +321,18 @@ def eventually(call: Callable[[], Any], until_it_fails: bool = False, timeout_s:
         if time.monotonic() > deadline:
             return None
         time.sleep(0.5)
+
+
+def test_a_clock_that_was_set_back(mine: Path, folder: Path) -> None:
+    """Triton loads nothing that is older than what it has, so each change is dated after what it replaces."""
+
+    def newest_s() -> float:
+        return max(path.stat().st_mtime for path in mine.rglob("*"))
+
+    in_an_hour = time.time() + 3600
+    for path in mine.rglob("*"):
+        os.utime(path, (in_an_hour, in_an_hour))
+    for change in (lambda: publish(folder, "mine", mine), lambda: undo("mine", mine)):
+        before_s = newest_s()
+        change()
+        assert all((mine / model / "config.pbtxt").stat().st_mtime > before_s for model in model_names("mine"))
