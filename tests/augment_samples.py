@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from training.augment import Sample
+from training.augment.sample import IGNORED
 
 BACKGROUND = 60  # and less; faces are brighter
 
@@ -58,3 +59,25 @@ def assert_same(one: Sample, other: Sample) -> None:
     np.testing.assert_array_equal(one.picture, other.picture)
     np.testing.assert_array_equal(one.boxes_xyxy_px, other.boxes_xyxy_px)
     np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def assert_on_faces(sample: Sample) -> int:
+    """That faces fill their boxes and are not seen outside; how many could be checked.
+
+    Those that are ignored, or too small to have pixels of pure colour, are left aside.
+    """
+    checked = 0
+    for box, label in zip(sample.boxes_xyxy_px, sample.labels):
+        side_px = (box[2:] - box[:2]).max()
+        if label == IGNORED or (box[2:] - box[:2]).min() < 6:
+            continue
+        left, top, right, bottom = np.clip(box + side_px * np.array([-1, -1, 1, 1]), 0, None).astype(int)
+        around = sample.picture[top:bottom, left:right].astype(int)
+        y, x = np.nonzero((np.abs(around - colour(int(label))) <= 2).all(axis=2))
+        found = np.array([x.min() + left, y.min() + top, x.max() + 1 + left, y.max() + 1 + top])
+        # A resize blends a pixel or two at every side of the face, more when it is made much larger.
+        np.testing.assert_allclose(found, box, atol=1.5 + 0.1 * side_px)
+        assert (found[:2] >= box[:2] - 1.5).all()
+        assert (found[2:] <= box[2:] + 1.5).all()
+        checked += 1
+    return checked

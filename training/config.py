@@ -18,6 +18,8 @@ from training.config_values import (
     validate,
 )
 from training.detectors import DETECTORS
+from training.detectors.description import DetectorDescription
+from training.recipes import RECIPES
 
 __all__ = [
     "CheckDataset",
@@ -60,11 +62,13 @@ WITHOUT_EFFECT = (
 def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
     """The settings of a YAML file with `Section.key=value` overrides, the last of equal keys winning.
 
-    Keys that are left out are those of `training/configs/<Global.model>.yaml`.
+    Keys that are left out are those of `Train.recipe`, then those of `training/configs/<Global.model>.yaml`. What
+    stands in that very file counts as left out, so that a recipe may have values of its own.
 
     Raises:
         ConfigError: an unreadable file, or an unknown key or unsuitable value, with what would be right.
     """
+    own: dict[str, Any] = {}
     tree = _read(path)
     ignored = _drop_without_effect(tree)
     for override in overrides:
@@ -72,14 +76,17 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
         if any(f"{name}.".startswith(f"{key}.") for key in WITHOUT_EFFECT):
             ignored.append(name)
         else:
-            set_override(tree, name, parse_override(Config, name, raw))
+            set_override(own, name, parse_override(Config, name, raw))
     if ignored:
         LOG.warning("settings of PaddleX that have no effect here: %s", ", ".join(dict.fromkeys(ignored)))
-    section = tree.get("Global")
-    model = section.get("model") if isinstance(section, dict) else None
+    model = _value_of(merge(tree, own), "Global", "model")
     defaults = CONFIGS / f"{model}.yaml"
     if isinstance(model, str) and model in DETECTORS and defaults.is_file():
-        tree = merge(_read(defaults), tree)
+        if path.resolve() != defaults.resolve():
+            own = merge(tree, own)
+        tree = _with_recipe(_read(defaults), own, DETECTORS[model])
+    else:
+        tree = merge(tree, own)
     return validate(Config, merge({section: {} for section in Config.model_fields}, tree))
 
 
@@ -88,6 +95,21 @@ def dataset_of(config: Config) -> Path:
     if config.Global.dataset_dir is None:
         raise ConfigError("no data set is given; add -o Global.dataset_dir=FOLDER")
     return Path(config.Global.dataset_dir)
+
+
+def _with_recipe(below: dict[str, Any], above: dict[str, Any], detector: DetectorDescription) -> dict[str, Any]:
+    """Both trees, with the recipe's own settings between them."""
+    merged = merge(below, above)
+    recipe = _value_of(merged, "Train", "recipe")
+    if not isinstance(recipe, str) or recipe not in RECIPES:
+        return merged
+    return merge(merge(below, {"Train": RECIPES[recipe].settings_of(detector)}), above)
+
+
+def _value_of(tree: dict[str, Any], section: str, key: str) -> Any:
+    """A value of the tree, or None."""
+    holder = tree.get(section)
+    return holder.get(key) if isinstance(holder, dict) else None
 
 
 def _read(path: Path) -> dict[str, Any]:

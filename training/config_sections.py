@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from training.config_values import Section
 from training.detectors import DETECTORS, get_detector
 from training.paths import official_weights_file
+from training.recipes import RECIPES
 from tritonface_server.detector import Detector
 from tritonface_server.limits import MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
 
@@ -35,6 +36,7 @@ def _local_weights(setting: str) -> str:
 
 
 ModelName = Literal[tuple(DETECTORS)]
+RecipeName = Literal[tuple(RECIPES)]
 Mode = Literal["check_dataset", "train", "evaluate", "export", "predict"]
 Text = Annotated[str, Field(min_length=1)]
 Device = Annotated[str, AfterValidator(_device)]
@@ -109,6 +111,8 @@ class Train(Section):
     """Mode train.
 
     Attributes:
+        recipe: how pictures are made to learn from, with which loss, and what the other settings are where nothing else
+            is said; see `training.recipes`.
         epochs_iters: epochs.
         steps_per_epoch: an epoch ends after so many steps, with a part of the shuffled pictures; null for all of them.
         batch_size: pictures per step and device.
@@ -122,7 +126,8 @@ class Train(Section):
         ema_cycle_epochs: the average starts anew after so many epochs; null for never.
         static_assigner_epochs: first epochs in which faces get their anchors by distance (ATSS), not by what the
             network predicts; only PP-YOLOE+ has both ways.
-        max_faces: of a picture, the first ones; null for all.
+        momentum: beta1 of AdamW.
+        max_faces: of a picture, the first ones, in the recipe `crowds` the largest ones; null for all.
         image_size: side of the network's square input, px; at it the weights are evaluated, exported and served.
         image_sizes: sides of multi-scale training, one drawn per batch; empty for `image_size` alone.
         pretrain_weight_path: weights to begin with, .safetensors or .pdparams; null for random ones.
@@ -133,10 +138,11 @@ class Train(Section):
     """
 
     num_classes: Literal[1]
+    recipe: RecipeName
     epochs_iters: Count
     steps_per_epoch: Count | None
     batch_size: Count
-    optimizer: Literal["momentum", "rmsprop"]
+    optimizer: Literal["momentum", "rmsprop", "adamw"]
     learning_rate: Positive
     momentum: Fraction
     weight_decay: NotNegative

@@ -1,4 +1,4 @@
-"""Augmentations of the reference as pure functions: a sample and a generator of random numbers to a new sample."""
+"""Augmentations as pure functions: a sample and a generator of random numbers to a new sample."""
 
 from training.augment.chain import chain
 from training.augment.geometry import resize_sample

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from training.augment.geometry import crop_to, keep_inside
+from training.augment.geometry import crop_to, cut_and_resize, keep_inside
 from training.augment.sample import Sample
 from tritonface_server.images import cv2
 
@@ -19,6 +19,7 @@ SMALLEST_FACE_PX = 8.0
 LEAST_COVERAGE, WINDOW_ATTEMPTS = 0.2, 10
 CROP_SCALES = ((1.0, 1.0), (0.3, 1.0), (0.3, 1.0), (0.3, 1.0), (0.3, 1.0))  # of the picture's shorter side
 CROP_ATTEMPTS = 50
+BLACK = (0.0, 0.0, 0.0)
 
 
 def crop_around_face(sample: Sample, rng: np.random.Generator, size_px: int, probability: float = 0.5) -> Sample:
@@ -48,7 +49,8 @@ def scale_to_anchor(sample: Sample, rng: np.random.Generator, size_px: int) -> S
         window = draw_window(boxes[rng.integers(len(boxes))], sample.size_wh, rng, size_px)
         shared_wh = np.minimum(boxes[:, 2:], window[2:]) - np.maximum(boxes[:, :2], window[:2])
         if (shared_wh.clip(min=0).prod(axis=1) >= LEAST_COVERAGE * area).any():
-            scaled = _without_small_faces(_cut_and_resize(sample, window, size_px), size_px)
+            scaled = cut_and_resize(sample, window, (size_px, size_px), cv2.INTER_AREA, BLACK)
+            scaled = _without_small_faces(keep_inside(scaled), size_px)
             return scaled if len(scaled.labels) else sample
     return sample
 
@@ -102,21 +104,6 @@ def square_crop(sample: Sample, rng: np.random.Generator, size_px: int) -> Sampl
         if len(cropped.labels):
             return cropped
     return sample
-
-
-def _cut_and_resize(sample: Sample, window_xyxy_px: np.ndarray, size_px: int) -> Sample:
-    """The window at `size_px`; only what is inside the picture is resized, however long the window is."""
-    corner_xy, side_px = window_xyxy_px[:2], window_xyxy_px[2] - window_xyxy_px[0]
-    x0, y0, x1, y1 = cut = np.clip(window_xyxy_px, 0, np.tile(sample.size_wh, 2))
-    scale = size_px / side_px
-    left, top, right, bottom = pasted = np.rint((cut - np.tile(corner_xy, 2)) * scale).astype(np.int64)
-    canvas = np.zeros((size_px, size_px, 3), np.uint8)
-    if right > left and bottom > top:
-        part = sample.picture[y0:y1, x0:x1]
-        canvas[top:bottom, left:right] = cv2.resize(part, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
-    scale_xy = (pasted[2:] - pasted[:2]) / (cut[2:] - cut[:2])  # that of the pasted part, its sides being rounded
-    boxes = (sample.boxes_xyxy_px - np.tile(cut[:2], 2)) * np.tile(scale_xy, 2) + np.tile(pasted[:2], 2)
-    return keep_inside(Sample(canvas, boxes.astype(np.float32), sample.labels))
 
 
 def _without_small_faces(sample: Sample, size_px: int) -> Sample:

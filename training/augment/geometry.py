@@ -34,6 +34,35 @@ def keep_inside(sample: Sample) -> Sample:
     return replace(sample, boxes_xyxy_px=boxes).where(inside & (boxes[:, :2] < boxes[:, 2:]).all(axis=1))
 
 
+def cut_and_resize(
+    sample: Sample,
+    window_xyxy_px: np.ndarray,
+    size_wh: tuple[int, int],
+    interpolation: int,
+    fill_rgb: tuple[float, float, float],
+) -> Sample:
+    """A window, stretched to a size; only what is inside the picture is resized, however large the window is.
+
+    Boxes may leave the result: see `keep_inside`, and `training.augment.ignore.ignore_cut_off`.
+
+    Args:
+        window_xyxy_px: whole pixels; it may leave the picture, but not lie beside it.
+        interpolation: one of OpenCV's `cv2.INTER_...`.
+        fill_rgb: what is outside the picture.
+    """
+    corner_xy, window_wh = window_xyxy_px[:2], window_xyxy_px[2:] - window_xyxy_px[:2]
+    x0, y0, x1, y1 = cut = np.clip(window_xyxy_px, 0, np.tile(sample.size_wh, 2))
+    scale_xy = np.array(size_wh) / window_wh
+    left, top, right, bottom = pasted = np.rint((cut - np.tile(corner_xy, 2)) * np.tile(scale_xy, 2)).astype(np.int64)
+    canvas = np.full((size_wh[1], size_wh[0], 3), np.array(fill_rgb[::-1], np.uint8), np.uint8)
+    if right > left and bottom > top:
+        part = sample.picture[y0:y1, x0:x1]
+        canvas[top:bottom, left:right] = cv2.resize(part, (right - left, bottom - top), interpolation=interpolation)
+    scale_xy = (pasted[2:] - pasted[:2]) / (cut[2:] - cut[:2])  # that of the pasted part, its sides being rounded
+    boxes = (sample.boxes_xyxy_px - np.tile(cut[:2], 2)) * np.tile(scale_xy, 2) + np.tile(pasted[:2], 2)
+    return Sample(canvas, boxes.astype(np.float32), sample.labels)
+
+
 def flip(sample: Sample, rng: np.random.Generator, probability: float = 0.5) -> Sample:
     """Exchange left and right; the probability is the default of PaddleDetection's `RandomFlip`."""
     if rng.random() >= probability:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
+
+IGNORED = -1
+"""The label of a box that is neither a face to learn nor background: nothing is to be learnt from what is in it."""
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
@@ -15,7 +19,7 @@ class Sample:
     Attributes:
         picture: uint8 [H, W, 3] BGR; may be a view into a larger picture.
         boxes_xyxy_px: float32 [K, 4] in pixels of the picture, inside it, none of them empty.
-        labels: int64 [K].
+        labels: int64 [K]; `IGNORED` for what nothing is to be learnt from.
     """
 
     picture: np.ndarray
@@ -28,12 +32,33 @@ class Sample:
         height, width = self.picture.shape[:2]
         return width, height
 
+    @property
+    def is_face(self) -> np.ndarray:
+        """Which boxes are faces to learn, bool [K]."""
+        return self.labels != IGNORED
+
     def where(self, kept: np.ndarray) -> Sample:
         """The sample with the boxes of the mask `kept`, bool [K]."""
         return replace(self, boxes_xyxy_px=self.boxes_xyxy_px[kept], labels=self.labels[kept])
 
 
 Augmentation = Callable[[Sample, np.random.Generator], Sample]
+
+Others = Callable[[np.random.Generator], Sample]
+"""A picture of the data set, drawn at random."""
+
+
+class Compose(Protocol):
+    """How a picture becomes one to learn from, with the help of others where a recipe puts several together."""
+
+    def __call__(
+        self, sample: Sample, others: Others, rng: np.random.Generator, *, size_px: int, interpolation: int
+    ) -> Sample:
+        """A square of `size_px`.
+
+        Args:
+            interpolation: one of OpenCV's `cv2.INTER_...`, for a picture that is stretched to the square as a whole.
+        """
 
 
 def pad_faces(boxes_xyxy_px: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

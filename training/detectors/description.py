@@ -16,6 +16,21 @@ if TYPE_CHECKING:  # descriptions import Paddle when they build something, so th
 
 
 @dataclass(frozen=True, kw_only=True)
+class Crowds:
+    """What a detector has of its own in the recipe `crowds`, see `training.recipes`; a new one does with this.
+
+    Attributes:
+        smallest_face_px: at the network's input; smaller ones are ignored.
+        learning_rate: after the warm-up, for batches of 32.
+        build_loss: None: as in the reference.
+    """
+
+    smallest_face_px: float = 6.0
+    learning_rate: float = 0.0015
+    build_loss: Callable[..., Loss] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DetectorDescription(Detector):
     """A detector with all its parts.
 
@@ -24,7 +39,8 @@ class DetectorDescription(Detector):
         build_network: a freshly initialised network, see `training.networks`.
         build_loss: its loss; keyword arguments are those of the loss.
         static_assigner: whether the loss can assign anchors to faces by distance in the first epochs.
-        augmentations: the steps a picture goes through before it is resized to a square of that side in pixels.
+        augmentations: those of the reference, before a picture is resized to a square of that side in pixels.
+        crowds: what is its own in the recipe of that name.
         paddlex_architecture: PaddleX's name for the kind of network.
         paddlex_feeds_size: whether PaddleX feeds the network's input size to a detector of this name.
     """
@@ -37,3 +53,4 @@ class DetectorDescription(Detector):
     paddlex_architecture: str
     paddlex_feeds_size: bool = False
     static_assigner: bool = False
+    crowds: Crowds = Crowds()

@@ -8,10 +8,11 @@ from training.augment.colour import distort
 from training.augment.crop import random_crop
 from training.augment.geometry import flip
 from training.augment.sample import Augmentation
-from training.detectors.description import DetectorDescription
+from training.detectors.description import Crowds, DetectorDescription
 from tritonface_server.detector import NmsSettings
 
 if TYPE_CHECKING:
+    from training.losses import Loss
     from training.losses.picodet import PicoDetLoss
     from training.networks.picodet import PicoDet
 
@@ -26,6 +27,12 @@ def _loss() -> PicoDetLoss:
     from training.losses.picodet import PicoDetLoss
 
     return PicoDetLoss()
+
+
+def _crowds_loss() -> Loss:
+    from training.losses.picodet import task_aligned_loss
+
+    return task_aligned_loss
 
 
 def _augmentations(image_size_px: int) -> tuple[Augmentation, ...]:
@@ -44,6 +51,7 @@ PICODET = DetectorDescription(
     build_network=_network,
     build_loss=_loss,
     augmentations=_augmentations,
+    crowds=Crowds(learning_rate=0.0014, build_loss=_crowds_loss),
     paddlex_architecture="PicoDet",
 )
 

@@ -8,7 +8,7 @@ from training.augment.colour import distort
 from training.augment.crop import random_crop
 from training.augment.geometry import expand, flip
 from training.augment.sample import Augmentation
-from training.detectors.description import DetectorDescription
+from training.detectors.description import Crowds, DetectorDescription
 from tritonface_server.detector import NmsSettings
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ PP_YOLOE = DetectorDescription(
     build_loss=_loss,
     static_assigner=True,
     augmentations=_augmentations,
+    crowds=Crowds(smallest_face_px=5.0, learning_rate=0.0008),
     paddlex_architecture="YOLO",
 )
 

@@ -151,10 +151,10 @@ class Training:
         self, forward: paddle.nn.Layer, epoch: int, batches: Iterable[Tensors], epoch_log: EpochLog | None
     ) -> None:
         first = epoch * len(self.batches)
-        for step, (pictures, boxes, labels) in enumerate(batches, first):
+        for step, batch in enumerate(batches, first):
             stop.check()
             learning_rate = self.schedule(step)
-            losses = forward(pictures, boxes, labels)
+            losses = forward(*batch)
             values = {name: float(value) for name, value in losses.items()}
             if self.progress.first_loss is None:
                 self.progress = replace(self.progress, first_loss=values["loss"])
@@ -167,7 +167,7 @@ class Training:
                 self.average.update(self.network)
             if epoch_log is not None:
                 of_epoch = f"{step - first + 1}/{len(self.batches)}"
-                epoch_log.step(epoch + 1, step + 1, of_epoch, values, learning_rate, len(pictures) * self.devices)
+                epoch_log.step(epoch + 1, step + 1, of_epoch, values, learning_rate, len(batch[0]) * self.devices)
 
     def _end_epoch(self, epochs: int, epoch_log: EpochLog) -> None:
         """Save and evaluate what is due after so many epochs.

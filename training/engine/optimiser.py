@@ -11,24 +11,32 @@ from training.weights import WeightsError
 
 NORMS = (nn.BatchNorm2D, nn.SyncBatchNorm)
 OPTIMISERS = {"momentum": paddle.optimizer.Momentum, "rmsprop": paddle.optimizer.RMSProp}
-STATE_KINDS = {"momentum": {"velocity_0"}, "rmsprop": {"momentum_0", "mean_square_0", "mean_grad_0"}}
+STATE_KINDS = {
+    "momentum": {"velocity_0"},
+    "rmsprop": {"momentum_0", "mean_square_0", "mean_grad_0"},
+    "adamw": {"moment1_0", "moment2_0", "beta1_pow_acc_0", "beta2_pow_acc_0"},
+}
 """What each remembers of a weight, as Paddle names it."""
+POWERS = {"beta1_pow_acc_0", "beta2_pow_acc_0"}
+"""One number for each weight; everything else has the weight's shape."""
 
 
 def build_optimiser(network: nn.Layer, train: Train) -> paddle.optimizer.Optimizer:
-    """Momentum or RMSProp with L2 decay; the learning rate is set before each step.
+    """Momentum or RMSProp with L2 decay, or AdamW; the learning rate is set before each step.
 
-    Parameters whose layer says so learn at a fraction of the rate (`ParamAttr(learning_rate=...)`).
+    Parameters whose layer says so learn at a fraction of the rate (`ParamAttr(learning_rate=...)`), or without decay.
     """
     if not train.decay_norm:  # not by parameter groups: Paddle's overwrite the layers' own learning rates
         for layer in network.sublayers():
             if isinstance(layer, NORMS):
                 layer.weight.regularizer = layer.bias.regularizer = paddle.regularizer.L2Decay(0.0)
-    return OPTIMISERS[train.optimizer](
-        learning_rate=train.learning_rate,
-        parameters=[parameter for parameter in network.parameters() if not parameter.stop_gradient],
-        weight_decay=train.weight_decay,
-        momentum=train.momentum,
+    parameters = [parameter for parameter in network.parameters() if not parameter.stop_gradient]
+    rate_and_decay = {"learning_rate": train.learning_rate, "weight_decay": train.weight_decay}
+    if train.optimizer != "adamw":
+        return OPTIMISERS[train.optimizer](parameters=parameters, momentum=train.momentum, **rate_and_decay)
+    decayed = {parameter.name for parameter in parameters if parameter.regularizer is None}
+    return paddle.optimizer.AdamW(
+        parameters=parameters, beta1=train.momentum, apply_decay_param_fun=decayed.__contains__, **rate_and_decay
     )
 
 
@@ -54,7 +62,7 @@ def set_optimiser_arrays(
     """Restore what `optimiser_arrays` gave after a step.
 
     Args:
-        name: of the optimiser, a key of `OPTIMISERS`.
+        name: of the optimiser, a key of `STATE_KINDS`.
 
     Raises:
         WeightsError: the state is that of another network or optimiser, or there is none.
@@ -70,7 +78,7 @@ def set_optimiser_arrays(
     state = {}
     for key, array in arrays.items():
         weight, _, kind = key.rpartition("/")
-        if weight not in parameters or list(array.shape) != parameters[weight].shape:
+        if weight not in parameters or list(array.shape) != ([1] if kind in POWERS else parameters[weight].shape):
             raise WeightsError(f"the optimiser's state {key!r} belongs to another network")
         state[f"{parameters[weight].name}_{kind}"] = paddle.to_tensor(array)
     optimiser.set_state_dict(state)

@@ -19,14 +19,15 @@ import cv2
 import numpy as np
 from paddle import Tensor, to_tensor
 
-from training.augment import Sample, chain, resize_sample
-from training.augment.sample import pad_faces
+from training.augment.ignore import ignored_pixels
+from training.augment.sample import IGNORED, Sample, pad_faces
 from training.coco_dataset import CocoImage
 from training.config import Train
 from training.dataset_pictures import read_picture
 from training.dataset_problems import DatasetError
 from training.detectors.description import DetectorDescription
 from training.engine import stop
+from training.recipes import RECIPES
 from tritonface_server.detector import Detector
 from tritonface_server.images import INTERPOLATIONS, ImageError, decode_image, limit_threads
 
@@ -35,10 +36,11 @@ SHUFFLE, SCALE, AUGMENT = range(3)  # kinds of random numbers of an epoch
 AHEAD = 2  # batches read before they are wanted
 POLL_S = 0.2  # how soon a signal is noticed while a batch is awaited
 
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Pictures uint8 [N, S, S, 3] BGR, boxes float32 [N, G, 4] xyxy in their pixels, labels int64 [N, G]; G >= 1."""
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray, "np.ndarray | None"]
+"""Pictures uint8 [N, S, S, 3] BGR, boxes float32 [N, G, 4] xyxy in their pixels, labels int64 [N, G], G >= 1, and the
+pixels where nothing is to be learnt, bool [N, S, S], or None."""
 
-Tensors = tuple[Tensor, Tensor, Tensor]
+Tensors = tuple[Tensor, Tensor, Tensor, "Tensor | None"]
 """The arrays of a batch on the device."""
 
 
@@ -52,11 +54,12 @@ class Request(NamedTuple):
 
 
 class TrainingPictures:
-    """The pictures of a data set that have a face to learn from.
+    """The pictures of a data set, as `Train.recipe` makes pictures to learn from of them.
 
     Args:
         folder: that of the pictures.
-        images: as the annotation file has them; ignored boxes are left out.
+        images: as the annotation file has them. The recipe decides whether ignored boxes and pictures without a face
+            are left out.
 
     Raises:
         DatasetError: no picture has a face.
@@ -64,24 +67,33 @@ class TrainingPictures:
 
     def __init__(self, folder: Path, images: Sequence[CocoImage], detector: DetectorDescription, train: Train) -> None:
         self.folder, self.train = folder, train
-        self.images = [image for image in images if not image.ignored.all()]
-        if not self.images:
+        with_faces = [image for image in images if not image.ignored.all()]
+        if not with_faces:
             raise DatasetError(f"no picture of {folder} has a face to learn from")
-        self.augment = chain(detector.augmentations(train.image_size))
+        recipe = RECIPES[train.recipe]
+        self.takes_all, self.compose = recipe.takes_all, recipe.compose_of(detector, train)
+        self.images = list(images) if self.takes_all else with_faces
 
     def __len__(self) -> int:
         return len(self.images)
 
     def sample(self, request: Request) -> Sample:
-        """One picture, augmented and in the size of its batch; DatasetError if it cannot be read."""
+        """One picture, augmented and in the size of its batch; DatasetError if it cannot be read.
+
+        Others that the recipe puts beside it are drawn with the same random numbers.
+        """
         sample = self._read(self.images[request.index])
         rng = np.random.default_rng([self.train.seed, request.epoch, AUGMENT, request.index])
-        return resize_sample(self.augment(sample, rng), request.size_px, request.interpolation)
+        return self.compose(sample, self._draw, rng, size_px=request.size_px, interpolation=request.interpolation)
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """One batch; boxes are padded with zeros to the fullest picture, labels with -1."""
-        boxes, labels = pad_faces([sample.boxes_xyxy_px[: self.train.max_faces] for sample in samples])
-        return np.stack([sample.picture for sample in samples]), boxes, labels
+        faces = [sample.boxes_xyxy_px[sample.is_face] for sample in samples]
+        boxes, labels = pad_faces([boxes[: self.train.max_faces] for boxes in faces])
+        return np.stack([sample.picture for sample in samples]), boxes, labels, ignored_pixels(samples)
+
+    def _draw(self, rng: np.random.Generator) -> Sample:
+        return self._read(self.images[rng.integers(len(self.images))])
 
     def _read(self, image: CocoImage) -> Sample:
         path = self.folder / image.file_name
@@ -96,8 +108,9 @@ class TrainingPictures:
                 f"{path} has {picture.shape[1]}x{picture.shape[0]} px, its annotations say "
                 f"{image.size_wh[0]}x{image.size_wh[1]}; check the data set with Global.mode=check_dataset"
             )
-        kept = ~image.ignored
-        return Sample(picture, image.boxes_xyxy_px[kept], image.class_ids[kept])
+        labels = np.where(image.ignored, IGNORED, image.class_ids)
+        sample = Sample(picture, image.boxes_xyxy_px, labels)
+        return sample if self.takes_all else sample.where(sample.is_face)
 
 
 class EpochBatches:
@@ -142,8 +155,9 @@ def read_epoch(pictures: TrainingPictures, batches: EpochBatches) -> Generator[T
     limit_threads(1)
     read = _read_ahead(pictures, batches) if pictures.train.num_workers else _read_here(pictures, batches)
     for samples in read:
-        pixels, boxes, labels = pictures.collate(samples)
-        yield to_tensor(pixels), to_tensor(boxes), to_tensor(labels)
+        *arrays, ignored = pictures.collate(samples)
+        pixels, boxes, labels = map(to_tensor, arrays)
+        yield pixels, boxes, labels, None if ignored is None else to_tensor(ignored)
 
 
 def _read_here(pictures: TrainingPictures, batches: EpochBatches) -> Iterator[list[Sample]]:

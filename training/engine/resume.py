@@ -27,10 +27,13 @@ NOT_LEARNED_BY = {
     *("pretrain_weight_path", "resume_path", "log_interval", "eval_interval", "save_interval", "num_workers")
 }
 """Settings that do not change what is learned once a training has begun."""
+OF_OLD: dict[str, Any] = {"recipe": "reference"}
+"""Settings that checkpoints of earlier versions do not name, and what they were."""
 RATE = "the learning rate is another from here on"
 STEPS = "an epoch has another number of steps, and the learning rate goes on as if it had always had"
 NOT_COMPARABLE = "AP from here on cannot be compared with that of before, so the best epoch is looked for anew"
 EFFECTS = {
+    "recipe": "pictures are made in another way from here on",
     "epochs_iters": "schedules that end with the last epoch change",
     "batch_size": STEPS,
     "steps_per_epoch": STEPS,
@@ -92,7 +95,7 @@ def best_so_far(output: Path, progress: Progress) -> Progress | None:
 def tell_differences(output: Path, before: Progress, now: dict[str, Any]) -> None:
     """Log what is not as it was when the checkpoint was written, and what that means."""
     for key, value in now.items():
-        was = before.settings.get(key)
+        was = before.settings.get(key, OF_OLD.get(key))
         if was != value and not (key == "epochs_iters" and now["schedule"] != "cosine"):
             name = key if key.endswith("pictures") else f"Train.{key}"
             effect = EFFECTS.get(key, "it goes on with the new value")

@@ -11,9 +11,11 @@ import paddle
 from paddle.nn import functional as F
 
 from training.box_ops import giou_loss, iou, ltrb_to_xyxy, xyxy_to_ltrb
+from training.losses.ppyoloe import PPYOLOELoss
 from training.losses.sim_ota import assign
 from training.losses.varifocal import varifocal_loss
 from training.networks.picodet import LONGEST_SIDE_CELLS, PicoDetOutputs
+from training.networks.ppyoloe import Outputs
 
 if TYPE_CHECKING:
     from training.losses.targets import Targets
@@ -41,9 +43,21 @@ class PicoDetLoss:
 
         quality = iou(boxes_cells.detach(), true_cells) * positive.astype("float32")  # [N, A]
         positives = positive.sum().clip(min=1).astype("float32")
-        losses = {"loss_vfl": varifocal_loss(outputs.face_logits, quality).sum() / positives}
+        cell_losses = varifocal_loss(outputs.face_logits, quality)  # [N, A]
+        ignored = targets.ignored_at(outputs.centres_xy_px)
+        if ignored is not None:
+            cell_losses = cell_losses * (positive | ~ignored).astype("float32")
+        losses = {"loss_vfl": cell_losses.sum() / positives}
         losses |= _side_losses(outputs, centres_cells, boxes_cells, true_cells, positive)
         return losses | {"loss": sum(losses.values())}
+
+
+def task_aligned_loss(outputs: PicoDetOutputs, targets: Targets) -> dict[str, paddle.Tensor]:
+    """PP-YOLOE+'s loss, task-aligned assignment included, on PicoDet's outputs: that of the recipe `crowds`."""
+    scores, centres_cells = F.sigmoid(outputs.face_logits), outputs.centres_xy_px / outputs.strides_px
+    boxes_cells = ltrb_to_xyxy(centres_cells, outputs.sides_ltrb_cells)  # [N, A, 4]
+    rest = outputs.centres_xy_px, outputs.strides_px
+    return PPYOLOELoss()(Outputs(scores, outputs.side_logits, boxes_cells, *rest), targets)
 
 
 def distribution_focal_loss(bin_logits: paddle.Tensor, distances: paddle.Tensor) -> paddle.Tensor:

@@ -15,7 +15,7 @@ from training.box_ops import giou_loss, xyxy_to_ltrb
 from training.losses.assignment import Assignment
 from training.losses.atss import assign_atss
 from training.losses.task_aligned import assign_task_aligned
-from training.networks.ppyoloe import BINS, Outputs
+from training.networks.ppyoloe import Outputs
 
 if TYPE_CHECKING:
     from training.losses.targets import Targets
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 ASSIGNERS = {"atss": assign_atss, "tal": assign_task_aligned}
 CLS_WEIGHT, IOU_WEIGHT, DFL_WEIGHT = 1.0, 2.5, 0.5
 NEGATIVE_WEIGHT, FOCUS = 0.75, 2.0  # of anchors without a face: NEGATIVE_WEIGHT * score ** FOCUS
-LARGEST_DISTANCE_CELLS = BINS - 1 - 0.01  # so that there is always a bin to the right
+BELOW_LAST_BIN = 0.01  # that a distance stays, so that there is always a bin to the right
 
 
 class PPYOLOELoss:
-    """The detector's outputs and the true boxes to the scalars loss, loss_cls, loss_iou, loss_dfl and loss_l1.
+    """Outputs of PP-YOLOE+ and the true boxes to the scalars loss, loss_cls, loss_iou, loss_dfl and loss_l1.
 
     loss_l1, the mean error of the box sides in cells, is for the log and no part of the total.
 
@@ -46,17 +46,25 @@ class PPYOLOELoss:
     def __call__(self, outputs: Outputs, targets: Targets) -> dict[str, paddle.Tensor]:
         assignment = self.assign(outputs, targets)
         total_score = assignment.scores.sum().clip(min=1.0)
-        loss_cls = varifocal_loss(outputs.scores, assignment) / total_score
+        ignored = targets.ignored_at(outputs.points_xy_px)
+        loss_cls = varifocal_loss(outputs.scores, assignment, ignored) / total_score
         loss_iou, loss_dfl, loss_l1 = box_losses(outputs, assignment)
         loss_iou, loss_dfl = loss_iou / total_score, loss_dfl / total_score
         loss = CLS_WEIGHT * loss_cls + IOU_WEIGHT * loss_iou + DFL_WEIGHT * loss_dfl
         return {"loss": loss, "loss_cls": loss_cls, "loss_iou": loss_iou, "loss_dfl": loss_dfl, "loss_l1": loss_l1}
 
 
-def varifocal_loss(scores: paddle.Tensor, assignment: Assignment) -> paddle.Tensor:
-    """Cross entropy of the scores [N, A], summed; faces weigh as much as their score to learn, others by their own."""
+def varifocal_loss(
+    scores: paddle.Tensor, assignment: Assignment, ignored: paddle.Tensor | None = None
+) -> paddle.Tensor:
+    """Cross entropy of the scores [N, A], summed; faces weigh as much as their score to learn, others by their own.
+
+    Args:
+        ignored: bool [N, A], anchors that weigh nothing unless they have a face.
+    """
     is_face = assignment.is_face.astype("float32")
-    weight = NEGATIVE_WEIGHT * scores.pow(FOCUS) * (1 - is_face) + assignment.scores * is_face
+    is_background = 1 - is_face if ignored is None else (~(assignment.is_face | ignored)).astype("float32")
+    weight = NEGATIVE_WEIGHT * scores.pow(FOCUS) * is_background + assignment.scores * is_face
     return F.binary_cross_entropy(scores, assignment.scores, weight=weight, reduction="sum")
 
 
@@ -67,7 +75,8 @@ def box_losses(outputs: Outputs, assignment: Assignment) -> tuple[paddle.Tensor,
         return nothing, nothing, nothing
     true_xyxy_cells = assignment.boxes_xyxy_px / outputs.strides_px  # [N, A, 4]
     points_xy_cells = outputs.points_xy_px / outputs.strides_px
-    distances_cells = xyxy_to_ltrb(points_xy_cells, true_xyxy_cells).clip(0, LARGEST_DISTANCE_CELLS)
+    longest_cells = outputs.side_logits.shape[-1] - 1 - BELOW_LAST_BIN
+    distances_cells = xyxy_to_ltrb(points_xy_cells, true_xyxy_cells).clip(0, longest_cells)
 
     index = paddle.nonzero(assignment.is_face)  # [P, 2]
     scores = paddle.gather_nd(assignment.scores, index)  # [P]

@@ -25,7 +25,8 @@ class SSDLoss:
         box_loss = box_losses(outputs, targets, matched) if positive.any() else outputs.offsets.sum() * 0
         classes = paddle.where(positive, paddle.full_like(matched, FACE), paddle.full_like(matched, BACKGROUND))
         class_losses = F.cross_entropy(outputs.logits, classes.unsqueeze(-1), reduction="none").squeeze(-1)  # [N, A]
-        used = positive | hard_negatives(class_losses.detach(), positive)
+        ignored = targets.ignored_at(outputs.priors_cxcywh_px[:, :2])
+        used = positive | hard_negatives(class_losses.detach(), positive, ignored)
         class_loss = (class_losses * used.astype(class_losses.dtype)).sum()
         count = positive.sum().clip(min=1).astype(class_losses.dtype)
         return {"loss": (box_loss + class_loss) / count}
@@ -55,14 +56,22 @@ def match_priors(priors_xyxy_px: paddle.Tensor, targets: Targets) -> paddle.Tens
     return paddle.concat([paddle.full_like(matched[:, :1], -1), matched[:, 1:]], axis=1)
 
 
-def hard_negatives(class_losses: paddle.Tensor, positive: paddle.Tensor) -> paddle.Tensor:
-    """The background priors of the greatest loss, `NEGATIVES_PER_POSITIVE` for each positive, bool [N, A]."""
-    losses = class_losses * (~positive).astype(class_losses.dtype)
+def hard_negatives(
+    class_losses: paddle.Tensor, positive: paddle.Tensor, ignored: paddle.Tensor | None = None
+) -> paddle.Tensor:
+    """The background priors of the greatest loss, `NEGATIVES_PER_POSITIVE` for each positive, bool [N, A].
+
+    Args:
+        ignored: bool [N, A], priors that are no background whatever their loss is.
+    """
+    background = ~positive if ignored is None else ~(positive | ignored)
+    losses = class_losses * background.astype(class_losses.dtype)
     rank = losses.argsort(axis=1, descending=True).argsort(axis=1)
     counts = positive.sum(axis=1, keepdim=True).astype("float32")
     without = paddle.full_like(counts, NEGATIVES_WITHOUT_POSITIVES * positive.shape[1])
     limit = paddle.where(counts > 0, counts * NEGATIVES_PER_POSITIVE, without)
-    return rank.astype("float32") < limit
+    chosen = rank.astype("float32") < limit
+    return chosen if ignored is None else chosen & background
 
 
 def encode_boxes(boxes_xyxy_px: paddle.Tensor, priors_cxcywh_px: paddle.Tensor) -> paddle.Tensor:

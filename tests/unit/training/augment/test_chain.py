@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from tests.augment_samples import assert_same, assert_sound, colour, coloured_sample, crowd, empty_sample
+from tests.augment_samples import assert_on_faces, assert_same, assert_sound, coloured_sample, crowd, empty_sample
 from training.augment import Augmentation, Sample, chain, resize_sample
 from training.augment.chain import apply_steps
 from training.augment.colour import distort
@@ -100,22 +100,3 @@ def test_boxes_stay_on_their_faces(name: str, resized: bool) -> None:
             result = resize_sample(result, SIZE_PX, "linear")
         seen += assert_on_faces(result)
     assert seen > 100
-
-
-def assert_on_faces(sample: Sample) -> int:
-    """How many faces could be checked, those too small to have pixels of pure colour left aside."""
-    checked = 0
-    for box, label in zip(sample.boxes_xyxy_px, sample.labels):
-        side_px = (box[2:] - box[:2]).max()
-        if (box[2:] - box[:2]).min() < 6:
-            continue
-        left, top, right, bottom = np.clip(box + side_px * np.array([-1, -1, 1, 1]), 0, None).astype(int)
-        around = sample.picture[top:bottom, left:right].astype(int)
-        y, x = np.nonzero((np.abs(around - colour(int(label))) <= 2).all(axis=2))
-        found = np.array([x.min() + left, y.min() + top, x.max() + 1 + left, y.max() + 1 + top])
-        # A resize blends a pixel or two at every side of the face, more when it is made much larger.
-        np.testing.assert_allclose(found, box, atol=1.5 + 0.1 * side_px)
-        assert (found[:2] >= box[:2] - 1.5).all()
-        assert (found[2:] <= box[2:] + 1.5).all()
-        checked += 1
-    return checked

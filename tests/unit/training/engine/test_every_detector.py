@@ -11,6 +11,7 @@ from tests.dataset import draw_faces_dataset
 from tests.small_training import train
 from training.detectors import DETECTORS, get_detector
 from training.engine.checkpoint import Checkpoint, epoch_folder, load_checkpoint
+from training.recipes import RECIPES
 
 SETTINGS = ("batch_size=2", "image_sizes=[64, 96]", "num_workers=2", "learning_rate=0.001")
 
@@ -23,13 +24,15 @@ def assert_equal(one: Checkpoint, other: Checkpoint) -> None:
             np.testing.assert_array_equal(array, others[name], err_msg=f"{kind} {name}")
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("model", DETECTORS)
-def test_going_on_ends_with_the_same_weights(tmp_path: Path, model: str) -> None:
+def test_going_on_ends_with_the_same_weights(tmp_path: Path, model: str, recipe: str) -> None:
     """The second epoch of PP-YOLOE+ assigns anchors in another way than the first."""
+    settings = (*SETTINGS, f"recipe={recipe}")
     faces, whole, again = draw_faces_dataset(tmp_path / "faces", count=4), tmp_path / "whole", tmp_path / "again"
     assigner = ("static_assigner_epochs=1",) if get_detector(model).static_assigner else ()
-    with_average = train(faces, whole, 2, *SETTINGS, *assigner, model=model).average is not None
-    train(faces, again, 2, *SETTINGS, *assigner, f"resume_path={epoch_folder(whole, 1)}", model=model)
+    with_average = train(faces, whole, 2, *settings, *assigner, model=model).average is not None
+    train(faces, again, 2, *settings, *assigner, f"resume_path={epoch_folder(whole, 1)}", model=model)
     first, last, resumed = (
         load_checkpoint(epoch_folder(output, epochs), model) for output, epochs in ((whole, 1), (whole, 2), (again, 2))
     )

@@ -9,6 +9,7 @@ import pickle
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,22 @@ def test_other_settings_are_told(
     assert (told or "") in (tmp_path / "train.log").read_text()
     if setting.startswith("image_size"):
         assert resumed.best.epochs == 2 and read_progress(tmp_path / "best_model").image_size == 96
+
+
+@pytest.mark.parametrize("recipe", ["reference", "crowds"])
+def test_a_checkpoint_of_before_there_were_recipes(
+    tmp_path: Path, dataset: Path, log: pytest.LogCaptureFixture, recipe: str
+) -> None:
+    train(dataset, tmp_path, 1)
+    (folder,) = checkpoints(tmp_path)
+    progress = read_progress(folder)
+    settings = {key: value for key, value in progress.settings.items() if key != "recipe"}
+    write_progress(folder, replace(progress, settings=settings))
+    log.clear()
+    train(dataset, tmp_path, 2, f"resume_path={tmp_path}", f"recipe={recipe}", "optimizer=rmsprop")
+    told = "Train.recipe is crowds, it was reference: pictures are made in another way from here on"
+    assert (told in log.text) == (recipe == "crowds")
+    assert ("other settings" in log.text) == (recipe == "crowds")
 
 
 @pytest.mark.fault("B19")

@@ -12,10 +12,11 @@ from training.engine.optimiser import NORMS, build_optimiser, freeze_norms, opti
 from training.weights import WeightsError
 
 MODELS = ("BlazeFace", "PP-YOLOE_plus-S_face")
+RECIPES = pytest.mark.parametrize("recipe", ["reference", "crowds"])
 
 
-def train_of(model: str) -> Train:
-    return load_config(Path("training/configs") / f"{model}.yaml").Train
+def train_of(model: str, recipe: str = "reference") -> Train:
+    return load_config(Path("training/configs") / f"{model}.yaml", [f"Train.recipe={recipe}"]).Train
 
 
 def step(network: paddle.nn.Layer, optimiser: paddle.optimizer.Optimizer, scale: float, rate: float) -> None:
@@ -26,15 +27,17 @@ def step(network: paddle.nn.Layer, optimiser: paddle.optimizer.Optimizer, scale:
     optimiser.clear_grad()
 
 
+@RECIPES
 @pytest.mark.parametrize("model", MODELS)
-def test_no_step_no_state(model: str) -> None:
+def test_no_step_no_state(model: str, recipe: str) -> None:
     network = build_detector(model)
-    assert optimiser_arrays(build_optimiser(network, train_of(model)), network) == {}
+    assert optimiser_arrays(build_optimiser(network, train_of(model, recipe)), network) == {}
 
 
-def test_layers_keep_their_own_learning_rates() -> None:
+@RECIPES
+def test_layers_keep_their_own_learning_rates(recipe: str) -> None:
     network = build_detector("BlazeFace")
-    build_optimiser(network, train_of("BlazeFace"))
+    build_optimiser(network, train_of("BlazeFace", recipe))
     rates = {name: p.optimize_attr["learning_rate"] for name, p in network.named_parameters()}
     assert rates["backbone.conv1._conv.weight"] == pytest.approx(0.1)
     assert rates["blaze_head.boxes0.weight"] == 1.0
@@ -52,14 +55,34 @@ def test_weight_decay_spares_batch_normalisation() -> None:
     np.testing.assert_array_equal(after[2], before[2])
 
 
+def test_adamw_decays_apart_from_the_gradient_and_heeds_the_layers_rates() -> None:
+    """Decay 0.03 at a rate of 1, a tenth of it in the backbone; a step is the rate, whatever the gradient's size."""
+    network = build_detector("BlazeFace")
+    norm = next(layer for layer in network.sublayers() if isinstance(layer, NORMS))
+    weights = [norm.weight, network.backbone.conv1._conv.weight, network.blaze_head.boxes0.weight]
+    before = [value.numpy().copy() for value in weights]
+    optimiser = build_optimiser(network, train_of("BlazeFace", "crowds"))
+    step(network, optimiser, scale=0.0, rate=1.0)
+    decayed = [before[0], before[1] * (1 - 0.003), before[2] * (1 - 0.03)]
+    for value, expected in zip(weights, decayed):
+        np.testing.assert_allclose(value.numpy(), expected, rtol=1e-5)
+    network = build_detector("BlazeFace")
+    norm = next(layer for layer in network.sublayers() if isinstance(layer, NORMS))
+    before_step = norm.weight.numpy().copy()
+    step(network, build_optimiser(network, train_of("BlazeFace", "crowds")), scale=1e-3, rate=0.01)
+    np.testing.assert_allclose(norm.weight.numpy(), before_step - 0.01, atol=1e-5)
+
+
+@RECIPES
 @pytest.mark.parametrize("model", MODELS)
-def test_another_network_goes_on_as_the_first_would(model: str) -> None:
+def test_another_network_goes_on_as_the_first_would(model: str, recipe: str) -> None:
+    train = train_of(model, recipe)
     networks = [build_detector(model) for _ in range(2)]
-    optimisers = [build_optimiser(network, train_of(model)) for network in networks]
+    optimisers = [build_optimiser(network, train) for network in networks]
     step(networks[0], optimisers[0], scale=0.5, rate=0.1)
     networks[1].set_state_dict(networks[0].state_dict())
     arrays = optimiser_arrays(optimisers[0], networks[0])
-    set_optimiser_arrays(optimisers[1], networks[1], arrays, train_of(model).optimizer)
+    set_optimiser_arrays(optimisers[1], networks[1], arrays, train.optimizer)
     for network, optimiser in zip(networks, optimisers):
         step(network, optimiser, scale=-0.25, rate=0.01)
     weights = [{name: value.numpy() for name, value in network.state_dict().items()} for network in networks]
@@ -77,9 +100,14 @@ VELOCITY = "backbone.conv1._conv.weight/velocity_0"
         ("momentum", {}, "is not that of momentum; it is empty or of another kind"),
         ("rmsprop", {VELOCITY: np.zeros(1)}, "is not that of rmsprop; it is that of momentum: set Train.optimizer=mom"),
         ("momentum", {"neck.weight/velocity_0": np.zeros(1)}, r"'neck\.weight/velocity_0' belongs to another network"),
+        (
+            "adamw",
+            {VELOCITY: np.zeros(1)},
+            "is not that of adamw; it is that of momentum: set Train.optimizer=mom",
+        ),
         ("momentum", {VELOCITY: np.zeros(1)}, "velocity_0' belongs to another network"),
     ],
-    ids=["empty", "another optimiser", "another network", "another shape"],
+    ids=["empty", "another optimiser", "another network", "not AdamW", "another shape"],
 )
 def test_the_state_of_something_else_is_refused(name: str, arrays: dict[str, np.ndarray], message: str) -> None:
     network = build_detector("BlazeFace")

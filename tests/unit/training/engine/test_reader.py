@@ -5,18 +5,21 @@ import threading
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.dataset import draw_faces_dataset, file_of, split_of
 from training.augment import Sample
+from training.augment.sample import IGNORED
 from training.coco_format import CocoImage
 from training.config import Train, load_config
 from training.dataset_problems import DatasetError
 from training.detectors import get_detector
 from training.engine import stop
-from training.engine.reader import EpochBatches, TrainingPictures, read_epoch, results_of
+from training.engine.reader import EpochBatches, Request, TrainingPictures, read_epoch, results_of
+from training.recipes import RECIPES
 
 DETECTOR = get_detector("BlazeFace")
 TRAIN = load_config(
@@ -36,12 +39,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_faces_dataset(tmp_path_factory.mktemp("faces") / "set")
 
 
-def batches_of(dataset: Path, train: Train, epoch: int = 0, rank: int = 0, devices: int = 1) -> list[list[np.ndarray]]:
+def batches_of(dataset: Path, train: Train, epoch: int = 0, rank: int = 0, devices: int = 1) -> list[list[Any]]:
     split = split_of(file_of(dataset, "train"))
     pictures = TrainingPictures(dataset / "images", split.images, DETECTOR, train)
     batches = EpochBatches(len(pictures), DETECTOR, train, rank, devices)
     batches.epoch = epoch
-    return [[tensor.numpy() for tensor in batch] for batch in read_epoch(pictures, batches)]
+    read = read_epoch(pictures, batches)
+    return [[tensor if tensor is None else tensor.numpy() for tensor in batch] for batch in read]
 
 
 @pytest.mark.parametrize("images", [[], [image(ignored=[])], [image(ignored=[True])]])
@@ -55,10 +59,31 @@ def test_only_pictures_with_a_face_are_used() -> None:
     assert [kept.id for kept in TrainingPictures(Path("images"), images, DETECTOR, TRAIN).images] == [1]
 
 
+def test_crowds_take_all_pictures_and_ignored_boxes(dataset: Path) -> None:
+    images = [image(1, [False, True], "faces_1.png"), image(2, [True], "faces_2.png"), image(3, [], "faces_3.png")]
+    train = TRAIN.model_copy(update={"recipe": "crowds", "image_sizes": []})
+    pictures = TrainingPictures(dataset / "images", images, DETECTOR, train)
+    assert [kept.id for kept in pictures.images] == [1, 2, 3]
+    read = [pictures.sample(Request(epoch, index, 64, 2)) for epoch in range(8) for index in range(3)]
+    assert {sample.size_wh for sample in read} == {(64, 64)}
+    assert {label for sample in read for label in sample.labels.tolist()} == {0, IGNORED}
+    pixels, boxes, labels, ignored = pictures.collate(read)
+    assert (pixels.shape, ignored.shape, ignored.dtype) == ((24, 64, 64, 3), (24, 64, 64), bool)
+    assert ignored.any() and not ignored.all()
+    assert len(boxes[labels == 0]) == sum(sample.is_face.sum() for sample in read)
+
+
+@pytest.mark.parametrize("images", [[], [image(ignored=[])], [image(ignored=[True])]])
+def test_crowds_need_a_face_too(images: list[CocoImage]) -> None:
+    with pytest.raises(DatasetError, match="no picture of images has a face to learn from"):
+        TrainingPictures(Path("images"), images, DETECTOR, TRAIN.model_copy(update={"recipe": "crowds"}))
+
+
 def test_batches(dataset: Path) -> None:
     batches = batches_of(dataset, TRAIN)
     assert len(batches) == 2  # of the 8 pictures, 2 wait
-    for pictures, boxes, labels in batches:
+    for pictures, boxes, labels, ignored in batches:
+        assert ignored is None
         side_px = pictures.shape[1]
         assert (pictures.dtype, pictures.shape) == (np.uint8, (3, side_px, side_px, 3))
         assert side_px in TRAIN.image_sizes
@@ -69,12 +94,14 @@ def test_batches(dataset: Path) -> None:
         assert (boxes[labels == -1] == 0).all()
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("workers", [1, 2])
-def test_workers_and_time_change_nothing(dataset: Path, workers: int) -> None:
+def test_workers_and_time_change_nothing(dataset: Path, workers: int, recipe: str) -> None:
     """An epoch is the same whoever reads it, and whether or not another came before it."""
-    alone = batches_of(dataset, TRAIN.model_copy(update={"num_workers": 0}), epoch=5)
+    train = TRAIN.model_copy(update={"recipe": recipe})
+    alone = batches_of(dataset, train.model_copy(update={"num_workers": 0}), epoch=5)
     for one, other in zip(
-        alone, batches_of(dataset, TRAIN.model_copy(update={"num_workers": workers}), epoch=5), strict=True
+        alone, batches_of(dataset, train.model_copy(update={"num_workers": workers}), epoch=5), strict=True
     ):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -117,7 +144,7 @@ def test_at_most_max_faces(dataset: Path) -> None:
     boxes = np.arange(12, dtype=np.float32).reshape(3, 4)
     full = Sample(np.zeros((8, 8, 3), np.uint8), boxes, np.zeros(3, np.int64))
     empty = Sample(np.zeros((8, 8, 3), np.uint8), boxes[:0], np.zeros(0, np.int64))
-    _, padded, labels = pictures.collate([full, empty])
+    _, padded, labels, _ = pictures.collate([full, empty])
     np.testing.assert_array_equal(padded, [boxes[:2], np.zeros((2, 4))])
     np.testing.assert_array_equal(labels, [[0, 0], [-1, -1]])
     assert pictures.collate([empty])[1].shape == (1, 1, 4)
