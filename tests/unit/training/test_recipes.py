@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 
+from tests.augment_samples import assert_sound, crowd
+from tests.functional.L0_new_detector.tiny import TINY
 from training.config import Train, load_config
 from training.config_values import ConfigError
 from training.detectors import DETECTORS
@@ -87,3 +91,15 @@ def test_one_way_to_assign_anchors_is_one_in_every_recipe() -> None:
         train_of(CROWDS, "Train.static_assigner_epochs=3", path=CONFIGS / "PicoDet_LCNet_x2_5_face.yaml")
     own = train_of(CROWDS, "Train.static_assigner_epochs=3", path=CONFIGS / "PP-YOLOE_plus-S_face.yaml")
     assert own.static_assigner_epochs == 3
+
+
+def test_a_new_detector_needs_nothing_for_it() -> None:
+    """The example of CONTRIBUTING.md says nothing of recipes."""
+    train, recipe = train_of(CROWDS), RECIPES["crowds"]
+    assert recipe.settings_of(TINY)["learning_rate"] == 0.0015
+    assert recipe.loss_of(TINY) is TINY.build_loss
+    sample = recipe.compose_of(TINY, train)(
+        crowd(), lambda rng: crowd(), np.random.default_rng(0), size_px=96, interpolation=cv2.INTER_CUBIC
+    )
+    assert_sound(sample)
+    assert sample.size_wh == (96, 96)
