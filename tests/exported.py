@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +36,12 @@ def write_settings(folder: Path, **changes: object) -> None:
     """The settings with some changed; None leaves one out."""
     settings = {key: value for key, value in {**SETTINGS, **changes}.items() if value is not None}
     (folder / "inference.yml").write_text(yaml.safe_dump(settings))
+
+
+def write_accuracy(folder: Path, **stated: object) -> None:
+    """What a training says of the network that is there."""
+    network = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    (folder / "accuracy.json").write_text(json.dumps({**stated, "network_sha256": network}))
 
 
 def no_network(file: Path) -> None:

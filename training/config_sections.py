@@ -121,7 +121,8 @@ class Train(Section):
             over `epochs_iters`.
         warmup_steps: steps of linear warm-up, from `warmup_start_factor` x learning_rate.
         decay_norm: weight decay on the scales and shifts of batch normalisation too.
-        freeze_norm: keep the statistics of batch normalisation, for fine-tuning with small batches.
+        freeze_norm: keep the statistics of batch normalisation; null: when a training begins with given weights and
+            has batches of fewer than 16 pictures per device.
         ema_decay: of the averaged weights; null for none.
         ema_cycle_epochs: the average starts anew after so many epochs; null for never.
         static_assigner_epochs: first epochs in which faces get their anchors by distance (ATSS), not by what the
@@ -152,7 +153,7 @@ class Train(Section):
     warmup_steps: Steps
     warmup_start_factor: Fraction
     decay_norm: bool
-    freeze_norm: bool
+    freeze_norm: bool | None
     ema_decay: Fraction | None
     ema_cycle_epochs: Count | None
     static_assigner_epochs: Steps | None

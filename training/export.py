@@ -11,12 +11,14 @@ from paddle import nn
 from training.config import Config
 from training.detectors import build_detector, get_detector
 from training.detectors.description import DetectorDescription
+from training.json_files import write_json
 from training.networks.pictures import as_function
 from training.paddlex_folder import export_paddlex, write_settings
 from training.paths import shipped_weights
+from training.progress import accuracy_of
 from training.weight_files import as_trained, load_weights_of
 from training.weights import WeightsError
-from tritonface_server.export_folder import NETWORK, SETTINGS
+from tritonface_server.export_folder import ACCURACY, NETWORK, NETWORK_SHA256, SETTINGS, sha256_of
 
 FILES = ("inference.json", "inference.pdiparams", SETTINGS, NETWORK)
 
@@ -31,19 +33,37 @@ def run_export(config: Config) -> dict[str, Any]:
         training.weights.WeightsError: the weights do not fit.
         training.paddle_to_onnx.ExportError: the conversion failed.
     """
-    detector, output = get_detector(config.Global.model), Path(config.Global.output)
-    network = build_detector(detector.name)
-    weights = load_weights_of(network, Path(config.Export.weight_path or shipped_weights(detector.name)))
-    detector = as_trained(detector, weights)
-    export_folder(network, detector, output)
+    name, output = config.Global.model, Path(config.Global.output)
+    detector, weights = export_weights(name, Path(config.Export.weight_path or shipped_weights(name)), output)
     width, height = detector.input_size_wh
     return {
         "model": detector.name,
         "weight_path": str(weights),
         "image_size": {"width": width, "height": height},
         "labels": list(detector.labels),
-        "files": list(FILES),
+        "files": [*FILES, *([ACCURACY] if (output / ACCURACY).is_file() else [])],
     }
+
+
+def export_weights(name: str, path: Path, folder: Path) -> tuple[DetectorDescription, Path]:
+    """Write `FILES` of a detector with the weights that `path` is or holds, and `ACCURACY` if their training says it.
+
+    Returns:
+        the detector as it was trained, and the file of weights.
+
+    Raises:
+        as `run_export`.
+    """
+    network = build_detector(name)
+    weights = load_weights_of(network, path)
+    detector = as_trained(get_detector(name), weights)
+    export_folder(network, detector, folder)
+    accuracy = accuracy_of(weights)
+    if accuracy is None:
+        (folder / ACCURACY).unlink(missing_ok=True)  # of what was exported here before
+    else:
+        write_json(folder / ACCURACY, {**accuracy, NETWORK_SHA256: sha256_of(folder / NETWORK)})
+    return detector, weights
 
 
 def export_folder(network: nn.Layer, detector: DetectorDescription, folder: Path) -> None:

@@ -17,6 +17,9 @@ from training.weights import WeightsError
 
 SUFFIX = ".pdstates"
 CHECKSUMS, OWN_CHECKSUM = "sha256", "sha256_of_this"
+VALIDATION_PICTURES = "validation pictures"
+SINCE_LATER = {"ap50", "pretrained", "before"}
+"""What the first versions of this project did not write."""
 
 
 class CheckpointError(WeightsError):
@@ -32,11 +35,14 @@ class Progress:
         run: names the training, through all its interruptions.
         image_size: side in px of the network's input at which the weights are evaluated, exported and served.
         epochs, steps: done.
-        ap: COCO AP on the validation pictures after this epoch, 0..1; None if it was not evaluated.
+        ap, ap50: COCO's figures on the validation pictures after this epoch, 0..1; None if it was not evaluated.
         first_loss: of the very first step.
         average_updates: steps in the averaged weights.
         settings: and pictures by which it learns, see `training.engine.resume.settings_of`.
         labels: the data set's class names, with which the weights are served.
+        pretrained: whether the training began with given weights, not with random ones.
+        before: figures on the same pictures of what the training began with: "epoch" (0, or where it went on with
+            other pictures or another size), "AP" and "AP50"; None if that were random weights.
     """
 
     model: str
@@ -49,6 +55,25 @@ class Progress:
     average_updates: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
     labels: list[str] = field(default_factory=lambda: ["face"])
+    ap50: float | None = None
+    pretrained: bool = False
+    before: dict[str, Any] | None = None
+
+    def accuracy(self) -> dict[str, Any]:
+        """What the training has gained by now, for its result and for the folder that is exported.
+
+        Returns:
+            "before" and "after" (each "epoch", "AP", "AP50", or None where it is not known), "better" (whether AP has
+            grown; None where one of the two is not known), and on what that was measured.
+        """
+        after = None if self.ap is None else {"epoch": self.epochs, "AP": self.ap, "AP50": self.ap50}
+        return {
+            "before": self.before,
+            "after": after,
+            "better": after["AP"] > self.before["AP"] if after and self.before else None,
+            "image_size": self.image_size,
+            "validation_pictures": self.settings.get(VALIDATION_PICTURES),
+        }
 
 
 def write_progress(folder: Path, progress: Progress) -> None:
@@ -70,11 +95,7 @@ def read_progress(folder: Path) -> Progress:
         CheckpointError: the file is missing or damaged, or of another version of this project.
     """
     path = folder / f"{folder.name}{SUFFIX}"
-    state = _read(path)
-    try:
-        return Progress(**{field.name: state[field.name] for field in fields(Progress)})
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} does not say how far the training is: {error} is missing") from None
+    return _progress(_read(path), path)
 
 
 def check_files(folder: Path) -> None:
@@ -121,6 +142,25 @@ def labels_of(weights: Path) -> list[str] | None:
     """
     state = weights.with_suffix(SUFFIX)
     return _read(state).get("labels") if state.is_file() else None
+
+
+def accuracy_of(weights: Path) -> dict[str, Any] | None:
+    """`Progress.accuracy` of weights that lie in a training's checkpoint; None if they do not, or were not evaluated.
+
+    Raises:
+        CheckpointError: the file beside them is damaged.
+    """
+    state = weights.with_suffix(SUFFIX)
+    progress = _progress(_read(state), state) if state.is_file() else None
+    return progress.accuracy() if progress is not None and progress.ap is not None else None
+
+
+def _progress(state: dict[str, Any], path: Path) -> Progress:
+    names = {field.name for field in fields(Progress)}
+    missing = names - SINCE_LATER - state.keys()
+    if missing:
+        raise CheckpointError(f"{path} does not say how far the training is: {sorted(missing)[0]!r} is missing")
+    return Progress(**{name: state[name] for name in names & state.keys()})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tritonface_server.endpoints import LOOPBACK, Endpoints
 from tritonface_server.errors import CommandError
@@ -184,10 +184,28 @@ def _listening(options: argparse.Namespace) -> tuple[Endpoints, Certificates | N
 
 
 def _publish_add(options: argparse.Namespace) -> int:
-    from tritonface_server.publish import publish
+    from tritonface_server.publish import publish, receipt_of
 
     print("published:", *publish(options.folder, options.name, options.model_repository))
+    print(accuracy_line(receipt_of(options.name, options.model_repository)["accuracy"]))
     return 0
+
+
+def accuracy_line(accuracy: dict[str, Any] | None) -> str:
+    """How good a network is, by the training that it comes from."""
+    if not accuracy or not isinstance(accuracy.get("after"), dict):
+        return "how good it is, nothing says: no training has measured it"
+    before = accuracy.get("before")
+    line = f"AP {_figure(accuracy['after'])} on the validation pictures of its training"
+    if not isinstance(before, dict):
+        return line
+    gain = f"{_figure(before)} before it"
+    return f"{line}, {gain}" if accuracy.get("better") else f"{line}, NOT BETTER than the {gain}"
+
+
+def _figure(figures: dict[str, Any]) -> str:
+    ap = figures.get("AP")
+    return f"{ap:.4f}" if isinstance(ap, float) else "unknown"
 
 
 def _publish_undo(options: argparse.Namespace) -> int:

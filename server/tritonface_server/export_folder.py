@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,6 +19,8 @@ INPUT_NAME, OUTPUT_NAMES = "picture", ("boxes", "scores")
 NETWORK, SETTINGS = "model.onnx", "inference.yml"
 QUANTISED = ("model.xml", "model.bin")
 """An INT8 network beside model.onnx, if there is one: it serves the high-performance variant on CPUs."""
+ACCURACY, NETWORK_SHA256 = "accuracy.json", "network_sha256"
+"""How good the network beside it is, if a training says it: a JSON object, and which network it speaks of."""
 NETWORK_STEP = "_detector"  # what the name of the network's model in a repository ends with
 
 
@@ -55,6 +60,31 @@ def read_folder(folder: Path) -> Detector:
         labels=stated.labels,
         score_threshold=stated.score_threshold,
     )
+
+
+def read_accuracy(folder: Path) -> dict[str, Any] | None:
+    """What a training says of how good an exported network is; None if it says nothing.
+
+    Raises:
+        ExportFolderError: the file is damaged, or speaks of another network.
+    """
+    file, remedy = folder / ACCURACY, "export the weights anew, or remove the file, which nothing is served from"
+    if not file.is_file():
+        return None
+    try:
+        stated = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ExportFolderError(f"{file} cannot be read as JSON: {error}; {remedy}") from error
+    if not isinstance(stated, dict):
+        raise ExportFolderError(f"{file} is no JSON object; {remedy}")
+    if stated.get(NETWORK_SHA256) != sha256_of(folder / NETWORK):
+        raise ExportFolderError(f"{file} does not speak of the {NETWORK} beside it; {remedy}")
+    return stated
+
+
+def sha256_of(file: Path) -> str:
+    """The checksum of a file, in hexadecimal."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def settings_text(

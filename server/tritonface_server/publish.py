@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import re
@@ -12,6 +11,7 @@ import time
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tritonclient.grpc as triton
@@ -28,7 +28,9 @@ from tritonface_server.export_folder import (
     OUTPUT_NAMES,
     QUANTISED,
     ExportFolderError,
+    read_accuracy,
     read_folder,
+    sha256_of,
 )
 from tritonface_server.images import decode_image, resize
 from tritonface_server.machine import LaunchError
@@ -68,14 +70,15 @@ def publish(folder: Path, name: str, repository: Path) -> list[str]:
     models = model_names(name)
     with tempfile.TemporaryDirectory(prefix="tritonface-publish-") as copy:
         exported = Path(copy)
-        detector = replace(_read(folder, exported), name=name)
+        detector, accuracy = _read(folder, exported)
+        detector = replace(detector, name=name)
         repository.mkdir(parents=True, exist_ok=True)
         with exclusively(repository) as staging:
             _check_free(name, repository)
             new = staging / "models"
             build_entry(detector, exported, new)
             _try_out(new, detector, log=staging / "log")
-            (new / name / RECEIPT).write_text(json.dumps(_receipt(folder, exported), indent=2))
+            (new / name / RECEIPT).write_text(json.dumps(_receipt(folder, exported, accuracy), indent=2))
             _exchange(models, repository, source=new, target=_next_kept(repository, name))
             failures = wait_until_loaded(models, repository, run_folders)
             if failures:
@@ -117,17 +120,31 @@ def _take_back(name: str, repository: Path, staging: Path) -> bool:
     return bool(earlier)
 
 
-def _read(folder: Path, copy: Path) -> Detector:
-    """The facts of an exported folder, of which the files and their weights are in `copy` then."""
+def receipt_of(name: str, repository: Path) -> dict[str, Any]:
+    """What was noted when `name` was published.
+
+    Returns:
+        "source", "published" (when), "sha256" (of the network) and "accuracy": what its training says of it, or None.
+
+    Raises:
+        PublishError: nothing was published under that name.
+    """
+    _check_published(name, repository)
+    receipt: dict[str, Any] = json.loads((repository / name / RECEIPT).read_text())
+    return receipt
+
+
+def _read(folder: Path, copy: Path) -> tuple[Detector, dict[str, Any] | None]:
+    """The facts of an exported folder and its accuracy; its files are in `copy` then, their weights checked."""
     try:
         copy_folder(folder, copy)
-        detector = read_folder(copy)
+        detector, accuracy = read_folder(copy), read_accuracy(copy)
         check_weights(copy / NETWORK)
         if (copy / QUANTISED[0]).is_file():
             check_weights(copy / QUANTISED[0])
     except (ExportFolderError, NetworkFileError) as error:
         raise PublishError(str(error).replace(str(copy), str(folder))) from error
-    return detector
+    return detector, accuracy
 
 
 def _check_free(name: str, repository: Path) -> None:
@@ -205,9 +222,10 @@ def _infer(client: triton.InferenceServerClient, model: str, input_name: str, ki
             raise PublishError(f"the {name} of {model} on a photo are not all finite; {REMEDY}")
 
 
-def _receipt(folder: Path, copy: Path) -> dict[str, str]:
+def _receipt(folder: Path, copy: Path, accuracy: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "source": str(folder.resolve()),
         "published": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "sha256": hashlib.sha256((copy / NETWORK).read_bytes()).hexdigest(),
+        "sha256": sha256_of(copy / NETWORK),
+        "accuracy": accuracy,
     }

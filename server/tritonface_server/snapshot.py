@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tritonface_server.export_folder import NETWORK, QUANTISED, SETTINGS, ExportFolderError
+from tritonface_server.export_folder import ACCURACY, NETWORK, QUANTISED, SETTINGS, ExportFolderError
 from tritonface_server.inference_yml import EXPORT_ANEW
 
 ATTEMPTS, PAUSE_S = 20, 0.02
@@ -56,7 +56,7 @@ def _read(name: str, folder: int) -> bytes:
 def _state(folder: int) -> dict[str, tuple[int, ...]]:
     """What tells the files of an exported folder from what replaces them."""
     state: dict[str, tuple[int, ...]] = {}
-    for name in (NETWORK, SETTINGS, *QUANTISED):
+    for name in (NETWORK, SETTINGS, ACCURACY, *QUANTISED):
         with suppress(FileNotFoundError):
             status = os.stat(name, dir_fd=folder)
             state[name] = (status.st_ino, status.st_size, status.st_mtime_ns)

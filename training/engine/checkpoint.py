@@ -24,7 +24,7 @@ from training.replace_folder import replace_folder, to_disk
 from training.weights import WeightsError
 
 Arrays = dict[str, np.ndarray]
-FOLDER, BEST = "checkpoint", "best_model"
+FOLDER, BEST, START = "checkpoint", "best_model", "start_model"
 KEPT = 2
 EPOCH_FOLDER = re.compile(r"epoch_(\d+)")
 
@@ -36,6 +36,7 @@ class Checkpoint:
     Attributes:
         weights: to evaluate and export.
         moving: the weights that the optimiser moves, if `weights` are their average.
+        optimiser: its state; empty before the first step.
     """
 
     weights: Arrays
@@ -130,7 +131,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
     folder.mkdir(parents=True)
     arrays = {".pdparams": checkpoint.weights, ".pdema": checkpoint.moving, ".pdopt": checkpoint.optimiser}
     for suffix, content in arrays.items():
-        if content is not None:
+        if content:
             paddle.save(content, str(folder / f"{folder.name}{suffix}"))
     write_progress(folder, checkpoint.progress)
     for path in (*folder.iterdir(), folder):

@@ -80,11 +80,27 @@ class EpochLog:
         )
         self._since_s, self._since_pictures = time.monotonic(), 0
 
-    def evaluated(self, epoch: int, step: int, figures: dict[str, float], best: bool) -> None:
-        """Record the figures of an evaluation."""
-        self._draw({f"val/{name}": figures[name] for name in ("AP", "AP50")}, step)
+    def began(self, step: int, figures: dict[str, float]) -> None:
+        """Record the figures of the weights that the training begins with."""
+        self._evaluated(step, figures, "the weights it begins with", "")
+
+    def evaluated(
+        self, epoch: int, step: int, figures: dict[str, float], best: bool, before: dict[str, float] | None
+    ) -> None:
+        """Record the figures of an epoch.
+
+        Args:
+            best: whether no epoch was better.
+            before: the figures of the weights that the training began with, if they are known.
+        """
+        worse = before is not None and figures["AP"] <= before["AP"]
         note = ", the best so far" if best else ""
-        LOG.info("epoch %d/%d: AP %.4f, AP50 %.4f%s", epoch, self.epochs, figures["AP"], figures["AP50"], note)
+        note += f", not above the {before['AP']:.4f} of the beginning" if worse else ""
+        self._evaluated(step, figures, f"epoch {epoch}/{self.epochs}", note)
+
+    def _evaluated(self, step: int, figures: dict[str, float], what: str, note: str) -> None:
+        self._draw({f"val/{name}": figures[name] for name in ("AP", "AP50")}, step)
+        LOG.info("%s: AP %.4f, AP50 %.4f%s", what, figures["AP"], figures["AP50"], note)
         self._since_s, self._since_pictures = time.monotonic(), 0
 
     def __enter__(self) -> EpochLog:

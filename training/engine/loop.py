@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import paddle
 
 from training.coco_dataset import IMAGES, CocoSplit
 from training.config import Config
 from training.detectors import build_detector, get_detector
 from training.engine import stop
-from training.engine.checkpoint import BEST, Checkpoint, epoch_folder, prune, save_checkpoint
+from training.engine.checkpoint import BEST, START, Checkpoint, epoch_folder, prune, save_checkpoint
 from training.engine.divergence import check_loss, check_weights
 from training.engine.ema import ExponentialMovingAverage
 from training.engine.epoch_log import EpochLog
 from training.engine.lr_schedule import build_schedule
 from training.engine.memory import check_memory
-from training.engine.optimiser import build_optimiser, freeze_norms, optimiser_arrays, set_optimiser_arrays
+from training.engine.optimiser import (
+    FROZEN_BELOW,
+    build_optimiser,
+    freeze_norms,
+    freezes_norms,
+    optimiser_arrays,
+    set_optimiser_arrays,
+)
+from training.engine.outcome import tell_outcome
 from training.engine.reader import EpochBatches, Tensors, TrainingPictures, read_epoch
-from training.engine.resume import best_so_far, resume, settings_of, tell_differences
+from training.engine.resume import best_so_far, comparable, resume, settings_of, tell_differences
 from training.engine.training_step import TrainingStep, loss_of_epoch
 from training.evaluation.coco import evaluate_coco
 from training.evaluation.detect import Detect, Faces, InProcess, checked
@@ -32,6 +42,8 @@ from training.progress import CheckpointError, Progress, write_progress
 from training.weight_files import load_weights_of
 from training.weights import set_weights
 from tritonface_server.in_process import InProcessDetector
+
+LOG = logging.getLogger(__name__)
 
 
 class Interruptible:
@@ -55,6 +67,7 @@ class Training:
     Attributes:
         progress: of the training.
         best: the progress at its best epoch so far; None before the first evaluation.
+        to_be_compared: whether the weights at hand are those that later ones have to be better than.
 
     Raises:
         DatasetError, WeightsError, CheckpointError: the pictures, the weights or the checkpoint are of no use.
@@ -76,9 +89,16 @@ class Training:
         self.average: ExponentialMovingAverage | None = None
         self.best: Progress | None = None
         settings, labels = settings_of(train, splits), list(splits["train"].class_names)
+        pretrained = bool(train.pretrain_weight_path)
         self.progress = Progress(
-            self.detector.name, uuid.uuid4().hex, train.image_size, settings=settings, labels=labels
+            self.detector.name,
+            uuid.uuid4().hex,
+            train.image_size,
+            settings=settings,
+            labels=labels,
+            pretrained=pretrained,
         )
+        self.to_be_compared = pretrained
         restored = resume(Path(train.resume_path), self.output, self.detector.name) if train.resume_path else None
         if restored is not None:
             self._restore(restored)
@@ -119,28 +139,37 @@ class Training:
                 self._end_epoch(epoch + 1, epoch_log)
                 if self.devices > 1:
                     paddle.distributed.barrier()
+            if self.best is not None:
+                tell_outcome(self.best, self.output)
 
     def _begin(self, epoch_log: EpochLog) -> None:
-        """Catch up with what an interruption left undone, and put the checkpoint gone on from among the others."""
-        if self.restored is None:
-            return
-        tell_differences(self.output, self.restored.progress, self.progress.settings)
+        """Measure what the training begins with, and catch up with what an interruption left undone."""
         done = self.progress.epochs >= self.config.Train.epochs_iters
-        if done and self.best is None and self.progress.ap is not None:
-            raise CheckpointError(
-                f"{self.config.Train.resume_path} has done {self.progress.epochs} epochs and Train.epochs_iters is "
-                f"{self.config.Train.epochs_iters}: nothing is left to train; set more epochs"
+        if self.restored is not None:
+            tell_differences(self.output, self.restored.progress, self.progress.settings)
+            if done and self.best is None and self.progress.ap is not None:
+                raise CheckpointError(
+                    f"{self.config.Train.resume_path} has done {self.progress.epochs} epochs and Train.epochs_iters is "
+                    f"{self.config.Train.epochs_iters}: nothing is left to train; set more epochs"
+                )
+        if self.config.Train.freeze_norm is None and freezes_norms(self.config.Train, self.progress.pretrained):
+            LOG.info(
+                "batch normalisation keeps the statistics of the weights it begins with, as batches of %d pictures are "
+                "under %d; Train.freeze_norm=false learns them anew",
+                *(self.config.Train.batch_size, FROZEN_BELOW),
             )
+        if self.to_be_compared:
+            self._judge_start(epoch_log)
         if self.progress.epochs and self.progress.ap is None and self._evaluation_due():
             self._evaluate(epoch_log)
         if done:
-            self._save()
+            self._save()  # the checkpoint gone on from, which may be of another folder
 
     def _run_epoch(self, forward: paddle.nn.Layer, epoch: int, epoch_log: EpochLog | None) -> None:
         self.batches.epoch = epoch
         self.step.loss = loss_of_epoch(self.detector, self.config.Train, epoch)
         self.step.train()
-        if self.config.Train.freeze_norm:
+        if freezes_norms(self.config.Train, self.progress.pretrained):
             freeze_norms(self.network)
         with closing(read_epoch(self.pictures, self.batches)) as batches:
             self._run_steps(forward, epoch, batches, epoch_log)
@@ -176,7 +205,7 @@ class Training:
         """
         updates = self.average.updates if self.average is not None else 0
         steps = epochs * len(self.batches)
-        self.progress = replace(self.progress, epochs=epochs, steps=steps, ap=None, average_updates=updates)
+        self.progress = replace(self.progress, epochs=epochs, steps=steps, ap=None, ap50=None, average_updates=updates)
         check_weights(self._weights(), self.progress)
         saved = epochs == self.config.Train.epochs_iters or epochs % self.config.Train.save_interval == 0
         if saved:
@@ -193,15 +222,27 @@ class Training:
         train, epochs = self.config.Train, self.progress.epochs
         return epochs == train.epochs_iters or epochs % train.eval_interval == 0
 
-    def _evaluate(self, epoch_log: EpochLog) -> None:
-        """Measure the averaged weights, or the weights themselves, on the validation pictures; keep the best."""
+    def _judge_start(self, epoch_log: EpochLog) -> None:
+        """Measure the weights that there are before the first step, and keep them for who wants them back."""
+        figures = self._measure()
+        judged = replace(self.progress, ap=figures["AP"], ap50=figures["AP50"], before=None)
+        save_checkpoint(self.output / START, Checkpoint(self._weight_arrays(), None, {}, judged))
+        self.progress = replace(self.progress, before=judged.accuracy()["after"])
+        epoch_log.began(self.progress.steps, figures)
+
+    def _measure(self) -> dict[str, float]:
+        """COCO's figures of the averaged weights, or the weights themselves, on the validation pictures."""
         self.judged.set_state_dict(self._weights())
         side_px = self.config.Train.image_size
         network = checked(as_function(self.judged, self.detector))
         judge = InProcessDetector(self.detector, network, (side_px, side_px))
         detections, _ = detect_all(Interruptible(InProcess(judge, "paddle")), self.val, self.images)
-        figures = evaluate_coco(self.val, detections)
-        self.progress = replace(self.progress, ap=figures["AP"])
+        return evaluate_coco(self.val, detections)
+
+    def _evaluate(self, epoch_log: EpochLog) -> None:
+        """Measure the epoch's weights and keep the best."""
+        figures = self._measure()
+        self.progress = replace(self.progress, ap=figures["AP"], ap50=figures["AP50"])
         is_best = self.best is None or figures["AP"] > self.best.ap
         if is_best:
             self.best = self.progress
@@ -209,7 +250,7 @@ class Training:
         folder = epoch_folder(self.output, self.progress.epochs)
         if folder.is_dir():
             write_progress(folder, self.progress)
-        epoch_log.evaluated(self.progress.epochs, self.progress.steps, figures, is_best)
+        epoch_log.evaluated(self.progress.epochs, self.progress.steps, figures, is_best, self.progress.before)
 
     def _save(self) -> None:
         save_checkpoint(epoch_folder(self.output, self.progress.epochs), self._checkpoint())
@@ -219,17 +260,24 @@ class Training:
         """Those to evaluate and export."""
         return self.average.values if self.average is not None else self.network.state_dict()
 
+    def _weight_arrays(self) -> dict[str, np.ndarray]:
+        return {name: value.numpy() for name, value in self._weights().items()}
+
     def _checkpoint(self) -> Checkpoint:
-        weights = {name: value.numpy() for name, value in self._weights().items()}
         moving = {name: value.numpy() for name, value in self.network.state_dict().items()}
         optimiser = optimiser_arrays(self.optimiser, self.network)
-        return Checkpoint(weights, moving if self.average is not None else None, optimiser, self.progress)
+        return Checkpoint(self._weight_arrays(), moving if self.average is not None else None, optimiser, self.progress)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         set_weights(self.network, checkpoint.weights if checkpoint.moving is None else checkpoint.moving)
         set_optimiser_arrays(self.optimiser, self.network, checkpoint.optimiser, self.config.Train.optimizer)
-        now = self.progress
+        now, before = self.progress, checkpoint.progress.before
+        self.to_be_compared = not comparable(checkpoint.progress.settings, now.settings)
         self.progress = replace(
-            checkpoint.progress, image_size=now.image_size, settings=now.settings, labels=now.labels
+            checkpoint.progress,
+            image_size=now.image_size,
+            settings=now.settings,
+            labels=now.labels,
+            before=None if self.to_be_compared else before,
         )
         self.best = best_so_far(self.output, self.progress)

@@ -10,6 +10,8 @@ from training.config import Train
 from training.weights import WeightsError
 
 NORMS = (nn.BatchNorm2D, nn.SyncBatchNorm)
+FROZEN_BELOW = 16
+"""Pictures of a step on one device. The statistics of fewer are too noisy to replace those that given weights bring."""
 OPTIMISERS = {"momentum": paddle.optimizer.Momentum, "rmsprop": paddle.optimizer.RMSProp}
 STATE_KINDS = {
     "momentum": {"velocity_0"},
@@ -38,6 +40,11 @@ def build_optimiser(network: nn.Layer, train: Train) -> paddle.optimizer.Optimiz
     return paddle.optimizer.AdamW(
         parameters=parameters, beta1=train.momentum, apply_decay_param_fun=decayed.__contains__, **rate_and_decay
     )
+
+
+def freezes_norms(train: Train, pretrained: bool) -> bool:
+    """Whether batch normalisation keeps its statistics: as set, else if given weights are trained in small batches."""
+    return pretrained and train.batch_size < FROZEN_BELOW if train.freeze_norm is None else train.freeze_norm
 
 
 def freeze_norms(network: nn.Layer) -> None:

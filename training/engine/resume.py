@@ -18,7 +18,7 @@ from training.engine.checkpoint import (
     later_checkpoints,
     load_checkpoint,
 )
-from training.progress import CheckpointError, Progress, check_files, read_progress
+from training.progress import VALIDATION_PICTURES, CheckpointError, Progress, check_files, read_progress
 from training.replace_folder import recover_folder
 
 LOG = logging.getLogger(__name__)
@@ -42,13 +42,13 @@ EFFECTS = {
     "image_size": NOT_COMPARABLE,
     "seed": "the pictures come in another order and are augmented otherwise",
     "training pictures": "it goes on learning from these; an epoch may have another number of steps",
-    "validation pictures": NOT_COMPARABLE,
+    VALIDATION_PICTURES: NOT_COMPARABLE,
 }
 
 
 def settings_of(train: Train, splits: Mapping[str, CocoSplit]) -> dict[str, Any]:
-    """What decides what is learned: settings, and checksums of what is annotated in both splits."""
-    pictures = {"training pictures": _checksum(splits["train"]), "validation pictures": _checksum(splits["val"])}
+    """What decides what is learned: settings, and of both splits the number of pictures and a checksum."""
+    pictures = {"training pictures": _checksum(splits["train"]), VALIDATION_PICTURES: _checksum(splits["val"])}
     return {**train.model_dump(exclude=NOT_LEARNED_BY), **pictures}
 
 
@@ -85,11 +85,12 @@ def best_so_far(output: Path, progress: Progress) -> Progress | None:
     except CheckpointError as error:
         LOG.warning("%s; the best epoch is looked for anew", error)
         return None
-    comparable = all(
-        key in best.settings and best.settings[key] == progress.settings[key]
-        for key in ("image_size", "validation pictures")
-    )
-    return best if comparable else None
+    return best if comparable(best.settings, progress.settings) else None
+
+
+def comparable(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether figures that were measured under two settings can be compared."""
+    return all(key in one and one[key] == other[key] for key in ("image_size", VALIDATION_PICTURES))
 
 
 def tell_differences(output: Path, before: Progress, now: dict[str, Any]) -> None:
@@ -112,7 +113,7 @@ def _checksum(split: CocoSplit) -> str:
         digest.update(repr((image.file_name, image.size_wh)).encode())
         for array in (image.boxes_xyxy_px, image.class_ids, image.ignored):
             digest.update(array.tobytes())
-    return digest.hexdigest()[:12]
+    return f"{len(split.images)} (sha256 {digest.hexdigest()[:12]})"
 
 
 def _newest_whole(folders: list[Path], model: str) -> Checkpoint:

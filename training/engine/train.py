@@ -10,17 +10,15 @@ import yaml
 
 from training.coco_dataset import CocoSplit, load_dataset
 from training.config import Config, dataset_of
-from training.detectors import build_detector, get_detector
 from training.engine import stop
-from training.engine.checkpoint import BEST, checkpoints
+from training.engine.checkpoint import BEST, START, checkpoints
 from training.engine.devices import devices_of, use_device
 from training.engine.epoch_log import LOG_FILE
 from training.engine.loop import Training
-from training.export import FILES, export_folder
+from training.export import FILES, export_weights
 from training.logs import log_to_stdout
 from training.progress import SUFFIX, CheckpointError, read_progress
 from training.replace_folder import replace_folder
-from training.weight_files import as_trained, load_weights_of
 
 CONFIG_FILE = "config.yaml"
 SUFFIXES = (".pdparams", ".pdema", ".pdopt", SUFFIX)
@@ -30,7 +28,8 @@ def run_train(config: Config) -> dict[str, Any]:
     """Train, then export the best weights to `best_model/inference/`.
 
     Returns:
-        the files that were written, relative to the output, and the AP of the best and the last epoch.
+        the files that were written, relative to the output, the AP of the best and the last epoch, and what the best
+        one has gained ("before", "after", "better", see `training.progress.Progress.accuracy`).
 
     Raises:
         ConfigError, DatasetError, WeightsError, CheckpointError: a setting, the pictures, the weights to begin with or
@@ -68,25 +67,25 @@ def train_in_parallel(config: Config, splits: dict[str, CocoSplit]) -> None:
 
 
 def _export_best(config: Config, output: Path) -> None:
-    detector = get_detector(config.Global.model)
-    network = build_detector(detector.name)
-    weights = load_weights_of(network, output / BEST / f"{BEST}.pdparams")
     unfinished = output / BEST / ".inference.part"
-    export_folder(network, as_trained(detector, weights), unfinished)
+    export_weights(config.Global.model, output / BEST / f"{BEST}.pdparams", unfinished)
     replace_folder(unfinished, output / BEST / "inference")
 
 
 def _result(config: Config, output: Path) -> dict[str, Any]:
     last = checkpoints(output)[-1]
-    best, best_ap = _files_of(output, output / BEST), read_progress(output / BEST).ap
+    best, reached = _files_of(output, output / BEST), read_progress(output / BEST)
+    start = {"start": _files_of(output, output / START)} if (output / START).is_dir() else {}
     inference = {Path(name).suffix[1:] or name: f"{BEST}/inference/{name}" for name in FILES}
     return {
         "model_name": config.Global.model,
         "config": CONFIG_FILE,
         "train_log": LOG_FILE,
+        **reached.accuracy(),
         "models": {
-            "best": {"score": best_ap, "epoch": read_progress(output / BEST).epochs, **best, "inference": inference},
+            "best": {"score": reached.ap, "epoch": reached.epochs, **best, "inference": inference},
             "last_1": {"score": read_progress(last).ap, "epoch": read_progress(last).epochs, **_files_of(output, last)},
+            **start,
         },
     }
 

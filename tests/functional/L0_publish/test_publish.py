@@ -22,20 +22,23 @@ import pytest
 import yaml
 
 from tests.conftest import PHOTOS
-from tests.exported import UNUSABLE, divides_by_zero, make_export, spoil_a_weight, write_settings
+from tests.exported import UNUSABLE, divides_by_zero, make_export, spoil_a_weight, write_accuracy, write_settings
 from tests.launched import KEY, Launched, launched
 from tests.reference import InProcess
 from tests.shipped import copy_one_detector, shipped
 from training.quantise import quantise
 from tritonface import ModelNotFoundError, ServerUnavailableError, create_model
 from tritonface_server.access import Access
+from tritonface_server.cli import accuracy_line
 from tritonface_server.configs import model_names
 from tritonface_server.control import Control
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.exchange import beside
 from tritonface_server.images import decode_image, resize
-from tritonface_server.publish import PublishError, publish, published, undo
+from tritonface_server.publish import PublishError, publish, published, receipt_of, undo
 from tritonface_server.server import TritonServer
+
+ACCURACY = {"before": {"epoch": 0, "AP": 0.5}, "after": {"epoch": 2, "AP": 0.25}, "better": False}
 
 
 @pytest.fixture
@@ -52,7 +55,9 @@ def repository(tmp_path: Path) -> Path:
 def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the repository in which `mine` was published, and with what lies beside it."""
     folder = tmp_path_factory.mktemp("published")
-    publish(make_export(folder / "exported"), "mine", folder / "repository")
+    exported = make_export(folder / "exported")
+    write_accuracy(exported, **ACCURACY)
+    publish(exported, "mine", folder / "repository")
     return folder
 
 
@@ -143,6 +148,29 @@ def test_a_quantised_network_serves_the_high_performance_variant(
         (result,) = model.predict(solvay)
     expected = InProcess(shipped())(solvay.read_bytes(), 0.7, size_wh=(640, 320))
     assert abs(len(result["boxes"]) - len(expected)) <= 4
+
+
+def test_the_receipt_says_how_good_it_is(mine: Path, folder: Path) -> None:
+    """And whether that is better than before the training; what no training has measured does not inherit it."""
+    assert receipt_of("mine", mine)["accuracy"].items() >= ACCURACY.items()
+    publish(folder, "mine", mine)
+    assert receipt_of("mine", mine)["accuracy"] is None
+    assert undo("mine", mine)
+    assert receipt_of("mine", mine)["accuracy"]["better"] is False
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "line"),
+    [
+        (None, "how good it is, nothing says: no training has measured it"),
+        ({"after": "good"}, "how good it is, nothing says: no training has measured it"),
+        ({"after": {"AP": 0.25}, "before": None}, "AP 0.2500 on the validation pictures of its training"),
+        ({"after": {"AP": 0.25}, "before": {"AP": "?"}, "better": True}, "AP 0.2500 on .*, unknown before it"),
+        (ACCURACY, "AP 0.2500 on the validation pictures of its training, NOT BETTER than the 0.5000 before it"),
+    ],
+)
+def test_what_publishing_prints_of_it(accuracy: dict[str, Any] | None, line: str) -> None:
+    assert re.fullmatch(line, accuracy_line(accuracy))
 
 
 def test_undo_brings_back_what_was_there(mine: Path, folder: Path) -> None:

@@ -60,10 +60,12 @@ def test_it_learns(tmp_path: Path, faces: Path) -> None:
     result = result_of(tmp_path)
     best = result["models"]["best"]
     assert result["done_flag"] is True and best["score"] > 0.05
+    assert (result["before"], result["better"]) == (None, None)  # it began with random weights
+    assert (result["after"]["epoch"], result["after"]["AP"]) == (best["epoch"], best["score"])
     for kind, name in {**best, **best["inference"]}.items():
         assert kind in ("score", "epoch", "inference") or (tmp_path / name).is_file(), kind
     assert {path.name for path in (tmp_path / "best_model" / "inference").iterdir()} == {
-        *("inference.json", "inference.pdiparams", "inference.yml", "model.onnx")
+        *("inference.json", "inference.pdiparams", "inference.yml", "model.onnx", "accuracy.json")
     }
     assert load_config(tmp_path / "config.yaml").Train.learning_rate == 0.01
     assert "epoch 40/40: AP" in (tmp_path / "train.log").read_text()

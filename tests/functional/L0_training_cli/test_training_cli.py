@@ -19,7 +19,7 @@ from training.detectors import DETECTORS
 from training.engine.checkpoint import Checkpoint, save_checkpoint
 from training.paths import ROOT
 from training.progress import Progress
-from tritonface_server.export_folder import read_folder
+from tritonface_server.export_folder import read_accuracy, read_folder
 
 MAIN = ROOT / "training" / "main.py"
 
@@ -156,10 +156,13 @@ def test_what_a_training_saved_is_exported_with_its_size_and_labels(tmp_path: Pa
     model = "PP-YOLOE_plus-S_face"
     network = network_of(model, trained_weights(model))
     arrays = {name: parameter.numpy() for name, parameter in network.state_dict().items()}
-    progress = Progress(model, "run", 320, epochs=3, labels=["mask"])
+    before = {"epoch": 0, "AP": 0.5, "AP50": 0.75}
+    progress = Progress(model, "run", 320, epochs=3, ap=0.25, ap50=0.5, labels=["mask"], before=before)
     save_checkpoint(tmp_path / "mine" / "best_model", Checkpoint(arrays, None, arrays, progress))
     result = exported(tmp_path, model, Path("mine"))
     assert result["weight_path"] == "mine/best_model/best_model.pdparams"
+    accuracy = read_accuracy(tmp_path / "output")
+    assert (accuracy["before"], accuracy["after"]["AP"], accuracy["better"]) == (before, 0.25, False)
     assert (result["image_size"], result["labels"]) == ({"width": 320, "height": 320}, ["mask"])
     boxes = predicted(tmp_path, model, solvay, "Predict.threshold=0")
     assert boxes and {box["label"] for box in boxes} == {"mask"}

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.exported import SETTINGS
+from tests.exported import SETTINGS, write_accuracy
 from training.detectors import DETECTORS
 from training.detectors.description import DetectorDescription
 from training.paddlex_folder import write_settings
 from tritonface_server.detector import Detector, NmsSettings
-from tritonface_server.export_folder import ExportFolderError, read_folder
+from tritonface_server.export_folder import ExportFolderError, read_accuracy, read_folder
 from tritonface_server.inference_yml import parse_settings
 
 
@@ -118,6 +118,24 @@ def test_what_cannot_be_served_is_refused_by_name(folder: Path, changes: dict[st
     with pytest.raises(ExportFolderError, match=message) as raised:
         read_folder(write(folder, **changes))
     assert str(folder / "inference.yml") in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_folder_may_say_how_good_it_is(folder: Path) -> None:
+    assert read_accuracy(folder) is None
+    write_accuracy(folder, better=True)
+    assert read_accuracy(folder)["better"] is True
+    (folder / "model.onnx").write_bytes(b"another network")
+    with pytest.raises(ExportFolderError, match=r"accuracy\.json does not speak of the model\.onnx beside it; export"):
+        read_accuracy(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "cannot be read as JSON"), ("[" * 10**5, "as JSON"), ("[1]", "is no JSON object")]
+)
+def test_a_damaged_statement_of_accuracy(folder: Path, text: str, message: str) -> None:
+    (folder / "accuracy.json").write_text(text)
+    with pytest.raises(ExportFolderError, match=rf"accuracy\.json .*{message}.*remove the file"):
+        read_accuracy(folder)
 
 
 @pytest.mark.parametrize("text", ["[", "- 1", "\x00", "a: !!python/object/apply:os.getcwd []"])

@@ -76,6 +76,7 @@ ANOTHER_VALUE = {
     "Train.schedule": ("cosine", "cosine"),
     "Train.image_size": ("64", 64),
     "Train.image_sizes": ("[64, 96]", [64, 96]),
+    "Train.freeze_norm": ("true", True),
     "Train.ema_decay": ("0.9", 0.9),
     "Train.static_assigner_epochs": ("null", None),
     "Evaluate.image_size": ("64", 64),

@@ -19,10 +19,14 @@ import pytest
 from tests.dataset import draw_faces_dataset
 from tests.small_training import train, training
 from training.coco_dataset import annotation_file
+from training.detectors import build_detector
 from training.engine.checkpoint import checkpoints, epoch_folder, load_checkpoint
 from training.engine.divergence import DivergedError
 from training.evaluation.evaluate import EvaluateError
-from training.progress import CheckpointError, read_progress, write_progress
+from training.paths import ROOT
+from training.pdparams import read_pdparams
+from training.progress import CheckpointError, accuracy_of, read_progress, write_progress
+from training.weights import load_weights
 
 
 @pytest.fixture
@@ -84,6 +88,50 @@ def test_an_epoch_that_was_saved_but_not_evaluated_is_evaluated(tmp_path: Path, 
     shutil.rmtree(tmp_path / "best_model")
     assert train(dataset, tmp_path, 1, f"resume_path={tmp_path}").best == first.best
     assert read_progress(folder) == read_progress(tmp_path / "best_model") == first.progress
+
+
+SHIPPED = ROOT / "weights" / "BlazeFace.safetensors"
+
+
+def statistics(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: array for name, array in weights.items() if name.endswith(("._mean", "._variance"))}
+
+
+def test_random_weights_are_no_yardstick(tmp_path: Path, dataset: Path) -> None:
+    running = train(dataset, tmp_path, 1)
+    assert running.progress.before is None and not (tmp_path / "start_model").exists()
+    assert running.best.accuracy()["better"] is None
+
+
+def test_fine_tuning_is_measured_against_what_it_begins_with(
+    tmp_path: Path, dataset: Path, log: pytest.LogCaptureFixture
+) -> None:
+    """Also by a run that goes on with it, which is not told the weights; both keep the statistics of small batches."""
+    output = tmp_path / "output"
+    first = train(dataset, output, 1, f"pretrain_weight_path={SHIPPED}", "learning_rate=0.01")
+    resumed = train(dataset, output, 2, f"resume_path={output}", "learning_rate=0.01")
+    before = first.progress.before
+    assert before["epoch"] == 0 and resumed.progress.before == before == resumed.best.before
+    assert log.text.count("the weights it begins with: AP") == 1
+    network = build_detector("BlazeFace")
+    load_weights(network, SHIPPED)
+    begun = {name: value.numpy() for name, value in network.state_dict().items()}
+    start = read_pdparams(output / "start_model" / "start_model.pdparams")
+    assert statistics(begun)
+    for name, array in begun.items():
+        np.testing.assert_array_equal(start[name], array)
+    for name, array in statistics(weights_of(epoch_folder(output, 2))).items():
+        np.testing.assert_array_equal(array, begun[name])
+    assert accuracy_of(output / "start_model" / "start_model.pdparams")["after"] == before
+    words = "better than the weights it began with" if resumed.best.accuracy()["better"] else "NO EPOCH IS BETTER"
+    assert words in log.text and words in (output / "train.log").read_text()
+
+
+def test_what_is_measured_otherwise_is_compared_anew(tmp_path: Path, dataset: Path) -> None:
+    train(dataset, tmp_path, 1, f"pretrain_weight_path={SHIPPED}")
+    resumed = train(dataset, tmp_path, 2, f"resume_path={tmp_path}", "image_size=96")
+    assert resumed.progress.before["epoch"] == 1
+    assert accuracy_of(tmp_path / "start_model" / "start_model.pdparams")["image_size"] == 96
 
 
 @pytest.mark.fault("B15")

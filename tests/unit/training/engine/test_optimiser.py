@@ -8,7 +8,14 @@ import pytest
 
 from training.config import Train, load_config
 from training.detectors import build_detector
-from training.engine.optimiser import NORMS, build_optimiser, freeze_norms, optimiser_arrays, set_optimiser_arrays
+from training.engine.optimiser import (
+    NORMS,
+    build_optimiser,
+    freeze_norms,
+    freezes_norms,
+    optimiser_arrays,
+    set_optimiser_arrays,
+)
 from training.weights import WeightsError
 
 MODELS = ("BlazeFace", "PP-YOLOE_plus-S_face")
@@ -114,6 +121,21 @@ def test_the_state_of_something_else_is_refused(name: str, arrays: dict[str, np.
     optimiser = build_optimiser(network, train_of("BlazeFace").model_copy(update={"optimizer": name}))
     with pytest.raises(WeightsError, match=message):
         set_optimiser_arrays(optimiser, network, arrays, name)
+
+
+@pytest.mark.parametrize(
+    ("freeze_norm", "pretrained", "batch_size", "frozen"),
+    [
+        (None, False, 4, False),  # random weights have no statistics to keep
+        (None, True, 15, True),
+        (None, True, 16, False),
+        (False, True, 4, False),
+        (True, False, 64, True),
+    ],
+)
+def test_whose_statistics_are_frozen(freeze_norm: bool | None, pretrained: bool, batch_size: int, frozen: bool) -> None:
+    train = train_of("BlazeFace").model_copy(update={"freeze_norm": freeze_norm, "batch_size": batch_size})
+    assert freezes_norms(train, pretrained) is frozen
 
 
 def test_frozen_statistics() -> None:
