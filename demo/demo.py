@@ -15,7 +15,7 @@ from tritonface_server.server import TritonServer
 MODEL_REPOSITORY = Path(__file__).parents[1] / "model_repository"
 PHOTOS = sorted((Path(__file__).parent / "photos").glob("*.jpg"))
 OUTPUT = Path("output")
-THRESHOLD = 0.7  # the shipped weights are over-confident, see weights/BlazeFace.md
+DETECTOR = "PP-YOLOE_plus-S_face"
 
 
 def main() -> None:
@@ -24,8 +24,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=Path(folder, "tritonserver.log")) as server:
             print(f"Triton is ready on {server.endpoints.grpc} after {time.perf_counter() - started:.1f} s\n")
-            with create_model("BlazeFace", url=server.endpoints.grpc) as model:
-                for result in model.predict(PHOTOS, batch_size=2, threshold=THRESHOLD):
+            with create_model(DETECTOR, url=server.endpoints.grpc) as model:
+                for result in model.predict(PHOTOS, batch_size=2):
                     result.print(format_json=False)
                     result.save_to_img(OUTPUT)
                     result.save_to_json(OUTPUT)

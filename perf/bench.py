@@ -27,7 +27,7 @@ from perf.peers import paddlex_peer
 from perf.peers.paddlex_peer import PaddleXError
 from perf.perf_analyzer import ACCESS, PerfAnalyzerError
 from perf.raw import SECTIONS, gather, is_current, load, save
-from perf.settings import WATCHED, Settings
+from perf.settings import MEASURED, WATCHED, Settings
 from perf.targets import budgets
 from perf.workers import WorkerError
 from training.detectors import DETECTORS
@@ -137,7 +137,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--resume", action="store_true", help="skip what was measured at this commit with these settings"
     )
     parser.add_argument("--only", type=section_names, help=f"comma-separated sections: {','.join(SECTIONS)}")
-    parser.add_argument("--detector", action="append", choices=DETECTORS, help="default: all that have weights")
+    parser.add_argument("--detector", action="append", choices=DETECTORS, help=f"default: {' and '.join(MEASURED)}")
     parser.add_argument(
         "--soak", type=int, default=0, metavar="N", help="requests of the long run; 20000 is the target's"
     )

@@ -15,15 +15,10 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.parity.golden import rule
-from training.detectors import DETECTORS, build_detector
-from training.export import export_for_serving
+from training.detectors import DETECTORS
 from training.paths import MODEL_REPOSITORY, ROOT
-from training.weights import set_weights
 from tritonface import create_model
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.export_folder import exported_folder
-from tritonface_server.repository import build_entry
 from tritonface_server.server import TritonServer
 
 COLUMNS = {
@@ -32,10 +27,10 @@ COLUMNS = {
     "ONNX = Paddle": ["tests/parity/test_onnx.py"],
     "TensorRT rules": ["tests/parity/test_tensorrt_graph.py"],
     "PaddleX folder": ["tests/parity/test_paddlex_folder.py"],
-    "ensemble = in-process": ["tests/functional/L0_serving_parity", "tests/functional/L0_all_detectors"],
-    "hpi within tolerance": ["tests/functional/L0_hpi", "tests/functional/L0_all_detectors"],
+    "ensemble = in-process": ["tests/functional/L0_all_detectors"],
+    "hpi within tolerance": ["tests/functional/L0_hpi"],
 }
-HPI_TEST = {"test_the_same_faces", "test_the_high_performance_variant_finds_the_same"}
+HPI_TEST = "test_the_same_faces"
 PHOTO = ROOT / "demo" / "photos" / "solvay_1927.jpg"
 ROUNDS, REQUESTS_PER_ROUND = 7, 6
 
@@ -62,7 +57,7 @@ def run_tests() -> dict[tuple[str, str], tuple[int, int]]:
 
 def columns_of(module: str, test: str) -> list[str]:
     """The columns that a test speaks for."""
-    about_hpi = test in HPI_TEST
+    about_hpi = test == HPI_TEST
     return [
         column
         for column, paths in COLUMNS.items()
@@ -74,19 +69,20 @@ def columns_of(module: str, test: str) -> list[str]:
 def measure_variants() -> dict[str, tuple[float, float]]:
     """Median milliseconds of one served request, normal and high-performance, measured in alternating rounds."""
     figures = {}
-    with tempfile.TemporaryDirectory() as temporary:
-        repository = build_full_repository(Path(temporary))
-        with TritonServer(repository, Endpoints.free(), log=Path(temporary, "log")) as server:
-            for name in DETECTORS:
-                models = [create_model(name, url=server.endpoints.grpc, use_hpip=hpi) for hpi in (False, True)]
-                times_ms: tuple[list[float], list[float]] = ([], [])
-                for _ in range(ROUNDS):
-                    for model, times in zip(models, times_ms):
-                        next(model.predict(PHOTO))
-                        times += [request_ms(model) for _ in range(REQUESTS_PER_ROUND)]
-                for model in models:
-                    model.close()
-                figures[name] = (statistics.median(times_ms[0]), statistics.median(times_ms[1]))
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=Path(temporary, "log")) as server,
+    ):
+        for name in DETECTORS:
+            models = [create_model(name, url=server.endpoints.grpc, use_hpip=hpi) for hpi in (False, True)]
+            times_ms: tuple[list[float], list[float]] = ([], [])
+            for _ in range(ROUNDS):
+                for model, times in zip(models, times_ms):
+                    next(model.predict(PHOTO))
+                    times += [request_ms(model) for _ in range(REQUESTS_PER_ROUND)]
+            for model in models:
+                model.close()
+            figures[name] = (statistics.median(times_ms[0]), statistics.median(times_ms[1]))
     return figures
 
 
@@ -95,19 +91,6 @@ def request_ms(model) -> float:
     started = time.perf_counter()
     next(model.predict(PHOTO))
     return (time.perf_counter() - started) * 1e3
-
-
-def build_full_repository(folder: Path) -> Path:
-    """All detectors; those without weights with the golden tests' ones, which take the same time."""
-    for facts in DETECTORS.values():
-        exported = exported_folder(MODEL_REPOSITORY, facts.name)
-        if not exported.is_dir():
-            network = build_detector(facts.name)
-            set_weights(network, rule.params({key: value.shape for key, value in network.state_dict().items()}))
-            exported = folder / facts.name
-            export_for_serving(network, facts, exported)
-        build_entry(facts, exported, folder / "repository")
-    return folder / "repository"
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from training.paths import MODEL_REPOSITORY, shipped_network
+from tritonface_server.configs import model_names
 from tritonface_server.detector import Detector
 from tritonface_server.repository import detector_names, read_detector
 
@@ -22,6 +23,13 @@ def network_file(name: str = "BlazeFace") -> Path:
     return shipped_network(name)
 
 
+def copy_detectors(folder: Path, *names: str) -> Path:
+    """A repository of these detectors alone, to be served or changed."""
+    for model in (model for name in names for model in model_names(name)):
+        shutil.copytree(MODEL_REPOSITORY / model, folder / model, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
 def copy_one_detector(folder: Path) -> Path:
-    """A repository of BlazeFace alone, to be served or changed."""
-    return Path(shutil.copytree(MODEL_REPOSITORY, folder, ignore=shutil.ignore_patterns("*FPN*", "__pycache__")))
+    """A repository of BlazeFace alone, the smallest."""
+    return copy_detectors(folder, "BlazeFace")

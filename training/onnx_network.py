@@ -10,6 +10,7 @@ import paddle
 from paddle import nn
 
 from training.detectors.description import DetectorDescription
+from training.half_initialisers import halve
 from training.networks.pictures import PictureDetector
 from training.onnx_check import FLOATS
 from training.paddle_to_onnx import convert
@@ -22,11 +23,13 @@ DYNAMIC_AXES = {"picture": "NHW", "boxes": "NA", "scores": "NA"}
 def export_onnx(network: nn.Layer, detector: DetectorDescription, output: Path) -> None:
     """Write the ONNX file: dynamic batch, height and width, named outputs, no NMS inside.
 
+    Weights that are float16 by value are stored so; what is computed from them stays float32.
+
     Raises:
         training.paddle_to_onnx.ExportError: the conversion failed.
     """
-    network = network.fused() if hasattr(network, "fused") else network
-    served = PictureDetector(network, detector)
+    fused = network.fused() if hasattr(network, "fused") else network
+    served = PictureDetector(fused, detector)
     served.eval()
     picture = paddle.static.InputSpec([None, None, None, 3], "uint8", name=INPUT_NAME)
     with tempfile.TemporaryDirectory() as temporary:
@@ -37,6 +40,7 @@ def export_onnx(network: nn.Layer, detector: DetectorDescription, output: Path) 
     _name_interface(model.graph, detector.name)
     for node in decoding_nodes(model):
         node.name = DECODING + node.name
+    halve(model, [weight.numpy() for weight in network.state_dict().values()])
     onnx.checker.check_model(model, full_check=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, output)

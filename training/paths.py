@@ -16,9 +16,8 @@ def official_weights_file(detector: str) -> Path:
 
 
 def shipped_weights(detector: str) -> Path:
-    """The weights of a detector: the project's, or PaddleX's official ones where it has none."""
-    shipped = ROOT / "weights" / f"{detector}.safetensors"
-    return shipped if shipped.is_file() else official_weights_file(detector)
+    """The project's weights of a detector."""
+    return ROOT / "weights" / f"{detector}.safetensors"
 
 
 def shipped_network(detector: str) -> Path:

@@ -68,8 +68,8 @@ async def describe(client: Client, name: str, timeout_s: float) -> Served:
         except ServerError:  # the list is open to those who have the server's key only
             known = "it does not say which to callers without its key"
         raise ModelNotFoundError(
-            f"the server at {client.connection.url} has no detector {name!r}; it has: {known}. A detector is served "
-            "once it has weights: train it, or get the published ones with `make official-weights`"
+            f"the server at {client.connection.url} has no detector {name!r}; it has: {known}. It serves what its "
+            "model repository holds; `tritonface-server publish add` puts a trained detector there"
         )
     return served
 

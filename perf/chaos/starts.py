@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from perf.chaos.faults import NORMAL, wait
 from perf.chaos.launched import Launched
 from perf.chaos.row import Promise, Row
 from perf.settings import WATCHED
+from tests.shipped import copy_detectors
 from training.paths import MODEL_REPOSITORY
 
 GIVES_UP_S, STARTS_S = 120, 40
@@ -98,9 +98,7 @@ def read_only_repository(folder: Path) -> Row:
 
 def one_corrupt_network(folder: Path) -> Row:
     """A repository in which one network of two is no network: the other one is served, and the launcher names it."""
-    repository = Path(
-        shutil.copytree(MODEL_REPOSITORY, folder / "models", ignore=shutil.ignore_patterns("__pycache__"))
-    )
+    repository = copy_detectors(folder / "models", WATCHED, OTHER)
     (repository / f"{OTHER}_detector" / "1" / "model.onnx").write_bytes(b"no network")
     server = Launched(repository, folder)
     server.start()
@@ -155,5 +153,4 @@ def two_at_once(folder: Path) -> Row:
 
 def one_detector(folder: Path) -> Path:
     """A repository of the watched detector alone."""
-    ignore = shutil.ignore_patterns(f"{OTHER}*", "__pycache__")
-    return Path(shutil.copytree(MODEL_REPOSITORY, folder / "models", ignore=ignore))
+    return copy_detectors(folder / "models", WATCHED)

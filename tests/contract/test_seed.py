@@ -102,12 +102,10 @@ def structure(value: object) -> object:
 def test_the_tutorials_code_prints_the_structure_of_the_tutorial(
     server: TritonServer, tmp_path: Path, solvay: Path
 ) -> None:
-    """PaddleX's example with another import, and another model where its own has no weights."""
+    """PaddleX's example with another import."""
     with Image.open(solvay) as image:
         image.save(tmp_path / "face_detection.png")
     code = SEED.replace("from paddlex", "from tritonface")
-    if not (server.model_repository / "PicoDet_LCNet_x2_5_face").is_dir():
-        code = code.replace("PicoDet_LCNet_x2_5_face", "BlazeFace")
     environment = {**os.environ, "TRITONFACE_URL": server.endpoints.grpc}
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from tests.reference import InProcess
-from training.detectors import DETECTORS, build_detector, get_detector
+from tests.trained import trained_network
+from training.detectors import DETECTORS, get_detector
 from training.paddlex_folder import export_paddlex
 from training.paths import ROOT
-from training.weights import load_weights
 
 PHOTOS = [ROOT / "demo" / "photos" / name for name in ("solvay_1927.jpg", "astronaut.jpg")]
 THRESHOLDS = (0.5, 0.1)
@@ -54,8 +54,7 @@ def predict(python: Path, name: str, folder: Path, threshold: float) -> list[lis
 
 def check(python: Path, name: str) -> bool:
     """Print one line per photo and threshold; whether all agree."""
-    network, facts, good = build_detector(name), get_detector(name), True
-    load_weights(network, ROOT / "weights" / f"{name}.safetensors")
+    network, facts, good = trained_network(name), get_detector(name), True
     ours = InProcess(facts)
     with tempfile.TemporaryDirectory() as temporary:
         export_paddlex(network, facts, Path(temporary))
@@ -76,12 +75,11 @@ def check(python: Path, name: str) -> bool:
 
 def main() -> None:
     """The command line."""
-    shipped = [name for name in DETECTORS if (ROOT / "weights" / f"{name}.safetensors").is_file()]
     parser = argparse.ArgumentParser(prog="python -m tests.parity.check_paddlex", description=__doc__.splitlines()[0])
     parser.add_argument("python", type=lambda text: Path(text).absolute(), help="an interpreter that has paddlex")
-    parser.add_argument("detectors", nargs="*", choices=[*DETECTORS, []], help=f"default: {' '.join(shipped)}")
+    parser.add_argument("detectors", nargs="*", choices=[*DETECTORS, []], help="default: all")
     arguments = parser.parse_args()
-    results = [check(arguments.python, name) for name in arguments.detectors or shipped]
+    results = [check(arguments.python, name) for name in arguments.detectors or DETECTORS]
     sys.exit(not all(results))
 
 

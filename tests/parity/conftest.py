@@ -8,11 +8,10 @@ from pathlib import Path
 import paddle
 import pytest
 
-from tests.shipped import SHIPPED, network_file
-from tests.trained import exported_network, network_of
+from tests.shipped import network_file
+from tests.trained import trained_network
 from training.detectors import DETECTORS
 from training.detectors.description import DetectorDescription
-from training.paths import shipped_weights
 
 
 @dataclass
@@ -25,12 +24,9 @@ class Exported:
 
 
 @pytest.fixture(scope="session", params=DETECTORS.values(), ids=DETECTORS)
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The committed file where there are weights; otherwise an export with the golden tests' weights."""
+def exported(request: pytest.FixtureRequest) -> Exported:
+    """With the weights that the project ships, and the file of its model repository."""
     facts = request.param
-    if facts.name in SHIPPED:
-        network, file = network_of(facts.name, shipped_weights(facts.name)), network_file(facts.name)
-    else:
-        network, file = network_of(facts.name, None), exported_network(facts.name, None, tmp_path_factory)
+    network = trained_network(facts.name)
     network.eval()
-    return Exported(facts, network, file)
+    return Exported(facts, network, network_file(facts.name))

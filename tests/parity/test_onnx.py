@@ -16,9 +16,8 @@ import paddle
 import pytest
 
 from tests.parity.conftest import Exported
-from tests.shipped import SHIPPED
-from training.detectors import DETECTORS
 from training.onnx_network import export_onnx
+from training.paths import shipped_weights
 
 BOXES_PX, SCORES = 0.01, 5e-5
 BATCHES = [(1, (320, 320)), (1, (640, 640)), (2, (320, 480)), (3, (320, 320)), (2, (97, 131))]
@@ -70,7 +69,11 @@ def test_the_interface_is_named_and_dynamic(exported: Exported) -> None:
     assert not {"NonMaxSuppression", "BatchNormalization"} & {node.op_type for node in graph.node}
 
 
-@pytest.mark.parametrize("exported", [DETECTORS[name] for name in SHIPPED], ids=SHIPPED, indirect=True)
+def test_a_network_is_no_larger_than_its_weights(exported: Exported) -> None:
+    graph_bytes = 1000 * len(onnx.load(exported.file).graph.node)
+    assert exported.file.stat().st_size < shipped_weights(exported.facts.name).stat().st_size + graph_bytes
+
+
 def test_a_fresh_export_is_the_committed_file(exported: Exported, tmp_path: Path) -> None:
     export_onnx(exported.network, exported.facts, tmp_path / "model.onnx")
     fresh, committed = onnx.load(tmp_path / "model.onnx"), onnx.load(exported.file)

@@ -12,12 +12,11 @@ import pytest
 from tests.parity.golden import rule
 from tests.parity.recorded import network_with_golden_weights
 from tests.reference import InProcess, nms_one_by_one
-from tests.shipped import SHIPPED
-from tests.trained import network_of
+from tests.trained import trained_network
 from training.detectors import DETECTORS, get_detector
 from training.detectors.description import DetectorDescription
 from training.paddlex_folder import export_paddlex
-from training.paths import ROOT, shipped_weights
+from training.paths import ROOT
 
 
 def run(
@@ -30,9 +29,9 @@ def run(
     return rows.numpy(), counts.numpy()
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", DETECTORS)
 def test_the_boxes_of_a_photo_are_those_of_the_served_pipeline(name: str, tmp_path: Path) -> None:
-    facts, network = get_detector(name), network_of(name, shipped_weights(name))
+    facts, network = get_detector(name), trained_network(name)
     export_paddlex(network, facts, tmp_path)
     for photo in ("solvay_1927.jpg", "astronaut.jpg"):
         encoded = (ROOT / "demo" / "photos" / photo).read_bytes()
@@ -71,7 +70,7 @@ def test_a_batch_is_the_network_scaled_and_suppressed(name: str, tmp_path: Path)
 
 
 def test_no_face_gives_no_row(tmp_path: Path) -> None:
-    facts, network = get_detector("BlazeFace"), network_of("BlazeFace", shipped_weights("BlazeFace"))
+    facts, network = get_detector("BlazeFace"), trained_network("BlazeFace")
     network.blaze_head.scores0.bias.set_value(np.tile(np.float32([-99, 99]), 2))
     network.blaze_head.scores1.bias.set_value(np.tile(np.float32([-99, 99]), 6))
     export_paddlex(network, facts, tmp_path)

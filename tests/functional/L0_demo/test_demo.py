@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from training.detectors import DETECTORS
 from training.paths import ROOT
 from tritonface import create_model
 from tritonface_server.server import TritonServer
@@ -44,15 +45,13 @@ def size_of(path: Path) -> tuple[int, int]:
         return image.size
 
 
-@pytest.mark.parametrize(("threshold", "found", "false"), [(0.5, 25, 1), (0.7, 18, 0)])
-def test_the_readmes_count_of_faces(
-    server: TritonServer, solvay: Path, threshold: float, found: int, false: int
-) -> None:
-    with create_model("BlazeFace", url=server.endpoints.grpc) as model:
-        (result,) = model.predict(solvay, threshold=threshold)
-    hits = [hit for box in result["boxes"] if (hit := face_in(box["coordinate"])) is not None]
-    assert len(set(hits)) == found
-    assert len(result["boxes"]) - len(set(hits)) == false
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_readmes_count_of_faces(server: TritonServer, solvay: Path, astronaut: Path, name: str) -> None:
+    with create_model(name, url=server.endpoints.grpc) as model:
+        crowd, portrait = model.predict([solvay, astronaut])
+    hits = [hit for box in crowd["boxes"] if (hit := face_in(box["coordinate"])) is not None]
+    counts = (len(set(hits)), len(crowd) - len(set(hits)), len(portrait))
+    assert f"| {name} | {counts[0]} | {counts[1]} | {counts[2]} |" in (ROOT / "README.md").read_text()
 
 
 def face_in(box_xyxy: list[float]) -> int | None:

@@ -12,23 +12,29 @@ from pathlib import Path
 import pytest
 
 from tests.launched import Callers, Launched, eventually, is_there, launched
-from tests.shipped import copy_one_detector
+from tests.shipped import copy_detectors, copy_one_detector
 from tritonface_server.admission import ledger_file, server_name
 
 FALLEN, OTHER = "BlazeFace", "BlazeFace-FPN-SSH"
 
 
 @pytest.fixture(scope="module")
-def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of the two; read only."""
+    return copy_detectors(tmp_path_factory.mktemp("both"), FALLEN, OTHER)
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory, both: Path) -> Iterator[Launched]:
     """One that is ready again after each test."""
-    with launched(tmp_path_factory.mktemp("lasting")) as launcher:
+    with launched(tmp_path_factory.mktemp("lasting"), repository=both) as launcher:
         yield launcher
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Launched]:
+def running(tmp_path: Path, both: Path) -> Iterator[Launched]:
     """One to be ended."""
-    with launched(tmp_path) as launcher:
+    with launched(tmp_path, repository=both) as launcher:
         yield launcher
 
 
@@ -64,9 +70,10 @@ def test_a_model_whose_process_dies_is_back_and_the_others_serve_on(lasting: Lau
 
 
 @pytest.mark.fault("C3")
-def test_one_of_two_processes_of_a_model(tmp_path: Path) -> None:
+def test_one_of_two_processes_of_a_model(tmp_path: Path, both: Path) -> None:
     model = f"{FALLEN}_preprocess"
-    with launched(tmp_path, "--cpus=2") as launcher, Callers(launcher.endpoints, FALLEN, OTHER) as callers:
+    two = launched(tmp_path, "--cpus=2", repository=both)
+    with two as launcher, Callers(launcher.endpoints, FALLEN, OTHER) as callers:
         assert eventually(lambda: callers.served(FALLEN, 0) and callers.served(OTHER, 0))
         before = {stub.pid for stub in launcher.stubs(model)}
         killed_s = kill_one(launcher, model)

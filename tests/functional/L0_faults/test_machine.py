@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +20,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.certificates import write_certificates
 from tests.launched import KEY, PHOTO, Launched, eventually, is_there, launched
-from tests.shipped import copy_one_detector
-from training.paths import MODEL_REPOSITORY
+from tests.shipped import copy_detectors, copy_one_detector
 from tritonface import TLS, Connection, ServerUnavailableError, create_model
 from tritonface_server.access import GRPC_HEADER, HEADER
 
@@ -79,7 +77,7 @@ def test_the_key_is_in_no_command_line_and_no_log(lasting: Launched, tmp_path_fa
 
 @pytest.mark.fault("C9")
 def test_a_damaged_network_does_not_stop_the_others(tmp_path: Path) -> None:
-    repository = Path(shutil.copytree(MODEL_REPOSITORY, tmp_path / "models"))
+    repository = copy_detectors(tmp_path / "models", DETECTOR, "BlazeFace-FPN-SSH")
     (repository / "BlazeFace-FPN-SSH_detector" / "1" / "model.onnx").write_bytes(b"no network")
     with launched(tmp_path, repository=repository, ready="ready, but for BlazeFace-FPN-SSH_detector: gRPC") as launcher:
         (reason,) = [line for line in launcher.said if line.startswith("not served: BlazeFace-FPN-SSH_detector: ")]
@@ -108,8 +106,10 @@ def health(launcher: Launched, *arguments: str, key: str = KEY) -> tuple[int, di
 def test_without_the_key_health_knows_the_server_and_the_detectors_that_are_named(lasting: Launched) -> None:
     assert health(lasting, key="wrong") == (0, health(lasting, key="")[1])
     assert health(lasting, key="")[1]["models"] == []
-    code, told = health(lasting, "--probe", key="")
+    code, told = health(lasting, "--probe", "--model", DETECTOR, key="")
     assert code == 0 and [model["name"] for model in told["models"]] == [DETECTOR] and told["models"][0]["faces"]
+    code, told = health(lasting, "--probe", key="")  # of the command line's own detector, which is not here
+    assert code == 3 and told["ready"] and [model["reason"] for model in told["models"]] == ["not ready"]
 
 
 @pytest.mark.fault("C7")

@@ -14,7 +14,7 @@ THRESHOLD = 0.3
 
 
 @pytest.mark.fault("B10")
-@pytest.mark.parametrize("img_size", [None, 320, 640, [512, 384]])
+@pytest.mark.parametrize("img_size", [None, 320, [512, 384]])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_same_faces(server: TritonServer, name: str, img_size: int | list[int] | None) -> None:
     found = []

@@ -20,7 +20,6 @@ import tritonclient.grpc
 from perf.chaos import open_loop
 from tests.conftest import Serve
 from tests.functional.L0_overload.test_limits_of_steps import TYPES, Arrays, infer, photos
-from training.paths import MODEL_REPOSITORY
 from tritonface_server.admission import Ledger, server_name
 from tritonface_server.server import TritonServer
 
@@ -76,9 +75,9 @@ def calls_of(server: TritonServer) -> Iterator[tritonclient.grpc.service_pb2_grp
 
 
 @pytest.fixture(scope="module")
-def server(serve: Serve) -> TritonServer:
+def server(serve: Serve, one_detector: Path) -> TritonServer:
     """One of which nobody has asked anything else: its memory is measured."""
-    return serve(MODEL_REPOSITORY)
+    return serve(one_detector)
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_nobody_answers_within_a_second() -> None:
 def test_it_waits_for_a_server(tmp_path: Path, one_detector: Path) -> None:
     server = TritonServer(one_detector, Endpoints.free(), log=tmp_path / "log", cpus=1)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "client")}
-    command = [*COMMAND, "--url", server.endpoints.grpc, "--wait", "100", "--probe"]
+    command = [*COMMAND, "--url", server.endpoints.grpc, "--wait", "100", "--probe", "--model", "BlazeFace"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as waiting:
         try:
             with server:

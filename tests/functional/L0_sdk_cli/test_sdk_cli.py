@@ -90,7 +90,7 @@ def test_models(environment: dict[str, str]) -> None:
         (["predict"], 2, "the following arguments are required: input"),
         (["predict", "x.jpg", "--threshold", "7"], 2, "threshold must be a number between 0 and 1"),
         (["predict", "x.jpg", "--img-size", "big"], 2, "'big' is neither 640 nor 640x512"),
-        (["predict", "x.jpg", "--device", "gpu"], 2, "runs 'BlazeFace' on cpu"),
+        (["predict", "x.jpg", "--device", "gpu"], 2, "runs 'PP-YOLOE_plus-S_face' on cpu"),
         (["predict", "x.jpg", "--header", "plain"], 2, "not NAME=VALUE"),
         (["predict", "x.jpg", "--model", "Nope"], 3, "no detector 'Nope'; it has: BlazeFace"),
         (["predict", "x.jpg", "--url", "127.0.0.1:9"], 3, "no Triton server answers gRPC at 127.0.0.1:9"),

@@ -23,13 +23,13 @@ from tritonface_server.server import TritonServer
 
 
 @contextmanager
-def launched(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]:
+def launched(folder: Path, *more: str | Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]:
     """The command, ready; its temporary files are in `folder`."""
     ends = Endpoints.free()
     arguments = [f"--{purpose}-port={port}" for purpose, port in ends.ports.items()]
     with (folder / "server.log").open("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tritonface_server", "serve", *arguments],
+            [sys.executable, "-m", "tritonface_server", "serve", *arguments, *more],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -50,9 +50,9 @@ def wait_until_ready(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]:
+def running(tmp_path: Path, one_detector: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]:
     """One to be ended."""
-    with launched(tmp_path) as pair:
+    with launched(tmp_path, "--model-repository", one_detector) as pair:
         yield pair
 
 
@@ -143,12 +143,14 @@ def test_a_model_that_does_not_load_shows_the_servers_log(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("cpus", [1, 2])
-def test_a_copy_of_the_network_for_every_cpu_it_may_use(cpus: int, solvay: Path, tmp_path: Path) -> None:
+def test_a_copy_of_the_network_for_every_cpu_it_may_use(
+    cpus: int, solvay: Path, one_detector: Path, tmp_path: Path
+) -> None:
     before = os.sched_getaffinity(0)
     allowed = sorted(before)[:cpus]
     os.sched_setaffinity(0, allowed)
     try:
-        with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=tmp_path / "log") as server:
+        with TritonServer(one_detector, Endpoints.free(), log=tmp_path / "log") as server:
             stubs = [" ".join(child.cmdline()) for child in psutil.Process(server.process.pid).children()]
             assert len([stub for stub in stubs if "/BlazeFace_detector/" in stub]) == len(allowed)
             with create_model("BlazeFace", url=server.endpoints.grpc) as model:
@@ -167,8 +169,8 @@ def test_networks_give_way_to_the_other_steps(server: TritonServer, step: str, n
     assert {stub.nice() - psutil.Process(server.process.pid).nice() for stub in stubs} == {niceness}
 
 
-def test_a_killed_server_leaves_no_model_process(tmp_path: Path) -> None:
-    with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=tmp_path / "server.log") as server:
+def test_a_killed_server_leaves_no_model_process(one_detector: Path, tmp_path: Path) -> None:
+    with TritonServer(one_detector, Endpoints.free(), log=tmp_path / "server.log") as server:
         group = server.process.pid
         stubs = psutil.Process(group).children(recursive=True)
         assert stubs

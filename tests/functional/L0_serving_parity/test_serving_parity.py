@@ -1,4 +1,7 @@
-"""What is served equals the same work done in one process, over both protocols."""
+"""What is served equals the same work done in one process: files, thresholds, sizes, arrays, over both protocols.
+
+With one detector; L0_all_detectors asks the others.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from tests.reference import InProcess
-from tests.shipped import SHIPPED, shipped
+from tests.shipped import shipped
 from tritonface import DetectionResult, FaceDetector, create_model
 from tritonface_server.server import TritonServer
 
 
-@pytest.fixture(params=[shipped(name) for name in SHIPPED], ids=SHIPPED, scope="module")
-def reference(request: pytest.FixtureRequest) -> InProcess:
-    return InProcess(request.param)
+@pytest.fixture(scope="module")
+def reference() -> InProcess:
+    return InProcess(shipped())
 
 
 @pytest.fixture

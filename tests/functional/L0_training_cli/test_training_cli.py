@@ -14,7 +14,7 @@ import pytest
 from tests.dataset import draw_dataset, file_of, read, write
 from tests.paddlex_config import paddlex_yaml
 from tests.reference import InProcess
-from tests.trained import network_of, trained_weights
+from tests.trained import trained_network
 from training.detectors import DETECTORS
 from training.engine.checkpoint import Checkpoint, save_checkpoint
 from training.paths import ROOT
@@ -154,7 +154,7 @@ def test_export_and_predict(tmp_path: Path, solvay: Path) -> None:
 @pytest.mark.fault("B6")
 def test_what_a_training_saved_is_exported_with_its_size_and_labels(tmp_path: Path, solvay: Path) -> None:
     model = "PP-YOLOE_plus-S_face"
-    network = network_of(model, trained_weights(model))
+    network = trained_network(model)
     arrays = {name: parameter.numpy() for name, parameter in network.state_dict().items()}
     before = {"epoch": 0, "AP": 0.5, "AP50": 0.75}
     progress = Progress(model, "run", 320, epochs=3, ap=0.25, ap50=0.5, labels=["mask"], before=before)

@@ -131,7 +131,7 @@ def test_serve_predict_publish(
     programs: Path, empty: Path, repository: Path, served: Endpoints, astronaut: Path, tmp_path: Path
 ) -> None:
     address = ["--url", served.grpc]
-    found = run(programs, empty, "tritonface", "predict", astronaut, "--json", *address)
+    found = run(programs, empty, "tritonface", "predict", astronaut, "--model", "BlazeFace", "--json", *address)
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["boxes"]
 

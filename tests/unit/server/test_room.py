@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import resource
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from training.paths import MODEL_REPOSITORY
+from tests.shipped import copy_one_detector
 from tritonface_server import room
 from tritonface_server.machine import LaunchError
 from tritonface_server.room import check_shared_memory, count_processes, raise_open_files
@@ -23,7 +22,7 @@ def test_an_empty_repository_has_no_processes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("config_name", "count"), [("cpu_1", 5), ("cpu", 7), ("cpu_4", 11), ("unknown", 7)])
 def test_processes_of_one_detector(config_name: str, count: int, tmp_path: Path) -> None:
-    shutil.copytree(MODEL_REPOSITORY, tmp_path, ignore=shutil.ignore_patterns("*FPN*"), dirs_exist_ok=True)
+    copy_one_detector(tmp_path)
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "config.pbtxt").write_text("name: {")
     assert count_processes(tmp_path, config_name) == count

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from training.detectors import build_detector, get_detector
-from training.paths import ROOT, shipped_weights
+from training.paths import official_weights_file, shipped_weights
 from training.progress import Progress, write_progress
 from training.weight_files import as_trained, find_weights, load_weights_of
 from training.weights import WeightsError
 
-SHIPPED = ROOT / "weights" / "BlazeFace.safetensors"
+SHIPPED = shipped_weights("BlazeFace")
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
@@ -69,9 +69,6 @@ def test_size_and_labels_are_those_of_the_training_beside_which_weights_lie(tmp_
     assert replace(trained, input_size_wh=detector.input_size_wh, labels=detector.labels) == detector
 
 
-def test_what_the_project_ships_no_weights_of_is_downloaded() -> None:
-    assert shipped_weights("BlazeFace") == SHIPPED
-    missing = shipped_weights("PicoDet_LCNet_x2_5_face")
-    assert missing == ROOT / "weights" / "official" / "PicoDet_LCNet_x2_5_face.safetensors"
+def test_official_weights_are_downloaded() -> None:
     with pytest.raises(WeightsError, match=r"do not exist; `make official-weights` downloads them"):
-        find_weights(missing.parent / "other.safetensors")
+        find_weights(official_weights_file("other"))
