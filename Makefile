@@ -18,7 +18,7 @@ WEIGHTS ?= weights/$(DETECTOR).safetensors
 # Two files of tests at a time, in the order of tests/conftest.py; threads that wait leave the core to the other file.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak chaos bench-locust report fuzz export official-weights demo-dataset repository tensorrt lock clean
+.PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak chaos bench-locust accuracy report fuzz export official-weights demo-dataset repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ chaos: setup-dev ## Overload, kill and mistreat the server; what was lost: outpu
 
 bench-locust: setup-dev ## A server, and locust's web interface on http://127.0.0.1:8089
 	@$(BIN)/python -m perf.locust_run
+
+accuracy: setup-dev ## How good what is served is on your photos: output/accuracy/report.md (IMAGES=DIR ANNOTATIONS=JSON, YUNET=FILE)
+	@$(BIN)/python -m perf.accuracy --images "$(IMAGES)" --annotations "$(ANNOTATIONS)" $(if $(YUNET),--yunet "$(YUNET)")
 
 report: setup-dev ## Every detector against everything it must satisfy, normal against high-performance speed
 	@$(BIN)/python -m perf.report

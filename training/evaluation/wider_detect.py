@@ -1,14 +1,16 @@
-"""Writes a detector's faces in the photos of WIDER FACE's validation set, for `training.evaluation.wider`.
+"""A detector on WIDER FACE's validation set: writes its faces in all photos, prints the Easy, Medium and Hard figures.
 
 python -m training.evaluation.wider_detect --detector NAME --images DIR --ground-truth FOLDER --predictions FOLDER
     [--weights FILE | --onnx FILE | --url HOST:PORT [--model NAME]] [--img-size WIDTH HEIGHT]
 
-Every photo is seen once, stretched to one size: a single scale, without flipping.
+Every photo is seen once, stretched to one size: a single scale, without flipping. The figures are those of
+`training.evaluation.wider`, which also takes the files of other detectors.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -16,7 +18,14 @@ from pathlib import Path
 
 from training.detectors import DETECTORS
 from training.evaluation.detect import Detect, DetectError, open_detect
-from training.evaluation.wider_files import WiderError, WiderImage, read_ground_truth, write_predictions
+from training.evaluation.wider import evaluate_wider
+from training.evaluation.wider_files import (
+    WiderError,
+    WiderImage,
+    read_ground_truth,
+    read_predictions,
+    write_predictions,
+)
 from training.paths import shipped_weights
 from tritonface_server.images import ImageError
 
@@ -74,10 +83,14 @@ def main() -> None:
             served_model=arguments.model,
             size_wh=tuple(arguments.img_size) if arguments.img_size else None,
         ) as detect:
-            detect_all(detect, read_ground_truth(arguments.ground_truth), arguments.images, arguments.predictions)
+            images = read_ground_truth(arguments.ground_truth)
+            detect_all(detect, images, arguments.images, arguments.predictions)
+            width, height = detect.size_wh
+        scales = f"single scale, stretched to {width}x{height}"
+        result = evaluate_wider(images, lambda image: read_predictions(arguments.predictions, image), scales)
     except (DetectError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(arguments.predictions)
+    print(json.dumps(result, indent=4))
 
 
 if __name__ == "__main__":

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from PIL import Image
 
-from tests.conftest import PHOTOS
-from tests.reference import InProcess
+from tests.demo_faces import label_demo_photos
 from tests.shipped import network_file, shipped
 from training.config import Evaluate
 from training.evaluation.coco import METRICS
@@ -22,29 +18,10 @@ from training.paths import shipped_weights
 from tritonface_server.images import ImageError
 from tritonface_server.server import TritonServer
 
-FACE_SCORE = 0.7  # what BlazeFace is that sure of is taken for a face; the figures then depend on its doubtful boxes
-
 
 @pytest.fixture(scope="module")
 def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo photos, labelled with what BlazeFace finds, moved a little."""
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "images").mkdir()
-    (folder / "annotations").mkdir()
-    label = InProcess(shipped())
-    images, faces = [], []
-    for number, photo in enumerate(sorted(PHOTOS.glob("*.jpg")), start=1):
-        shutil.copy(photo, folder / "images")
-        with Image.open(photo) as image:
-            width, height = image.size
-        images.append({"id": number, "file_name": photo.name, "width": width, "height": height})
-        for _, left, top, right, bottom in label(photo.read_bytes(), FACE_SCORE):
-            box = [left + 2, top, (right - left) * 0.88, bottom - top]  # an IoU of .88: far from COCO's thresholds
-            face = {"id": len(faces) + 1, "image_id": number, "category_id": 1, "iscrowd": 0, "bbox": box}
-            faces.append(face | {"area": box[2] * box[3]})
-    content = {"images": images, "annotations": faces, "categories": [{"id": 1, "name": "face"}]}
-    (folder / "annotations" / "instance_val.json").write_text(json.dumps(content))
-    return folder
+    return label_demo_photos(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.parametrize("size_wh", [None, (480, 320)])
