@@ -60,15 +60,8 @@ def write(
 
 
 def _main_table(rows: Rows) -> list[str]:
-    titles = [
-        "",
-        "AP",
-        "AP50",
-        *(f"P / R at {threshold}" for threshold in THRESHOLDS),
-        "threshold",
-        "F1",
-        "best F1, at",
-    ]
+    at = [f"P / R at {threshold}" for threshold in THRESHOLDS]
+    titles = ["", "AP", "AP50", *at, "threshold", "F1", "best F1, at"]
     return table(
         titles,
         (
@@ -91,8 +84,8 @@ def _size_table(rows: Rows, face_counts: Mapping[str, int]) -> list[str]:
 def _about_threshold(row: Figures) -> str:
     precision, recall = map(_short, row.at[row.threshold])
     return (
-        f"At its default threshold, {row.threshold:g}, {precision} of the boxes are faces and {recall} of the faces are "
-        f"found. F1 is {_short(row.f1)} there and {_short(row.best_f1)} at best, at {row.best:.2f}."
+        f"At its default threshold, {row.threshold:g}, {precision} of the boxes are faces and {recall} of the faces "
+        f"are found. F1 is {_short(row.f1)} there and {_short(row.best_f1)} at best, at {row.best:.2f}."
     )
 
 
