@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 import scipy.io
 
+from perf.photos import FACE_XYXY_PX
+from tests.shipped import network_file
+from training.evaluation import wider_detect
 from training.evaluation.wider import average_precision, evaluate_wider, iou_plus_one, match
 from training.evaluation.wider_detect import detect_all
 from training.evaluation.wider_files import (
@@ -256,3 +260,20 @@ def test_detections_of_a_detector(tmp_path: Path) -> None:
     assert read_predictions(tmp_path / "found", images[1]).tolist() == [[8, 2, 10, 12, 0.75]]
     result = evaluate_wider(images, lambda truth: read_predictions(tmp_path / "found", truth))
     assert {subset: result[subset] for subset in SUBSETS} == dict.fromkeys(SUBSETS, 1.0)
+
+
+def test_one_command_from_photos_to_figures(
+    tmp_path: Path, astronaut: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, top, right, bottom = FACE_XYXY_PX
+    write_ground_truth(tmp_path, [image([[left, top, right - left, bottom - top]], name="astronaut")])
+    (tmp_path / "0--Parade").mkdir()
+    shutil.copy(astronaut, tmp_path / "0--Parade")
+    given = {"images": tmp_path, "ground-truth": tmp_path, "predictions": tmp_path / "found", "onnx": network_file()}
+    monkeypatch.setattr(
+        sys, "argv", ["", "--detector", "BlazeFace", *(str(text) for key in given for text in (f"--{key}", given[key]))]
+    )
+    wider_detect.main()
+    result = json.loads(capsys.readouterr().out)
+    assert result["hard"] == 1 and result["scales"] == "single scale, stretched to 640x640"
+    assert (tmp_path / "found" / "0--Parade" / "astronaut.txt").is_file()
