@@ -1,16 +1,16 @@
 """Whether two variants of a trained network find the same faces in a photo, within what a lower precision changes.
 
-Measured on the demo photos against ONNX Runtime in float32: OpenVINO in bfloat16 with the kernels of AVX512_BF16 for
-all four detectors and of AVX512_CORE for PicoDet and PP-YOLOE, in float32 with those of AVX512 and AVX2 for all four
-and on an emulated Haswell for both BlazeFaces:
+Measured with all four detectors on the demo photos at the sizes of L0_hpi against ONNX Runtime in float32, OpenVINO in
+bfloat16 with the kernels for AVX512_BF16 and in float32 with those for AVX-512:
 
 |             | worst face                | mean                        |
 |-------------|---------------------------|-----------------------------|
-| bfloat16    | IoU .545, score .014 away | IoU .9773, score .0056 away |
+| bfloat16    | IoU .545, score .011 away | IoU .9773, score .0042 away |
 | float32     | IoU 1.000, score .000     | IoU 1.0000, score .0000     |
-| allowed     | IoU .5, score .08         | IoU .965, score .03         |
+| allowed     | IoU .5, score .08         | IoU .94, score .03          |
 
 The worst is one face that BlazeFace has two boxes for, their scores .003 apart: the better one suppresses the other.
+Other kernels may have such ties elsewhere; the mean has room for three of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from tests.reference import iou_with_each
 
-LEAST_IOU, LEAST_MEAN_IOU = 0.5, 0.965
+LEAST_IOU, LEAST_MEAN_IOU = 0.5, 0.94
 SCORE, MEAN_SCORE = 0.08, 0.03
 
 

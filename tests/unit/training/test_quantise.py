@@ -71,6 +71,17 @@ def test_normalisation_and_decoding_stay_and_convolutions_do_not(network: openvi
     assert not kept & {"Convolution", "GroupConvolution", "Relu", "MaxPool"}
 
 
+@pytest.mark.parametrize("name", ["BlazeFace", "PP-YOLOE_plus-S_face"])
+def test_what_a_convolution_has_learnt_is_a_constant(name: str) -> None:
+    """NNCF quantises nothing else as weights; in the file they may be float16 with factors."""
+    kernels = [
+        node.input_value(1).get_node().get_type_name()
+        for node in openvino.convert_model(network_file(name)).get_ops()
+        if node.get_type_name() == "Convolution"
+    ]
+    assert len(kernels) > 20 and {*kernels} == {"Constant"}
+
+
 def test_calibration_photos_look_as_the_server_sees_them() -> None:
     files = sorted(PHOTOS.glob("*.jpg"))
     pictures = quantise.calibration_pictures(DETECTOR, files, 2)
