@@ -20,8 +20,10 @@ def tell_outcome(best: Progress, output: Path) -> None:
     if accuracy["better"]:
         LOG.info("better than the weights it began with: AP %.4f before, %.4f after epoch %d", *figures)
         return
+    start = output / START / f"{START}.pdparams"
+    kept = f"; the weights of before are {start}" if start.is_file() else ""  # not if it has gone on in another folder
     LOG.warning(
         "NO EPOCH IS BETTER than the weights it began with: AP %.4f before, %.4f at best, after epoch %d. %s holds "
-        "that epoch all the same; the weights of before are %s. A lower Train.learning_rate or more pictures may help",
-        *(*figures, BEST, output / START / f"{START}.pdparams"),
+        "that epoch all the same%s. A lower Train.learning_rate or more pictures may help",
+        *(*figures, BEST, kept),
     )

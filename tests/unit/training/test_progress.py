@@ -38,7 +38,7 @@ def test_before_and_after(
         "validation_pictures": "100 (sha256 0123456789ab)",
     }
     with caplog.at_level(logging.INFO, "training"):
-        tell_outcome(replace(PROGRESS, before=before), Path("mine"))
+        tell_outcome(replace(PROGRESS, before=before), tmp_path)
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
     if better is None:
         assert told == []
@@ -47,7 +47,12 @@ def test_before_and_after(
     else:
         ((level, text),) = told
         assert level == "WARNING" and text.startswith("NO EPOCH IS BETTER than the weights it began with: AP 0.")
-        assert "mine/start_model/start_model.pdparams" in text
+        assert "best_model holds that epoch all the same. A lower" in text
+        start = tmp_path / "start_model" / "start_model.pdparams"
+        start.parent.mkdir()
+        start.touch()
+        tell_outcome(replace(PROGRESS, before=before), tmp_path)
+        assert f"all the same; the weights of before are {start}. A lower" in caplog.text
 
 
 def test_a_training_of_an_earlier_version(tmp_path: Path) -> None:
