@@ -30,9 +30,9 @@ setup-dev: $(VENV)/.dev ## Add tests and linters
 demo: setup ## Start a server, find the faces of demo/photos, write output/, stop the server
 	@$(BIN)/python demo/demo.py
 
-serve: setup ## Run the server in the foreground (HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT, MODEL_REPOSITORY, CPUS, WATCH=1, INSECURE=1)
+serve: setup ## Run the server in the foreground (HOST, HTTP_PORT, GRPC_PORT, METRICS_PORT, MODEL_REPOSITORY, CPUS, DETECTORS=A,B, WATCH=1, INSECURE=1)
 	@exec $(BIN)/tritonface-server serve --host $(HOST) --http-port $(HTTP_PORT) --grpc-port $(GRPC_PORT) \
-		--metrics-port $(METRICS_PORT) --model-repository $(MODEL_REPOSITORY) $(if $(CPUS),--cpus $(CPUS)) $(if $(WATCH),--watch) \
+		--metrics-port $(METRICS_PORT) --model-repository $(MODEL_REPOSITORY) $(if $(CPUS),--cpus $(CPUS)) $(if $(DETECTORS),--detectors $(DETECTORS)) $(if $(WATCH),--watch) \
 		$(if $(INSECURE),--insecure)
 
 test: setup-dev ## Run all tests against a real server

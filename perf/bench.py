@@ -92,7 +92,7 @@ def run(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
         say(f"== {name}")
         started = time.monotonic()
         try:
-            content = {"figures": measure(measures[name], name, options.model_repository)}
+            content = {"figures": measure(measures[name], name, options.model_repository, settings.detectors)}
         except FAILURES as error:
             say(f"{name} could not be measured: {error}")
             content = {"failed": str(error)}
@@ -102,13 +102,15 @@ def run(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
     return gather(raw)
 
 
-def measure(section: Section, name: str, model_repository: Path) -> Any:
-    """One section, against a server of its own where it needs one."""
+def measure(section: Section, name: str, model_repository: Path, detectors: tuple[str, ...]) -> Any:
+    """One section, against a server of its own where it needs one, which has loaded these detectors."""
     if name in SERVERLESS:
         return section(None)
     with (
         tempfile.TemporaryDirectory(prefix="tritonface-bench-") as folder,
-        TritonServer(model_repository, Endpoints.free(), log=Path(folder, "log"), access=ACCESS) as server,
+        TritonServer(
+            model_repository, Endpoints.free(), log=Path(folder, "log"), access=ACCESS, detectors=detectors
+        ) as server,
     ):
         return section(server)
 

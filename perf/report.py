@@ -71,7 +71,7 @@ def measure_variants() -> dict[str, tuple[float, float]]:
     figures = {}
     with (
         tempfile.TemporaryDirectory() as temporary,
-        TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=Path(temporary, "log")) as server,
+        TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=Path(temporary, "log"), detectors=[*DETECTORS]) as server,
     ):
         for name in DETECTORS:
             models = [create_model(name, url=server.endpoints.grpc, use_hpip=hpi) for hpi in (False, True)]

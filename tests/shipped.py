@@ -8,7 +8,8 @@ from pathlib import Path
 from training.paths import MODEL_REPOSITORY, shipped_network
 from tritonface_server.configs import model_names
 from tritonface_server.detector import Detector
-from tritonface_server.repository import detector_names, read_detector
+from tritonface_server.model_names import detector_names
+from tritonface_server.repository import read_detector
 
 SHIPPED = detector_names(MODEL_REPOSITORY)
 

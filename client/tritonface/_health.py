@@ -64,7 +64,7 @@ async def check(client: Client, names: Sequence[str], photo: bytes | None, timeo
     if not names:
         try:
             found = [served.name for served in await detectors(client, timeout_s)]
-            others = [_unable(model) for model in await client.models(timeout_s) if model.get("state") != "READY"]
+            others = [_unable(model) for model in await client.models(timeout_s) if _is_missing(model, ready)]
         except ServerUnavailableError:
             raise
         except TritonFaceError:  # it does not list them to callers without its key
@@ -73,6 +73,12 @@ async def check(client: Client, names: Sequence[str], photo: bytes | None, timeo
         found, others = list(names), []
     checked = [await _check_model(client, name, photo, timeout_s) for name in found]
     return Health(ready, (*checked, *others))
+
+
+def _is_missing(model: dict[str, str], ready: bool) -> bool:
+    """Whether a model is not ready that should be: one that a ready server need not load has no state."""
+    state = model.get("state")
+    return state != "READY" and not (ready and not state and not model.get("reason"))
 
 
 def _unable(model: dict[str, str]) -> ModelHealth:

@@ -18,6 +18,8 @@ from perf.chaos.launched import Launched
 from perf.chaos.row import Promise, Row
 from perf.photos import PORTRAIT, encode
 from perf.settings import WATCHED
+from training.paths import MODEL_REPOSITORY
+from tritonface_server.served_models import preprocess_of
 from tritonface_server.server import DRAIN_TIMEOUT_S, EXIT_TIMEOUT_S
 
 NORMAL, HPI = WATCHED, f"{WATCHED}_hpi"
@@ -93,11 +95,17 @@ def pids(server: Launched) -> set[int]:
     return {server.server.pid, *(child.pid for child in server.server.children())}
 
 
+def model_of(step: str) -> str:
+    """The model of a step of the watched detector, which may be one that it shares with others."""
+    shared = preprocess_of(MODEL_REPOSITORY, WATCHED)
+    return shared if shared and step == "preprocess" else f"{WATCHED}_{step}"
+
+
 def kill_stubs(step: str, count: int | None = None) -> Fault:
     """kill -9 of so many processes of one step; None for all."""
 
     def fault(server: Launched) -> None:
-        for stub in server.stubs(f"{WATCHED}_{step}")[:count]:
+        for stub in server.stubs(model_of(step))[:count]:
             stub.kill()
 
     return fault
@@ -107,7 +115,7 @@ def stop_a_stub(step: str, seconds: float) -> Fault:
     """SIGSTOP of a process of one step, SIGCONT later."""
 
     def fault(server: Launched) -> None:
-        stub = server.stubs(f"{WATCHED}_{step}")[0]
+        stub = server.stubs(model_of(step))[0]
         stub.suspend()
         threading.Timer(seconds, stub.resume).start()
 

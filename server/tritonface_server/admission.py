@@ -40,7 +40,14 @@ REQUEST_BYTES = 2**18
 """A request costs as much time as so many bytes of picture, however small its pictures are."""
 
 HEADER = np.dtype(
-    [("mean_s", "f8"), ("deviation_s", "f8"), ("head", "u8"), ("head_seen_s", "f8"), ("given_back", "u8")]
+    [
+        ("mean_s", "f8"),
+        ("deviation_s", "f8"),
+        ("head", "u8"),
+        ("head_seen_s", "f8"),
+        ("given_back", "u8"),
+        ("loaded_s", "f8"),
+    ]
 )
 ROW = np.dtype([("ticket", "u8"), ("taken_s", "f8"), ("expires_s", "f8"), ("bytes", "i8"), ("work_bytes", "i8")])
 
@@ -105,9 +112,14 @@ class Ledger:
         with self._locked():
             for i in np.flatnonzero(self._rows["ticket"] == ticket):
                 row = self._rows[i]
-                self._learn((time.monotonic() - row["taken_s"]) / row["work_bytes"])
+                if row["taken_s"] > self._header["loaded_s"][0]:
+                    self._learn((time.monotonic() - row["taken_s"]) / row["work_bytes"])
                 row["ticket"] = NO_TICKET
                 self._header["given_back"] += 1
+
+    def network_loaded(self) -> None:
+        """Learn nothing from the requests under way: they may have waited for the network that has just been loaded."""
+        self._header["loaded_s"] = time.monotonic()
 
     def under_way(self) -> Budget:
         """The requests that hold room, and their bytes."""

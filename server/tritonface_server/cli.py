@@ -64,6 +64,12 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grpc-port", type=int, default=ends.grpc_port, metavar="N", help="default: %(default)s")
     parser.add_argument("--metrics-port", type=int, default=ends.metrics_port, metavar="N", help="default: %(default)s")
     parser.add_argument("--cpus", type=_positive, metavar="N", help="default: those this process may use")
+    parser.add_argument(
+        "--detectors",
+        type=_names,
+        metavar="A,B",
+        help="load these alone, and their networks at once (default: all, each network when it is first asked for)",
+    )
     tls = parser.add_argument_group("encryption of gRPC; PEM files")
     tls.add_argument("--tls-cert", type=Path, metavar="FILE", help="the server's certificate")
     tls.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key")
@@ -134,8 +140,16 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of names, such as A,B")
+    return names
+
+
 def _serve(options: argparse.Namespace) -> int:
     from tritonface_server.access import Access, find_key
+    from tritonface_server.model_names import check_detectors
     from tritonface_server.serve import serve, warn
     from tritonface_server.server import TritonServer
     from tritonface_server.tracing import trace_arguments
@@ -146,6 +160,7 @@ def _serve(options: argparse.Namespace) -> int:
             f"--model-control explicit lets every client run code here, so not with --host {options.host}; "
             "clients that have the server's key (--key-file) need it not"
         )
+    check_detectors(options.detectors or [], options.model_repository)
     ends, certificates = _listening(options)
     if beyond:
         warn(LACKS)
@@ -159,6 +174,7 @@ def _serve(options: argparse.Namespace) -> int:
         access=access,
         partial=True,
         certificates=certificates,
+        detectors=options.detectors,
     )
     return serve(server, watch=options.watch)
 

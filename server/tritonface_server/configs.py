@@ -12,6 +12,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from tritonface_server.admission import Budget
 from tritonface_server.detector import Detector
 from tritonface_server.limits import MAX_BATCH_SIZE, MAX_NETWORK_SIDE_PX, MAX_REQUEST_BYTES, MIN_NETWORK_SIDE_PX
+from tritonface_server.model_names import model_names, preprocess_name
 from tritonface_server.tensorrt import NOT_BUILT, PROFILE
 
 Tensor = tuple[str, int, list[int]]
@@ -96,6 +97,7 @@ CPU_SETTINGS = {
 """`{CPUs: (configuration name, settings)}`: one single-threaded copy of the network for each CPU, as copies share them
 better than the threads of one copy do, and half as many processes to decode for it, two at least: Triton 2.51 can miss
 that a single one is free while its queue is full, and then looks again after half a second."""
+DEVICES = [*CPU_SETTINGS.values(), ("gpu", GPU), ("gpu_tensorrt", GPU)]
 CPU_THREADS = "1"
 """Threads of one copy of the network on a CPU."""
 QUEUE_TIMEOUT_S = 10
@@ -110,26 +112,18 @@ def cpu_config_name(cpus: int) -> str:
     return CPU_SETTINGS[min((size for size in CPU_SETTINGS if size >= cpus), default=max(CPU_SETTINGS))][0]
 
 
-def model_names(detector_name: str) -> list[str]:
-    """The models that serve a detector: its steps, the ensembles last."""
-    suffixes = ("_preprocess", "_postprocess", "_detector", "_hpi_detector", "", "_hpi")
-    return [detector_name + suffix for suffix in suffixes]
-
-
 def model_configs(detector: Detector, openvino_file: str = "model.onnx") -> dict[str, dict[str, pb.ModelConfig]]:
-    """All configurations of a detector: `{model name: {configuration name: configuration}}`.
+    """All configurations of a detector's own models: `{model name: {configuration name: configuration}}`.
 
     The configuration names are those of `--model-config-name`: those of `CPU_SETTINGS`, "gpu", which needs nothing but
     the exported network, and "gpu_tensorrt", where an engine serves the high-performance variant. A size that has the
     settings of "cpu" is left out: Triton then takes config.pbtxt, which is "cpu". Ensembles come last; their name ""
     stands for all kinds of servers that have none of their own.
     """
-    devices = [*CPU_SETTINGS.values(), ("gpu", GPU), ("gpu_tensorrt", GPU)]
     network, hpi_network = f"{detector.name}_detector", f"{detector.name}_hpi_detector"
     configs: list[dict[str, pb.ModelConfig]] = [
-        {name: preprocess_config(detector, device) for name, device in devices},
-        {name: postprocess_config(detector, device) for name, device in devices},
-        {name: onnxruntime_config(detector, network, device) for name, device in devices},
+        {name: postprocess_config(detector, device) for name, device in DEVICES},
+        {name: onnxruntime_config(detector, network, device) for name, device in DEVICES},
         {
             **{name: openvino_config(detector, device, openvino_file) for name, device in CPU_SETTINGS.values()},
             "gpu": onnxruntime_config(detector, hpi_network, GPU),
@@ -142,6 +136,11 @@ def model_configs(detector: Detector, openvino_file: str = "model.onnx") -> dict
         },
     ]
     return {name: _distinct(variants) for name, variants in zip(model_names(detector.name), configs, strict=True)}
+
+
+def preprocess_configs(detector: Detector) -> dict[str, pb.ModelConfig]:
+    """The configurations of the model that decodes for it, and for all other detectors with the same name of it."""
+    return _distinct({name: preprocess_config(detector, device) for name, device in DEVICES})
 
 
 def ensemble_config(detector: Detector, name: str, network: str, one_size: bool = False) -> pb.ModelConfig:
@@ -160,13 +159,13 @@ def ensemble_config(detector: Detector, name: str, network: str, one_size: bool 
     config = _config(name, [IMAGE], DETECTIONS, parameters, optional=[THRESHOLD, IMG_SIZE, STRICT])
     config.platform = "ensemble"
     steps = [
-        ("preprocess", [IMAGE, IMG_SIZE, STRICT], [PICTURE, *PAST_THE_NETWORK]),
-        (network, [PICTURE], [BOXES, SCORES]),
-        ("postprocess", [BOXES, SCORES, THRESHOLD, *PAST_THE_NETWORK], DETECTIONS),
+        (preprocess_name(detector), [IMAGE, IMG_SIZE, STRICT], [PICTURE, *PAST_THE_NETWORK]),
+        (f"{detector.name}_{network}", [PICTURE], [BOXES, SCORES]),
+        (f"{detector.name}_postprocess", [BOXES, SCORES, THRESHOLD, *PAST_THE_NETWORK], DETECTIONS),
     ]
     for step, inputs, outputs in steps:
         config.ensemble_scheduling.step.add(
-            model_name=f"{detector.name}_{step}",
+            model_name=step,
             model_version=-1,
             input_map={tensor[0]: tensor[0] for tensor in inputs},
             output_map={tensor[0]: tensor[0] for tensor in outputs},
@@ -184,7 +183,7 @@ def preprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
         budget=device.budget,
     )
     outputs = [PICTURE, *PAST_THE_NETWORK]
-    config = _config(f"{detector.name}_preprocess", [IMAGE], outputs, parameters, optional=[IMG_SIZE, STRICT])
+    config = _config(preprocess_name(detector), [IMAGE], outputs, parameters, optional=[IMG_SIZE, STRICT])
     _run_by(config, "python", device.preprocess_instances, queue_size=device.queue_size)
     config.dynamic_batching.preferred_batch_size.append(1)  # one that waits for room holds no other one up
     photo = pb.ModelWarmup.Input(data_type=pb.TYPE_STRING, dims=[1], input_data_file="image")

@@ -13,15 +13,16 @@ from tritonface_server.detector import Detector, NmsSettings
 from tritonface_server.errors import CommandError
 from tritonface_server.images import SizeError, check_network_size
 from tritonface_server.inference_yml import EXPORT_ANEW, INTERPOLATION_NUMBERS, parse_settings
+from tritonface_server.model_names import NETWORK_STEP
+from tritonface_server.model_names import SETTINGS as SETTINGS
 
 INPUT_NAME, OUTPUT_NAMES = "picture", ("boxes", "scores")
 """The network's: uint8 [N, H, W, 3] BGR to boxes float32 [N, A, 4] xyxy in its pixels and scores float32 [N, A]."""
-NETWORK, SETTINGS = "model.onnx", "inference.yml"
+NETWORK = "model.onnx"
 QUANTISED = ("model.xml", "model.bin")
 """An INT8 network beside model.onnx, if there is one: it serves the high-performance variant on CPUs."""
 ACCURACY, NETWORK_SHA256 = "accuracy.json", "network_sha256"
 """How good the network beside it is, if a training says it: a JSON object, and which network it speaks of."""
-NETWORK_STEP = "_detector"  # what the name of the network's model in a repository ends with
 
 
 class ExportFolderError(CommandError):

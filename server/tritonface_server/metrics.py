@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 
 class Family(NamedTuple):
-    """Metrics of one name; `labels` are what tells them apart, besides the detector."""
+    """Metrics of one name; `labels` are what tells them apart, besides the detector or what decodes for several."""
 
     help: str
     labels: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ STAGES = {"preprocess": ("wait", "decode", "resize"), "detector": ("network",), 
 """What each step spends its time on; `wait` is for room, once a request, the others once an image."""
 
 FAMILIES = {
-    IMAGES_DECODED: Family("Images decoded and resized"),
+    IMAGES_DECODED: Family("Images decoded, counted by the last step, which knows the detector"),
     IMAGES_REFUSED: Family("Images refused, alone in their request or among others", ("reason",)),
     FACES_FOUND: Family("Faces in all answers, at the thresholds of their requests"),
     REQUESTS_DECLINED: Family(
@@ -70,18 +70,25 @@ def series(name: str, **labels: str) -> Series:
     return Series(name, tuple(sorted(labels.items())))
 
 
-def series_of_step(step: str, detector: str) -> Iterator[Series]:
+def of_model(model_name: str) -> tuple[str, dict[str, str]]:
+    """A model's step, and the label that names whose step it is: a detector's, or that of one kind of pictures, which
+    several detectors may share ("640x640_cubic")."""
+    owner, _, step = model_name.rpartition("_")
+    return step, {"pictures" if step == "preprocess" else "detector": owner}
+
+
+def series_of_model(model_name: str) -> Iterator[Series]:
     """What a step counts, so that all of it is there, as 0, before anything has happened."""
-    own = {"preprocess": (IMAGES_DECODED,), "postprocess": (FACES_FOUND,)}
-    for name in own.get(step, ()):
-        yield series(name, detector=detector)
+    step, owner = of_model(model_name)
+    for name in (IMAGES_DECODED, FACES_FOUND) if step == "postprocess" else ():
+        yield series(name, **owner)
     for reason in IMAGE_REASONS if step == "preprocess" else ():
-        yield series(IMAGES_REFUSED, detector=detector, reason=reason)
+        yield series(IMAGES_REFUSED, **owner, reason=reason)
     for reason in REQUEST_REASONS[step]:
-        yield series(REQUESTS_DECLINED, detector=detector, step=step, reason=reason)
+        yield series(REQUESTS_DECLINED, **owner, step=step, reason=reason)
     for stage in STAGES[step]:
-        yield series(STAGE_SECONDS, detector=detector, stage=stage)
-        yield series(STAGE_RUNS, detector=detector, stage=stage)
+        yield series(STAGE_SECONDS, **owner, stage=stage)
+        yield series(STAGE_RUNS, **owner, stage=stage)
 
 
 class Counts:

@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from tritonface_server.admission import Ledger, server_name
+from tritonface_server.idle import Idle
 from tritonface_server.limits import MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
-from tritonface_server.runtimes import Run
+from tritonface_server.memory import release_freed_memory
+from tritonface_server.network_outline import LOAD_LATER, NetworkError, check_outline
+from tritonface_server.runtimes import Network
 from tritonface_server.steps.answers import DECLINED, FailedError, RequestError, check_awaited, check_bytes
 from tritonface_server.steps.report import StepReport
 
+REST_AFTER_S = 5.0
+"""After such a pause a network gives back what it needs to run, which is half of its memory; its next run takes 10 to
+20 ms more."""
 NICENESS = 5
 """Networks give way to the short steps around them: measured at saturation, 1 to 5 % more images per second."""
 
@@ -24,10 +31,18 @@ class NetworkBackend:
     """Triton's interface of a python-based backend; a subclass says how to load a network.
 
     One image after the other: on a CPU a batch is no faster, and its activations outgrow the caches.
+
+    The launcher may name a repository whose networks wait until they are asked for: at the start their files are
+    checked, and the runtime is not even imported. All others, those that clients send among them, are loaded and tried
+    out at the start.
     """
 
     default_file_name: str
-    run_errors: tuple[type[Exception], ...]
+
+    @property
+    def run_errors(self) -> tuple[type[Exception], ...]:
+        """What the runtime raises where a network cannot be run; asked for when something has been raised."""
+        raise NotImplementedError
 
     @staticmethod
     def auto_complete_config(auto_complete_model_config: Any) -> Any:
@@ -37,27 +52,31 @@ class NetworkBackend:
     def initialize(self, args: dict[str, str]) -> None:
         """Triton calls this once for each instance."""
         os.nice(NICENESS)  # before the runtime starts threads, which inherit it
-        config = json.loads(args["model_config"])
-        file_name = config.get("default_model_filename") or self.default_file_name
-        model_file = Path(args["model_repository"], args["model_version"], file_name)
-        if not model_file.is_file():
+        self.config = json.loads(args["model_config"])
+        file_name = self.config.get("default_model_filename") or self.default_file_name
+        self.model_file = Path(args["model_repository"], args["model_version"], file_name)
+        if not self.model_file.is_file():
             raise pb_utils.TritonModelException(
                 f"no file {file_name!r} in version {args['model_version']} of the model"
             )
-        self.inputs = [item["name"] for item in config["input"]]
-        self.outputs = [item["name"] for item in config["output"]]
-        parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
-        self.run = self.load(model_file, parameters, sum(group["count"] for group in config["instance_group"]))
-        batch_axis = [1] if config["max_batch_size"] else []  # otherwise it is written in the shapes
-        for sample in config.get("model_warmup", []):
-            self._try_out(sample["inputs"], config["output"], batch_axis)
+        self.inputs = [item["name"] for item in self.config["input"]]
+        self.outputs = [item["name"] for item in self.config["output"]]
+        self.batch_axis = [1] if self.config["max_batch_size"] else []  # otherwise it is written in the shapes
+        self.network: Network | None = None
+        self.idle = Idle(self._rest, REST_AFTER_S)
+        self.warm_ups = 0
+        if _may_wait(Path(args["model_repository"])):
+            check_outline(self.model_file, self.outputs)
+            self.warm_ups = len(self.config.get("model_warmup", []))
+        else:
+            self.network = self._loaded()
         self.report = StepReport(args["model_name"])
 
     def finalize(self) -> None:
         """Triton calls this when the model is unloaded."""
         self.report.close()
 
-    def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Run:
+    def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Network:
         """A function from one image's inputs by name to its outputs in the order of `self.outputs`.
 
         Args:
@@ -65,35 +84,65 @@ class NetworkBackend:
         """
         raise NotImplementedError
 
-    def _try_out(self, inputs: dict[str, dict], outputs: list[dict], batch_axis: list[int]) -> None:
-        """Run an image of the warm-up: a network that fails here is refused, one that fails there can crash Triton.
-
-        Raises:
-            TritonModelException: an output is not what the configuration promises.
-        """
-        feeds = {
-            name: np.zeros([*batch_axis, *map(int, tensor["dims"])], numpy_type(tensor["data_type"]))
-            for name, tensor in inputs.items()
-        }
-        for array, output in zip(self.run(feeds), outputs):
-            promised = (len(batch_axis) + len(output["dims"]), numpy_type(output["data_type"]))
-            if (array.ndim, array.dtype) != promised:
-                raise pb_utils.TritonModelException(
-                    f"output {output['name']!r} of the network has {array.ndim} dimensions of {array.dtype},"
-                    f" where the configuration promises {promised[0]} of {promised[1]}"
-                )
-
     def execute(self, requests: list[Any]) -> list[Any]:
         """Triton calls this for every batch of requests."""
         return [self._respond(request) for request in requests]
+
+    def _loaded(self) -> Network:
+        """The network, tried out with the images of the warm-up, as one that fails in Triton's own can crash it.
+
+        Raises:
+            NetworkError: it cannot be loaded, or an output is not what the configuration promises.
+        """
+        parameters = {key: value["string_value"] for key, value in self.config.get("parameters", {}).items()}
+        network = self.load(self.model_file, parameters, sum(group["count"] for group in self.config["instance_group"]))
+        for sample in self.config.get("model_warmup", []):
+            feeds = {
+                name: np.zeros([*self.batch_axis, *map(int, tensor["dims"])], numpy_type(tensor["data_type"]))
+                for name, tensor in sample["inputs"].items()
+            }
+            for array, output in zip(network(feeds), self.config["output"]):
+                self._check_output(array, output)
+        release_freed_memory()  # what loading alone has needed
+        return network
+
+    def _check_output(self, array: np.ndarray, output: dict[str, Any]) -> None:
+        promised = (len(self.batch_axis) + len(output["dims"]), numpy_type(output["data_type"]))
+        if (array.ndim, array.dtype) != promised:
+            raise NetworkError(
+                f"output {output['name']!r} of the network has {array.ndim} dimensions of {array.dtype},"
+                f" where the configuration promises {promised[0]} of {promised[1]}"
+            )
+
+    def _network_now(self) -> Network:
+        """The network, loaded if it is not there yet.
+
+        Raises:
+            FailedError: it cannot be; the next request tries again.
+        """
+        if self.network is None:
+            try:
+                self.network = self._loaded()
+            except Exception as error:  # runtimes have errors of many kinds
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                raise FailedError(f"the network cannot be loaded: {reason}") from error
+            finally:
+                ledger = Ledger(server_name())
+                ledger.network_loaded()
+                ledger.close()
+        return self.network
+
+    def _rest(self) -> None:
+        if self.network is not None:
+            self.network.rest()
 
     def _respond(self, request: Any) -> Any:
         batch = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self.inputs}
         try:
             for name, array in batch.items():
                 _check_size(name, array)
-            rows = list(self._rows(request, batch))
-        except DECLINED as error:
+            rows = [self._nothing()] if self._is_warm_up(batch) else list(self._rows(request, batch))
+        except (*DECLINED, FailedError) as error:
             return self.report.declined(request, error)
         except self.run_errors as error:
             return self.report.declined(request, FailedError(str(error).splitlines()[0]))
@@ -103,11 +152,32 @@ class NetworkBackend:
 
     def _rows(self, request: Any, batch: dict[str, np.ndarray]) -> Iterator[list[np.ndarray]]:
         """The outputs for one image after the other, as long as somebody waits for them."""
+        check_awaited(request)
+        network = self._network_now()
         for i in range(len(next(iter(batch.values())))):
             check_awaited(request)
-            with self.report.stage("network"):
-                row = self.run({name: array[i : i + 1] for name, array in batch.items()})
+            with self.idle.work(), self.report.stage("network"):
+                row = network({name: array[i : i + 1] for name, array in batch.items()})
             yield row
+
+    def _is_warm_up(self, batch: dict[str, np.ndarray]) -> bool:
+        """Whether this comes from Triton at the start, for a network that shall wait: the first, and black pictures."""
+        if self.warm_ups == 0:
+            return False
+        self.warm_ups -= 1
+        return not any(array.any() for array in batch.values())
+
+    def _nothing(self) -> list[np.ndarray]:
+        """An answer to Triton's warm-up without the network."""
+        shapes = [[max(int(side), 1) for side in output["dims"]] for output in self.config["output"]]
+        kinds = [numpy_type(output["data_type"]) for output in self.config["output"]]
+        return [np.zeros([*self.batch_axis, *shape], kind) for shape, kind in zip(shapes, kinds)]
+
+
+def _may_wait(model_folder: Path) -> bool:
+    """Whether the network of this folder is to be loaded when it is first asked for."""
+    repository = os.environ.get(LOAD_LATER)
+    return repository is not None and model_folder.resolve().parent == Path(repository)
 
 
 def _check_size(name: str, pictures: np.ndarray) -> None:

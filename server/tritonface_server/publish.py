@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 from dataclasses import replace
@@ -17,7 +18,6 @@ import numpy as np
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from tritonface_server.configs import model_names
 from tritonface_server.detector import Detector
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.errors import CommandError
@@ -28,15 +28,18 @@ from tritonface_server.export_folder import (
     OUTPUT_NAMES,
     QUANTISED,
     ExportFolderError,
+    exported_folder,
     read_accuracy,
     read_folder,
     sha256_of,
 )
 from tritonface_server.images import decode_image, resize
 from tritonface_server.machine import LaunchError
+from tritonface_server.model_names import PREPROCESS_STEP, model_names
 from tritonface_server.network_file import REMEDY, NetworkFileError, check_weights
-from tritonface_server.repository import WARMUP_PHOTO, build_entry
+from tritonface_server.repository import WARMUP_PHOTO, build_entry, write_preprocess
 from tritonface_server.run_folder import run_folders
+from tritonface_server.served_models import is_used, preprocess_of
 from tritonface_server.server import TritonServer
 from tritonface_server.snapshot import copy_folder
 from tritonface_server.watcher import wait_until_loaded
@@ -54,6 +57,8 @@ class PublishError(CommandError):
 def publish(folder: Path, name: str, repository: Path) -> list[str]:
     """Serve an exported folder as `name`; what was published under that name before is kept for `undo`.
 
+    What decodes for it is a model that detectors share: it comes if it is not there, and never replaces one that is.
+
     The folder is copied once, so that a training may go on writing there. The new models are written beside the
     repository and loaded by a server of their own, which must find its way through a real photo. Only then are they
     moved in, folder by folder, the ensembles last, so that a watching server never sees half a model. Servers of the
@@ -65,9 +70,11 @@ def publish(folder: Path, name: str, repository: Path) -> list[str]:
     Raises:
         PublishError: an unsuitable name or folder, or a network that does not run.
     """
-    if not NAME.fullmatch(name):
-        raise PublishError(f"the name is {name!r}; use letters, digits, '.', '_' and '-', 64 at most")
-    models = model_names(name)
+    if not NAME.fullmatch(name) or name.endswith(PREPROCESS_STEP):
+        raise PublishError(
+            f"the name is {name!r}; use letters, digits, '.', '_' and '-', 64 at most, and not {PREPROCESS_STEP!r} at "
+            "its end"
+        )
     with tempfile.TemporaryDirectory(prefix="tritonface-publish-") as copy:
         exported = Path(copy)
         detector, accuracy = _read(folder, exported)
@@ -79,7 +86,7 @@ def publish(folder: Path, name: str, repository: Path) -> list[str]:
             build_entry(detector, exported, new)
             _try_out(new, detector, log=staging / "log")
             (new / name / RECEIPT).write_text(json.dumps(_receipt(folder, exported, accuracy), indent=2))
-            _exchange(models, repository, source=new, target=_next_kept(repository, name))
+            models = _exchange(name, repository, source=new, target=_next_kept(repository, name))
             failures = wait_until_loaded(models, repository, run_folders)
             if failures:
                 _take_back(name, repository, staging)
@@ -114,9 +121,9 @@ def _take_back(name: str, repository: Path, staging: Path) -> bool:
     """Bring back what was there before, if there was something."""
     earlier = sorted(_kept(repository, name).glob("*"))
     source = earlier[-1] if earlier else staging / "nothing"
-    _exchange(model_names(name), repository, source=source, target=staging / "discarded")
+    _exchange(name, repository, source=source, target=staging / "discarded")
     if earlier:
-        source.rmdir()
+        shutil.rmtree(source)
     return bool(earlier)
 
 
@@ -165,15 +172,38 @@ def _check_published(name: str, repository: Path) -> None:
         raise PublishError(f"{name!r} was not published in {repository}; published are: {known}")
 
 
-def _exchange(models: list[str], repository: Path, *, source: Path, target: Path) -> None:
+def _exchange(name: str, repository: Path, *, source: Path, target: Path) -> list[str]:
+    """Exchange the models of a detector for those in `source`; what it shares with others stays where it is.
+
+    Returns:
+        the names of the models that have come.
+    """
+    before, after = preprocess_of(repository, name), preprocess_of(source, name)
+    moving = []
+    if after and (repository / after).is_dir():
+        shutil.rmtree(source / after, ignore_errors=True)
+    elif after:
+        _complete(source, name, after)
+        moving.append(after)
+    if before and before != after and not is_used(repository, before, except_by=name):
+        moving.append(before)
+    coming = [model for model in (*moving, *model_names(name)) if (source / model).is_dir()]
     try:
-        for model in models:
+        for model in coming:
             make_newer(source / model / "config.pbtxt", than=repository / model)
-        exchange(models, repository, source=source, target=target)
+        exchange([*moving, *model_names(name)], repository, source=source, target=target)
     except OSError as error:
         outcome = "what has moved is put back next time" if is_unfinished(repository) else "nothing has changed"
         hint = f"; {repository} is a mount, name a folder in one" if error.errno == errno.EXDEV else ""
         raise PublishError(f"the models cannot be moved: {error}; {outcome}{hint}") from error
+    return coming
+
+
+def _complete(source: Path, name: str, preprocess: str) -> None:
+    """Write what decodes for an earlier publication anew, if it went with the last detector that used it."""
+    if not (source / preprocess).is_dir():
+        detector = replace(read_folder(exported_folder(source, name)), scaled_decoding="_scaled_" in preprocess)
+        write_preprocess(detector, source)
 
 
 def _kept(repository: Path, name: str) -> Path:
@@ -202,7 +232,7 @@ def _try_out(repository: Path, detector: Detector, log: Path) -> None:
     encoded = np.array([[photo]], dtype=object)
     try:
         with (
-            TritonServer(repository, Endpoints.free(), log=log, cpus=1) as server,  # as few processes as there can be
+            TritonServer(repository, Endpoints.free(), log=log, cpus=1, detectors=[detector.name]) as server,
             triton.InferenceServerClient(server.endpoints.grpc) as client,
         ):
             for ensemble in (detector.name, f"{detector.name}_hpi"):

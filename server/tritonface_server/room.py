@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Iterable
 from pathlib import Path
-
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonface_server.admission import SHARED_MEMORY
 from tritonface_server.limits import MAX_REQUEST_BYTES
 from tritonface_server.machine import LaunchError
+from tritonface_server.served_models import read_config
 
 PROCESS_BYTES = 3 * 2**20
 """Shared memory of one process of a model after its start; measured: 2.5 to 2.7 MiB."""
@@ -22,18 +21,10 @@ MIN_OPEN_FILES = 256
 OPEN_FILES = 4096
 
 
-def count_processes(repository: Path, config_name: str) -> int:
-    """Processes of all models of a repository under one configuration."""
-    count = 0
-    for folder in (path.parent for path in repository.glob("*/config.pbtxt")):
-        named = folder / "configs" / f"{config_name}.pbtxt"
-        try:
-            text = (named if named.is_file() else folder / "config.pbtxt").read_text()
-            config = text_format.Parse(text, pb.ModelConfig())
-        except (OSError, ValueError, text_format.ParseError):
-            continue  # Triton says what is wrong with it
-        count += sum(group.count for group in config.instance_group)
-    return count
+def count_processes(repository: Path, models: Iterable[str], config_name: str) -> int:
+    """Processes of these models of a repository under one configuration."""
+    configs = [read_config(repository / model, config_name) for model in models]
+    return sum(group.count for config in configs if config for group in config.instance_group)
 
 
 def check_shared_memory(processes: int, folder: Path = SHARED_MEMORY) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,26 +12,37 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tritonface_server.memory import release_freed_memory
+from tritonface_server.network_outline import NetworkError, check_outputs
 
 if TYPE_CHECKING:
     import openvino
 
-Run = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
-"""A network: its inputs by name to its outputs, in the order in which they were asked for."""
+
+@dataclass(frozen=True)
+class Network:
+    """A network in a runtime, to be called with its inputs by name; not by several threads at once.
+
+    Attributes:
+        run: gives its outputs, in the order in which they were asked for.
+        rest: gives back to the system what it needs to run; the next run takes some milliseconds to allocate it anew.
+    """
+
+    run: Callable[[dict[str, np.ndarray]], list[np.ndarray]]
+    rest: Callable[[], None]
+
+    def __call__(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return self.run(feeds)
+
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
-
+SMALL_PX = 32
 LARGE = 4
 """From so many times the bytes of the first picture on, a runtime gives back what a picture has made it allocate: one
 of 2048x2048 would cost 460 MB (ONNX Runtime) or 200 MB (OpenVINO) for good."""
 
 
-class NetworkError(ValueError):
-    """A file that is no network, or not the one that is wanted."""
-
-
-def onnxruntime_run(file: Path, outputs: Sequence[str], threads: int = 0, parallel_operators: int = 0) -> Run:
+def onnxruntime_run(file: Path, outputs: Sequence[str], threads: int = 0, parallel_operators: int = 0) -> Network:
     """A network in ONNX Runtime, float32; its threads do not spin while they wait.
 
     Args:
@@ -52,24 +65,33 @@ def onnxruntime_run(file: Path, outputs: Sequence[str], threads: int = 0, parall
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common class of their own
         raise NetworkError(f"{file} cannot be loaded as an ONNX network: {str(error).splitlines()[0]}") from error
-    _check_outputs(file, outputs, [value.name for value in session.get_outputs()])
+    check_outputs(file, outputs, [value.name for value in session.get_outputs()])
     shrink = onnxruntime.RunOptions()
     shrink.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     is_large = _compared_with_first()
 
+    small: dict[str, np.ndarray] = {}
+
     def run(feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        if not small:
+            small.update({name: array[:1, :SMALL_PX, :SMALL_PX].copy() for name, array in feeds.items()})
         if not is_large(feeds):
             return session.run(outputs, feeds)
         results = session.run(outputs, feeds, shrink)
         release_freed_memory()
         return results
 
-    return run
+    def rest() -> None:
+        with suppress(Exception):  # a network that takes no picture so small keeps what it has
+            session.run(outputs, small, shrink)  # the arena shrinks at the end of a run only
+        release_freed_memory()
+
+    return Network(run, rest)
 
 
 def openvino_run(
     file: Path, outputs: Sequence[str], threads: int | None = None, streams: int | None = None, bfloat16: bool = True
-) -> Run:
+) -> Network:
     """A network in OpenVINO, an ONNX file or OpenVINO's own format.
 
     The shape that comes first gets a network compiled for it alone, which is some 20 % faster; all others share one of
@@ -91,7 +113,7 @@ def openvino_run(
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]  # above it, places in OpenVINO's sources
         raise NetworkError(f"{file} cannot be loaded as a network: {reason}") from error
-    _check_outputs(file, outputs, [name for output in network.outputs for name in output.get_names()])
+    check_outputs(file, outputs, [name for output in network.outputs for name in output.get_names()])
     properties: dict[str, str | int | bool] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 and "bf16" in float_precisions() else "f32",
@@ -123,7 +145,12 @@ def openvino_run(
             release_freed_memory()
         return [results[name] for name in outputs]
 
-    return run
+    def rest() -> None:
+        for each in requests.values():
+            each.get_compiled_model().release_memory()
+        release_freed_memory()
+
+    return Network(run, rest)
 
 
 def _compared_with_first() -> Callable[[dict[str, np.ndarray]], bool]:
@@ -146,8 +173,3 @@ def float_precisions() -> tuple[str, ...]:
 
     has_bfloat16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("bf16", "f32") if has_bfloat16 else ("f32",)
-
-
-def _check_outputs(file: Path, wanted: Sequence[str], there: Sequence[str]) -> None:
-    if not set(wanted) <= set(there):
-        raise NetworkError(f"{file} has the outputs {', '.join(there)}; wanted are {', '.join(wanted)}")

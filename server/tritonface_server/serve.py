@@ -101,7 +101,7 @@ class Service:
             return code
         self._backoff.started(time.monotonic())
         assert server.process is not None
-        self._supervisor = Supervisor(server.process.pid, server.control, server.backends, warn)
+        self._supervisor = Supervisor(server.process.pid, server.control, server.backends, server.chosen_models(), warn)
         with suppress(ControlError):
             self._supervisor.take_over()
         if self._watch:
@@ -114,6 +114,8 @@ class Service:
                     watcher.look()
                 if self._supervisor.given_up and not self._supervisor.serves():
                     raise GivenUpError("no detector is served any more; the lines above say why")
+        if watcher:
+            server.also_serve(watcher.came)
         return ended
 
     def _announce(self, supervisor: Supervisor) -> None:

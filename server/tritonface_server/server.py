@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,9 +27,12 @@ from tritonface_server.leftovers import (
     temporary_folders,
 )
 from tritonface_server.machine import LaunchError, Triton, check_port, check_repository, find_triton, port_lock
+from tritonface_server.model_names import detector_names
+from tritonface_server.network_outline import LOAD_LATER
 from tritonface_server.parent import end_with_parent, guarded
 from tritonface_server.room import check_shared_memory, count_processes, raise_open_files
 from tritonface_server.run_folder import base_folder, run_folder
+from tritonface_server.served_models import all_models, models_of
 from tritonface_server.stubs import Stub, find_stubs
 
 DRAIN_TIMEOUT_S = 15.0
@@ -54,6 +58,7 @@ class TritonServer:
         access: the key to the APIs that change the server; a random one by default.
         partial: serve what can be loaded, instead of giving up when something cannot.
         certificates: for TLS over gRPC.
+        detectors: load these alone, with their networks; None for all models, each network when it is first asked for.
 
     Raises:
         LaunchError: from `start`, when something is missing or the server gives up.
@@ -69,6 +74,7 @@ class TritonServer:
         access: Access | None = None,
         partial: bool = False,
         certificates: Certificates | None = None,
+        detectors: Sequence[str] | None = None,
     ) -> None:
         self.model_repository = model_repository
         self.endpoints = endpoints or Endpoints()
@@ -78,6 +84,7 @@ class TritonServer:
         self.access = access or Access()
         self.partial = partial
         self.certificates = certificates
+        self.detectors = detectors
         self.warning: str | None = None
         """What is not as it should be on this machine, once started."""
         self.control = Control(self.endpoints.http, self.access.headers)
@@ -105,12 +112,15 @@ class TritonServer:
         except (OSError, shutil.Error) as error:
             raise LaunchError(f"the backends cannot be copied to {base_folder()}: {error}") from error
         self.backends = {path.name for path in self.folder.iterdir() if path.is_dir()}
-        self.warning = check_shared_memory(count_processes(self.model_repository, self.config_name))
+        models = self.chosen_models()
+        if not models:
+            raise LaunchError(f"{self.model_repository} holds none of {', '.join(self.detectors or [])} any more")
+        self.warning = check_shared_memory(count_processes(self.model_repository, models, self.config_name))
         self._folders_before = temporary_folders()
         output = self._resources.enter_context(self.log.open("wb")) if self.log else None
         self.process = subprocess.Popen(
             [str(triton.binary), *self._options(), *self.arguments],
-            env=server_environment(triton),
+            env=server_environment(triton) | self._when_to_load(),
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,  # Ctrl-C reaches this process alone, which then lets the server drain
@@ -156,6 +166,18 @@ class TritonServer:
         with suppress(subprocess.TimeoutExpired):
             return self.process.wait(within_s) if self.process else None
         return None
+
+    def chosen_models(self) -> list[str]:
+        """The models to be loaded at the start."""
+        if self.detectors is None:
+            return all_models(self.model_repository)
+        return models_of(self.model_repository, self.detectors)
+
+    def also_serve(self, models: Collection[str]) -> None:
+        """At the next start, choose the detectors of these models, too."""
+        if self.detectors is not None:
+            more = [name for name in detector_names(self.model_repository) if name in models]
+            self.detectors = list(dict.fromkeys([*self.detectors, *more]))
 
     def stubs(self) -> list[Stub]:
         """The living processes of its models."""
@@ -218,7 +240,7 @@ class TritonServer:
             f"--model-repository={self.model_repository}",
             f"--backend-directory={self.folder}",
             "--model-control-mode=explicit",  # by whoever has the key
-            "--load-model=*",
+            *(["--load-model=*"] if self.detectors is None else [f"--load-model={it}" for it in self.chosen_models()]),
             f"--exit-on-error={str(not self.partial).lower()}",
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
@@ -228,6 +250,9 @@ class TritonServer:
             *self.endpoints.options,
             *(self.certificates.options if self.certificates else []),
         ]
+
+    def _when_to_load(self) -> dict[str, str]:
+        return {LOAD_LATER: str(self.model_repository.resolve())} if self.detectors is None else {}
 
     def _log_tail(self) -> str:
         if not self.log or not self.log.is_file():

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from typing import Any
 
 from tritonface_server.backoff import MAX_FAILURES, Backoff
 from tritonface_server.control import READY, Control, ControlError, State
-from tritonface_server.stubs import Stub, find_stubs
+from tritonface_server.stubs import GONE, STOPPED, Stub, find_stubs
 
-RESCAN_INTERVAL_S = 1.0
+RESCAN_INTERVAL_S = 2.0
 STOPPED_S = 0.5
 """Triton gives a process up that has been stopped for a second, and aborts when that goes on afterwards."""
 GRACE_S = 10.0
@@ -43,13 +43,22 @@ class Supervisor:
         server_pid: of tritonserver.
         control: of the same server.
         backends: names of the backends whose models run in processes of their own.
+        models: those that are to be served.
         say: takes a line for the user.
     """
 
-    def __init__(self, server_pid: int, control: Control, backends: set[str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        server_pid: int,
+        control: Control,
+        backends: set[str],
+        models: Collection[str],
+        say: Callable[[str], None],
+    ) -> None:
         self._server_pid = server_pid
         self._control = control
         self._backends = backends
+        self._models = models
         self._say = say
         self._stubs: dict[int, Stub] = {}
         self._stopped_since_s: dict[int, float] = {}
@@ -85,9 +94,10 @@ class Supervisor:
             ControlError: the server does not answer; the next look notices the same again.
         """
         now_s = time.monotonic()
-        self._end_stopped(now_s)
+        states = {pid: stub.state() for pid, stub in self._stubs.items()}
+        self._end_stopped({pid for pid, state in states.items() if state in STOPPED}, now_s)
         self._end_retired(now_s)
-        died = any(not stub.is_alive for stub in self._stubs.values())
+        died = any(state in GONE for state in states.values())
         if died or now_s - self._scanned_at_s >= RESCAN_INTERVAL_S:
             self._scan(now_s)
         due = [name for name, it in self._troubles.items() if it.retry_at_s is not None and it.retry_at_s <= now_s]
@@ -163,13 +173,12 @@ class Supervisor:
     def _load_ensembles(self) -> None:
         """Load what was left out at the start because one of its models was missing."""
         for model, state in self._control.states().items():
-            if state == State():
+            if state == State() and model in self._models:
                 with suppress(ControlError):
                     self._control.load(model)
                     self._ensembles.add(model)
 
-    def _end_stopped(self, now_s: float) -> None:
-        stopped = {pid for pid, stub in self._stubs.items() if stub.is_stopped}
+    def _end_stopped(self, stopped: set[int], now_s: float) -> None:
         self._stopped_since_s = {pid: self._stopped_since_s.get(pid, now_s) for pid in stopped}
         for pid, since_s in self._stopped_since_s.items():
             if now_s - since_s >= STOPPED_S:

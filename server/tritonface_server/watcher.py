@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonface_server.control import LOAD_TIMEOUT_S, READY, Control, ControlError
+from tritonface_server.model_names import STEPS
 
 INTERVAL_S = 0.5
 REPORT = "watching.json"
@@ -32,6 +33,8 @@ class Watcher:
         self._say = say
         self._report = run_folder / REPORT
         self._failures: dict[str, str] = {}
+        self.came: set[str] = set()
+        """Models that were loaded meanwhile."""
         self._loaded = self._found = signatures(repository)
         self._looked_at_s = time.monotonic()
         self._tell()
@@ -51,13 +54,14 @@ class Watcher:
         gone = self._loaded.keys() - self._found.keys()
         changed = [name for name, files in self._found.items() if self._loaded.get(name) != files]
         self._loaded = self._found
-        for name in sorted(gone, key=len):  # an ensemble's name is the beginning of those of its steps
+        for name in sorted(gone, key=_is_step):
             with suppress(ControlError):
                 (self._control.forget if name in self._failures else self._control.unload)(name)
         self._failures = {name: reason for name, reason in self._failures.items() if name not in (*gone, *changed)}
-        for name in sorted(changed, key=len, reverse=True):
+        for name in sorted(changed, key=_is_step, reverse=True):
             try:
                 self._control.load(name)
+                self.came.add(name)
             except ControlError as error:
                 self._failures[name] = str(error)
                 self._say(f"cannot serve {name}: {error}")
@@ -73,6 +77,11 @@ class Watcher:
         with suppress(OSError):  # a full disk: whoever publishes waits in vain
             unfinished.write_text(json.dumps(report))
             unfinished.replace(self._report)
+
+
+def _is_step(name: str) -> bool:
+    """Whether a model's name is that of a step: loaded before the ensembles, and unloaded after them."""
+    return name.endswith(STEPS)
 
 
 def signatures(repository: Path) -> dict[str, str]:

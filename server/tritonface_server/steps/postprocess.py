@@ -11,7 +11,7 @@ from tritonface_server.admission import Ledger, server_name
 from tritonface_server.detections import Detections, select_detections
 from tritonface_server.detector import NmsSettings
 from tritonface_server.limits import MAX_SIDE_PX
-from tritonface_server.metrics import FACES_FOUND
+from tritonface_server.metrics import FACES_FOUND, IMAGES_DECODED
 from tritonface_server.steps.answers import DECLINED, RequestError, check_awaited, check_bytes
 from tritonface_server.steps.parameters import read_parameters
 from tritonface_server.steps.report import StepReport
@@ -53,6 +53,7 @@ class TritonPythonModel:
             pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in ("boxes", "scores", "sizes_wh")
         )  # [B, A, 4], [B, A], [B, 2, 2]
         _check_candidates(boxes, scores, sizes_wh)
+        self.report.count(IMAGES_DECODED, int(np.count_nonzero(sizes_wh[:, 0, 0])))
         thresholds = self._thresholds(request, len(boxes))
         if not np.all((thresholds >= 0) & (thresholds <= 1)):  # NaN fails both comparisons
             raise RequestError(f"threshold must lie between 0 and 1, got {thresholds.tolist()}")

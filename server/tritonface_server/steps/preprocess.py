@@ -26,7 +26,7 @@ from tritonface_server.images import (
 )
 from tritonface_server.limits import MAX_REQUEST_ENCODED_BYTES
 from tritonface_server.memory import LARGE_BYTES, release_freed_memory
-from tritonface_server.metrics import IMAGES_DECODED, IMAGES_REFUSED
+from tritonface_server.metrics import IMAGES_REFUSED
 from tritonface_server.steps.answers import (
     DECLINED,
     BusyError,
@@ -169,7 +169,6 @@ class TritonPythonModel:
             sizes_wh[i] = opened.header.upright_wh, size_wh
             if opened.header.cut_off:
                 warnings[i, 0] = CUT_OFF.encode()
-        self.report.count(IMAGES_DECODED, int(np.count_nonzero(sizes_wh[:, 0, 0])))
         tensors = {"picture": pictures, "sizes_wh": sizes_wh, "image_error": errors, "image_warning": warnings}
         tensors["ticket"] = np.full((count, 1), ticket, np.uint64)
         return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])

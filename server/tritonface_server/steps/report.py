@@ -22,8 +22,9 @@ from tritonface_server.metrics import (
     Delivery,
     Metric,
     Series,
+    of_model,
     series,
-    series_of_step,
+    series_of_model,
 )
 from tritonface_server.request_log import RequestLog
 from tritonface_server.steps.answers import BusyError, FailedError, GoneError, RequestError, declined
@@ -41,14 +42,14 @@ class StepReport:
     """Counts and log lines of one process of one step; a failure to tell them never fails the step.
 
     Args:
-        model_name: Triton's, "BlazeFace_preprocess" for example; it ends with the name of the step.
+        model_name: Triton's, "BlazeFace_postprocess" for example; it ends with the name of the step.
         under_way: what the whole server has between decoding and answer.
     """
 
     def __init__(self, model_name: str, under_way: Callable[[], Budget] | None = None) -> None:
-        self.detector, _, self._step = model_name.rpartition("_")
+        self._step, self._owner = of_model(model_name)
         self._under_way = under_way
-        self._counts = Counts(series_of_step(self._step, self.detector))
+        self._counts = Counts(series_of_model(model_name))
         self._log = RequestLog(model=model_name)
         self._metrics: dict[Series, Metric] = {}
         self._families: dict[str, Any] = {}
@@ -56,8 +57,8 @@ class StepReport:
         self._delivery.ask()
 
     def count(self, name: str, amount: int = 1, **labels: str) -> None:
-        """Raise a counter of this detector."""
-        self._counts.add(series(name, detector=self.detector, **labels), amount)
+        """Raise a counter of this step."""
+        self._counts.add(series(name, **self._owner, **labels), amount)
         self._delivery.ask()
 
     @contextmanager
@@ -71,7 +72,7 @@ class StepReport:
 
     def spent(self, stage: str, duration_s: float) -> None:
         """Count a run of a stage that took so long."""
-        self._counts.add(series(STAGE_SECONDS, detector=self.detector, stage=stage), duration_s)
+        self._counts.add(series(STAGE_SECONDS, **self._owner, stage=stage), duration_s)
         self.count(STAGE_RUNS, stage=stage)
 
     def declined(self, request: Any, error: Exception, reason: str | None = None) -> Any:

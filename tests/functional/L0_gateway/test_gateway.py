@@ -95,7 +95,7 @@ CLOSED = (
     ("GET", "/v2/models/BlazeFace/stats"),
     ("GET", "/metrics"),
     ("GET", "/"),
-    ("POST", "/v2/models/BlazeFace_preprocess/infer"),
+    ("POST", "/v2/models/640x640_cubic_preprocess/infer"),
     ("POST", "/v2/models/BlazeFace_detector/infer"),
     ("POST", "/v2/models/BlazeFace_hpi_detector/versions/1/infer"),
     ("POST", "/v2/models/BlazeFace/generate"),

@@ -15,7 +15,7 @@ from tests.corpus.pieces import chunk, encoded
 from tests.functional.L0_hostile.wire import Request, Tensor, array, elements, image
 
 GOOD = image(JPEG)
-STEPS = ("BlazeFace_preprocess", "BlazeFace_detector", "BlazeFace_hpi_detector", "BlazeFace_postprocess")
+STEPS = ("640x640_cubic_preprocess", "BlazeFace_detector", "BlazeFace_hpi_detector", "BlazeFace_postprocess")
 
 
 def names() -> Iterator[Request]:

@@ -31,12 +31,12 @@ from tritonface_server.metrics import (
     STAGES,
     Series,
     series,
-    series_of_step,
+    series_of_model,
 )
 from tritonface_server.request_log import MAX_ID_CHARACTERS
 from tritonface_server.server import TritonServer
 
-NAME = "BlazeFace"
+NAME, PICTURES = "BlazeFace", "640x640_cubic"
 NO_IMAGE = b"no image"
 ROOM_BYTES = 10**12
 """More than any server has."""
@@ -56,7 +56,11 @@ def watch(settled: TritonServer) -> Watch:
 
 
 def counted(name: str, **labels: str) -> Series:
-    return series(name, detector=NAME, **labels)
+    """Of the detector, or of what decodes for it, which is known by the pictures that it makes."""
+    is_shared = (
+        name == IMAGES_REFUSED or labels.get("step") == "preprocess" or labels.get("stage") in STAGES["preprocess"]
+    )
+    return series(name, **({"pictures": PICTURES} if is_shared else {"detector": NAME}), **labels)
 
 
 def runs(**counts: int) -> dict[Series, float]:
@@ -111,9 +115,8 @@ def test_everything_is_there_before_anything_has_happened(server: TritonServer) 
     wait_until(lambda: set(FAMILIES) <= {metric.name for metric in scrape(server)})
     own = [metric for metric in scrape(server) if metric.name.startswith("tritonface_")]
     assert set(FAMILIES) == {metric.name for metric in own}
-    for step in STAGES:
-        model = f"{NAME}_{step}"
-        assert set(series_of_step(step, NAME)) <= set(own), model
+    for model in (f"{PICTURES}_preprocess", f"{NAME}_detector", f"{NAME}_postprocess"):
+        assert set(series_of_model(model)) <= set(own), model
 
 
 def test_images_faces_and_stages_are_counted(watch: Watch, server: TritonServer, solvay: Path) -> None:
@@ -229,7 +232,7 @@ def test_a_declined_request_has_a_line_in_the_log(watch: Watch, server: TritonSe
         infer(server, NO_IMAGE, request_id=request_id)
     line = line_of(server, request_id)
     assert line["event"] == "request_declined"
-    assert (line["model"], line["reason"]) == ("BlazeFace_preprocess", "image")
+    assert (line["model"], line["reason"]) == (f"{PICTURES}_preprocess", "image")
     assert "not a JPEG, PNG, BMP or WebP image" in line["message"]
     assert line["inputs"]["image"] == {"shape": [1, 1], "bytes": len(NO_IMAGE)}
     watch.expect(refused())

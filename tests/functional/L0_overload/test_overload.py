@@ -163,9 +163,9 @@ def test_a_lost_ticket_expires(server: TritonServer, ledger: Ledger, solvay: Pat
     """The first step alone, as where the network's process is killed: nobody gives its ticket back."""
     address = {"protocol": "grpc", "url": server.endpoints.grpc}
     wait_until_empty(ledger)
-    infer(address, "BlazeFace_preprocess", photos(solvay), wanted=("picture",))
+    infer(address, "640x640_cubic_preprocess", photos(solvay), wanted=("picture",))
     assert ledger.under_way().requests == 0
-    reply = infer(address, "BlazeFace_preprocess", photos(solvay))
+    reply = infer(address, "640x640_cubic_preprocess", photos(solvay))
     assert reply.as_numpy("ticket")[0, 0] and ledger.under_way() == (1, 640 * 640 * 3)
     wait_until_empty(ledger)
 

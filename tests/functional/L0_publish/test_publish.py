@@ -174,13 +174,36 @@ def test_what_publishing_prints_of_it(accuracy: dict[str, Any] | None, line: str
 
 
 def test_undo_brings_back_what_was_there(mine: Path, folder: Path) -> None:
-    first = (mine / "mine_preprocess" / "config.pbtxt").read_text()
+    first = (mine / "mine_postprocess" / "config.pbtxt").read_text()
     write_settings(folder, label_list=["face", "mask"])
     publish(folder, "mine", mine)
     assert "mask" in (mine / "mine" / "config.pbtxt").read_text()
     assert undo("mine", mine)
     assert "mask" not in (mine / "mine" / "config.pbtxt").read_text()
-    assert (mine / "mine_preprocess" / "config.pbtxt").read_text() == first
+    assert (mine / "mine_postprocess" / "config.pbtxt").read_text() == first
+    assert not undo("mine", mine)
+    assert everything_in(mine) == []
+
+
+def test_what_several_share_comes_with_the_first_and_goes_with_the_last(mine: Path, folder: Path) -> None:
+    """What decodes: `mine` sees 640x320 px at first."""
+
+    def shared() -> dict[str, float]:
+        return {path.name: (path / "config.pbtxt").stat().st_mtime for path in mine.glob("*_preprocess")}
+
+    assert [*shared()] == ["640x320_cubic_preprocess"]
+    write_settings(folder, Preprocess=[{"type": "Resize", "target_size": [640, 640], "interp": 2, "keep_ratio": False}])
+    assert "640x640_cubic_preprocess" in publish(folder, "mine", mine)
+    before = shared()
+    assert [*before] == ["640x640_cubic_preprocess"]
+    assert "640x640_cubic_preprocess" not in publish(folder, "other", mine)
+    assert shared() == before
+    (kept,) = (beside(mine) / "earlier" / "mine").glob("*/640x320_cubic_preprocess")
+    shutil.rmtree(kept)  # as if it had stayed here for another detector, and gone with that
+    assert undo("mine", mine)
+    assert {*shared()} == {"640x320_cubic_preprocess", *before} and before.items() <= shared().items()
+    assert not undo("other", mine)
+    assert [*shared()] == ["640x320_cubic_preprocess"]
     assert not undo("mine", mine)
     assert everything_in(mine) == []
 
@@ -194,7 +217,7 @@ def test_a_network_that_does_not_run_stays_invisible(mine: Path, folder: Path, s
     assert everything_in(mine.parent) == before
 
 
-@pytest.mark.parametrize("name", ["", ".hidden", "../escape", "a/b", "a b", "x" * 65])
+@pytest.mark.parametrize("name", ["", ".hidden", "../escape", "a/b", "a b", "x" * 65, "640x640_cubic_preprocess"])
 def test_names_that_are_no_names(repository: Path, folder: Path, name: str) -> None:
     with pytest.raises(PublishError, match="use letters, digits"):
         publish(folder, name, repository)
@@ -202,7 +225,7 @@ def test_names_that_are_no_names(repository: Path, folder: Path, name: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "taken"), [("BlazeFace", "BlazeFace_preprocess"), ("BlazeFace_hpi", "BlazeFace_hpi_detector")]
+    ("name", "taken"), [("BlazeFace", "BlazeFace_postprocess"), ("BlazeFace_hpi", "BlazeFace_hpi_detector")]
 )
 def test_a_shipped_model_is_not_replaced(folder: Path, tmp_path: Path, name: str, taken: str) -> None:
     repository = copy_one_detector(tmp_path / "copy")

@@ -18,7 +18,7 @@ import pytest
 
 from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.repository import detector_names
+from tritonface_server.model_names import detector_names
 from tritonface_server.server import TritonServer
 
 COMMAND = [sys.executable, "-m", "tritonface", "health"]

@@ -21,7 +21,7 @@ from tritonface_server.endpoints import Endpoints
 DELAY_MS = 100
 """How long Triton gathers spans, 5 s by itself."""
 CALLER_SPAN = "00f067aa0ba902b7"
-STEPS = ("BlazeFace_preprocess", "BlazeFace_detector", "BlazeFace_postprocess")
+STEPS = ("640x640_cubic_preprocess", "BlazeFace_detector", "BlazeFace_postprocess")
 
 pytestmark = pytest.mark.server
 

@@ -138,6 +138,20 @@ def test_a_lost_ticket_expires_after_a_multiple_of_the_usual_time(ledger: Ledger
     assert ledger.expiry_s(work_bytes) > before_s
 
 
+def test_requests_that_have_waited_for_a_network_teach_nothing(ledger: Ledger, clock: Clock) -> None:
+    """Else requests with a timeout would be refused from then on, as nothing would teach that others are faster."""
+    waited = take(ledger)
+    clock.now_s += 5
+    ledger.network_loaded()
+    ledger.give_back(waited)
+    assert ledger.under_way() == (0, 0) and ledger.usual_s(10) == 0
+    clock.now_s += 1
+    ticket = take(ledger)
+    clock.now_s += 0.1
+    ledger.give_back(ticket)
+    assert ledger.usual_s(10) == pytest.approx(0.1)
+
+
 def test_expiry_has_bounds(ledger: Ledger, clock: Clock) -> None:
     for passes_s, bound_s in ((1e-6, admission.MIN_EXPIRY_S), (1e6, admission.MAX_EXPIRY_S)):
         for _ in range(100):

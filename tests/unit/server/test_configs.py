@@ -19,8 +19,10 @@ from tritonclient.grpc import model_config_pb2 as pb
 from tests.shipped import SHIPPED, shipped
 from training.paths import MODEL_REPOSITORY
 from tritonface_server.admission import ROWS
-from tritonface_server.configs import CPU_SETTINGS, GPU, PROFILE, model_names
+from tritonface_server.configs import CPU_SETTINGS, GPU, PROFILE
 from tritonface_server.limits import MAX_REQUEST_BYTES
+from tritonface_server.model_names import model_names, preprocess_name
+from tritonface_server.served_models import models_of
 from tritonface_server.tensorrt import NOT_BUILT
 
 CPU_KINDS = [name for name, _ in CPU_SETTINGS.values()]
@@ -53,7 +55,7 @@ def served_by(backend: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("kind", CPU_KINDS + GPU_KINDS)
-@pytest.mark.parametrize("name", [name for detector in SHIPPED for name in model_names(detector)])
+@pytest.mark.parametrize("name", models_of(MODEL_REPOSITORY, SHIPPED))
 def test_what_triton_takes(name: str, kind: str) -> None:
     model = config(name, kind)
     assert model.name == name
@@ -87,7 +89,8 @@ def test_the_tensors_of_an_ensemble_fit(name: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", GPU_KINDS)
 @pytest.mark.parametrize("detector", SHIPPED)
 def test_every_step_has_its_settings_for_gpus(detector: str, kind: str) -> None:
-    steps = {name: config_file(name, kind) for name in model_names(detector)[:-2]}
+    names = [preprocess_name(shipped(detector)), *model_names(detector)[:-2]]
+    steps = {name: config_file(name, kind) for name in names}
     assert [file.stem for file in steps.values()] == [kind] * 4
     for name in (f"{detector}_detector", f"{detector}_hpi_detector"):
         (group,) = config(name, kind).instance_group
@@ -166,7 +169,8 @@ def test_gpus_run_one_network_in_large_batches() -> None:
 @pytest.mark.parametrize("kind", CPU_KINDS + GPU_KINDS)
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_queue_is_bounded_and_only_the_first_one_rejects(name: str, kind: str) -> None:
-    first, *later = (config(model, kind) for model in model_names(name)[:4])
+    names = [preprocess_name(shipped(name)), *model_names(name)[:-2]]
+    first, *later = (config(model, kind) for model in names)
     policies = [model.dynamic_batching.default_queue_policy for model in (first, *later)]
     for policy in policies:
         assert policy.max_queue_size > 0 and policy.timeout_action == pb.ModelQueuePolicy.REJECT

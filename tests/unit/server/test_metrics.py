@@ -14,7 +14,7 @@ from tritonface_server.metrics import (
     Counts,
     Delivery,
     series,
-    series_of_step,
+    series_of_model,
 )
 
 
@@ -48,8 +48,10 @@ def test_two_threads_lose_no_count() -> None:
 def test_every_series_of_a_step_has_the_labels_of_its_family() -> None:
     named = set()
     for step in STAGES:
-        for metric in series_of_step(step, "D"):
-            assert {label for label, _ in metric.labels} == {"detector", *FAMILIES[metric.name].labels}
+        owner = "pictures" if step == "preprocess" else "detector"
+        for metric in series_of_model(f"D_{step}"):
+            assert {label for label, _ in metric.labels} == {owner, *FAMILIES[metric.name].labels}
+            assert dict(metric.labels)[owner] == "D"
             named.add(metric.name)
     assert named == {name for name, family in FAMILIES.items() if not family.is_gauge}
 

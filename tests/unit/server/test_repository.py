@@ -10,8 +10,9 @@ from tritonclient.grpc import model_config_pb2 as pb
 from tests.shipped import SHIPPED, network_file, shipped
 from training.paths import MODEL_REPOSITORY
 from tritonface_server import tensorrt
-from tritonface_server.configs import cpu_config_name, model_configs
+from tritonface_server.configs import cpu_config_name, model_configs, preprocess_configs
 from tritonface_server.repository import build_entry, bytes_tensor, rebuild, take_in
+from tritonface_server.served_models import preprocess_of, read_config
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -40,7 +41,8 @@ def test_a_config_carries_the_detectors_facts() -> None:
 
 
 def test_every_step_warms_up_and_only_networks_on_gpus_aim_at_batches() -> None:
-    for model_name, variants in model_configs(shipped()).items():
+    shared = {"640x640_cubic_preprocess": preprocess_configs(shipped())}
+    for model_name, variants in {**model_configs(shipped()), **shared}.items():
         for device, config in variants.items():
             if config.platform != "ensemble":
                 assert config.HasField("dynamic_batching")
@@ -70,7 +72,8 @@ def test_the_copies_of_a_network_follow_the_cpus(cpus: int, name: str, networks:
 
 def test_a_size_like_the_default_is_not_written() -> None:
     configs = model_configs(shipped())
-    assert [*configs["BlazeFace_preprocess"]] == ["cpu_1", "cpu", "cpu_4", "cpu_8", "cpu_16", "gpu", "gpu_tensorrt"]
+    shared = preprocess_configs(shipped())
+    assert [*shared] == ["cpu_1", "cpu", "cpu_4", "cpu_8", "cpu_16", "gpu", "gpu_tensorrt"]
     assert [*configs["BlazeFace_postprocess"]] == ["cpu", "cpu_16", "gpu", "gpu_tensorrt"]
 
 
@@ -86,8 +89,12 @@ def repository(tmp_path: Path) -> Path:
 
 
 def scaled_decoding(repository: Path) -> str:
-    text = (repository / "BlazeFace_preprocess" / "config.pbtxt").read_text()
-    return text_format.Parse(text, pb.ModelConfig()).parameters["scaled_decoding"].string_value
+    """As the model says that decodes for BlazeFace, beside which nothing else does."""
+    (step,) = repository.glob("*_preprocess")
+    assert step.name == preprocess_of(repository, "BlazeFace")
+    config = read_config(step)
+    assert config
+    return config.parameters["scaled_decoding"].string_value
 
 
 def named_in(repository: Path, config: str) -> str:

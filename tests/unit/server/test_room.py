@@ -12,12 +12,13 @@ from tests.shipped import copy_one_detector
 from tritonface_server import room
 from tritonface_server.machine import LaunchError
 from tritonface_server.room import check_shared_memory, count_processes, raise_open_files
+from tritonface_server.served_models import all_models
 
 LARGEST_MIB = 3 * 64
 
 
 def test_an_empty_repository_has_no_processes(tmp_path: Path) -> None:
-    assert count_processes(tmp_path, "cpu") == 0
+    assert count_processes(tmp_path, [], "cpu") == count_processes(tmp_path, ["none"], "cpu") == 0
 
 
 @pytest.mark.parametrize(("config_name", "count"), [("cpu_1", 5), ("cpu", 7), ("cpu_4", 11), ("unknown", 7)])
@@ -25,7 +26,7 @@ def test_processes_of_one_detector(config_name: str, count: int, tmp_path: Path)
     copy_one_detector(tmp_path)
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "config.pbtxt").write_text("name: {")
-    assert count_processes(tmp_path, config_name) == count
+    assert count_processes(tmp_path, all_models(tmp_path), config_name) == count
 
 
 def size_of(mib: float, monkeypatch: pytest.MonkeyPatch) -> None:

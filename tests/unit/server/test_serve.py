@@ -23,6 +23,8 @@ from training.paths import ROOT
         (["--tls-cert", "cert.pem"], "TLS needs --tls-cert and --tls-key"),
         (["--tls-ca", "ca.pem"], "TLS needs --tls-cert and --tls-key"),
         (["--tls-cert", "no.pem", "--tls-key", "no.key"], "no.pem is no file that can be read"),
+        (["--detectors", "BlazeFac"], "no detector 'BlazeFac' in model_repository; did you mean 'BlazeFace'"),
+        (["--detectors", "BlazeFace,,"], "'BlazeFace,,' is no list of names, such as A,B"),
         (["--key-file", "no.key"], "the key cannot be read from no.key"),
     ],
 )

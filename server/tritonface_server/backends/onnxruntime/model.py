@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
-
 from tritonface_server.network_backend import NetworkBackend
-from tritonface_server.runtimes import Run, onnxruntime_run
+from tritonface_server.runtimes import Network, onnxruntime_run
 
 
 class TritonPythonModel(NetworkBackend):
     """One instance of one ONNX model."""
 
     default_file_name = "model.onnx"
-    run_errors = (ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.RuntimeException)
 
-    def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Run:
+    @property
+    def run_errors(self) -> tuple[type[Exception], ...]:
+        """Its own exceptions have no common class."""
+        from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+        return (errors.Fail, errors.InvalidArgument, errors.RuntimeException)
+
+    def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Network:
         """A session on the CPU."""
         return onnxruntime_run(
             model_file,

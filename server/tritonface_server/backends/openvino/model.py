@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tritonface_server.network_backend import NetworkBackend
-from tritonface_server.runtimes import Run, openvino_run
+from tritonface_server.runtimes import Network, openvino_run
 
 
 class TritonPythonModel(NetworkBackend):
@@ -18,7 +18,7 @@ class TritonPythonModel(NetworkBackend):
     default_file_name = "model.xml"
     run_errors = (RuntimeError,)
 
-    def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Run:
+    def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Network:
         """A network compiled for the CPU, bfloat16 where asked for and available."""
         # The native backend's numbers are for all instances together; here each is a process of its own.
         threads, streams = (
