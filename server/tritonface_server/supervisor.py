@@ -79,7 +79,7 @@ class Supervisor:
                 self._failed(model, state.reason)
             elif state.reason:
                 self.given_up[model] = state.reason
-            elif state == State():  # an ensemble, left out because one of its models is missing
+            elif model in self._models and state == State():  # an ensemble, left out because a model of it is missing
                 self._ensembles.add(model)
         self.look()
 
