@@ -16,7 +16,7 @@ from tritonface_server.server import DRAIN_TIMEOUT_S, TritonServer
 from tritonface_server.supervisor import Supervisor
 from tritonface_server.watcher import Watcher
 
-CHECK_INTERVAL_S = 0.1
+CHECK_INTERVAL_S = 0.15
 STDERR = 2
 
 

@@ -29,7 +29,7 @@ from tritonface_server.leftovers import (
 from tritonface_server.machine import LaunchError, Triton, check_port, check_repository, find_triton, port_lock
 from tritonface_server.model_names import detector_names
 from tritonface_server.network_outline import LOAD_LATER
-from tritonface_server.parent import end_with_parent, guarded
+from tritonface_server.parent import end_with_parent, guarded, wait_for_end
 from tritonface_server.room import check_shared_memory, count_processes, raise_open_files
 from tritonface_server.run_folder import base_folder, run_folder
 from tritonface_server.served_models import all_models, models_of
@@ -163,9 +163,7 @@ class TritonServer:
 
     def exit_code(self, within_s: float) -> int | None:
         """The exit code if the process ends by itself within that time."""
-        with suppress(subprocess.TimeoutExpired):
-            return self.process.wait(within_s) if self.process else None
-        return None
+        return wait_for_end(self.process, within_s) if self.process else None
 
     def chosen_models(self) -> list[str]:
         """The models to be loaded at the start."""

@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.launched import eventually, is_there
-from tritonface_server.parent import guarded
+from tritonface_server.parent import guarded, wait_for_end
 
 SLEEPER = "trap '' TERM; (sleep 60) & echo $!; wait"
 PARENT = f"""
@@ -42,3 +43,13 @@ def test_the_guard_goes_with_the_block_and_kills_nobody() -> None:
         finally:
             os.kill(child.pid, signal.SIGKILL)
     assert not Path(f"/proc/{child.pid}").exists()
+
+
+def test_the_end_of_a_child() -> None:
+    with subprocess.Popen(["sh", "-c", "read -r _; exit 3"], stdin=subprocess.PIPE) as child:
+        assert wait_for_end(child, 0) is None
+        began_s = time.monotonic()
+        assert wait_for_end(child, 0.2) is None and time.monotonic() - began_s >= 0.19
+        child.stdin.close()
+        assert wait_for_end(child, 10) == 3 and time.monotonic() - began_s < 5
+        assert wait_for_end(child, 10) == 3
