@@ -123,7 +123,7 @@ def test_what_the_running_server_cannot_load_is_taken_back(
     with pytest.raises(PublishError, match=r"the running server cannot load it, so it was taken back: mine"):
         publish(folder, "mine", repository)
     assert everything_in(repository) == before and published(repository) == []
-    watching.wait_for("unloaded: mine")
+    watching.wait_for("unloaded: 640x320_cubic_preprocess, mine")
     with create_model("BlazeFace", url=watching.endpoints.grpc) as model:
         assert next(model.predict(solvay))["boxes"]
     deadline = time.monotonic() + 10
