@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 from training.paths import MODEL_REPOSITORY, shipped_network
-from tritonface_server.configs import model_names
 from tritonface_server.detector import Detector
 from tritonface_server.model_names import detector_names
 from tritonface_server.repository import read_detector
+from tritonface_server.served_models import models_of
 
 SHIPPED = detector_names(MODEL_REPOSITORY)
 
@@ -26,7 +26,7 @@ def network_file(name: str = "BlazeFace") -> Path:
 
 def copy_detectors(folder: Path, *names: str) -> Path:
     """A repository of these detectors alone, to be served or changed."""
-    for model in (model for name in names for model in model_names(name)):
+    for model in models_of(MODEL_REPOSITORY, names):
         shutil.copytree(MODEL_REPOSITORY / model, folder / model, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,17 +17,13 @@ from tritonclient.utils import InferenceServerException
 
 from tests.exported import fails_when_it_runs, make_export
 from tests.launched import KEY, PHOTO, Launched, eventually, launched
-from training.paths import MODEL_REPOSITORY
+from tests.shipped import copy_detectors
 from tritonface import ModelNotFoundError, create_model
 from tritonface_server.publish import publish
 
 CHOSEN, OTHER, SHARED = "BlazeFace", "BlazeFace-FPN-SSH", "640x640_cubic_preprocess"
 RUNTIMES = {"detector": "onnxruntime", "hpi_detector": "openvino"}
 GIVEN_BACK_MIB = 15
-
-
-def copy_all(folder: Path) -> Path:
-    return Path(shutil.copytree(MODEL_REPOSITORY, folder, ignore=shutil.ignore_patterns("__pycache__")))
 
 
 def detects(launcher: Launched, name: str) -> bool:
@@ -53,9 +48,9 @@ def pss_mib(launcher: Launched, model: str) -> float:
 
 @pytest.fixture(scope="module")
 def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
-    """A server of all detectors, of which one has a network that looks good and cannot be loaded."""
+    """A server of two detectors, of which one has a network that looks good and cannot be loaded."""
     folder = tmp_path_factory.mktemp("waiting")
-    repository = copy_all(folder / "models")
+    repository = copy_detectors(folder / "models", CHOSEN, OTHER)
     fails_when_it_runs(repository / f"{OTHER}_detector" / "1" / "model.onnx")
     with launched(folder, repository=repository) as launcher:
         yield launcher
@@ -95,7 +90,9 @@ def test_a_network_that_cannot_be_loaded_fails_its_own_requests(waiting: Launche
 @pytest.fixture
 def choosing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launched]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where it is found by whoever publishes
-    with launched(tmp_path, f"--detectors={CHOSEN}", "--watch", repository=copy_all(tmp_path / "models")) as launcher:
+    with launched(
+        tmp_path, f"--detectors={CHOSEN}", "--watch", repository=copy_detectors(tmp_path / "models", CHOSEN, OTHER)
+    ) as launcher:
         yield launcher
 
 

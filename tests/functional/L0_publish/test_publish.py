@@ -30,11 +30,11 @@ from training.quantise import quantise
 from tritonface import ModelNotFoundError, ServerUnavailableError, create_model
 from tritonface_server.access import Access
 from tritonface_server.cli import accuracy_line
-from tritonface_server.configs import model_names
 from tritonface_server.control import Control
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.exchange import beside
 from tritonface_server.images import decode_image, resize
+from tritonface_server.model_names import model_names
 from tritonface_server.publish import PublishError, publish, published, receipt_of, undo
 from tritonface_server.server import TritonServer
 
