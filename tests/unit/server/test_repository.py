@@ -11,8 +11,9 @@ from tests.shipped import SHIPPED, network_file, shipped
 from training.paths import MODEL_REPOSITORY
 from tritonface_server import tensorrt
 from tritonface_server.configs import cpu_config_name, model_configs, preprocess_configs
+from tritonface_server.publish import RECEIPT, published, undo
 from tritonface_server.repository import build_entry, bytes_tensor, rebuild, take_in
-from tritonface_server.served_models import preprocess_of, read_config
+from tritonface_server.served_models import models_of, preprocess_of, read_config
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -143,3 +144,27 @@ def test_a_quantised_network_stays_until_the_network_changes(repository: Path) -
     take_in(network_file().parent, repository)
     assert named_in(repository, "cpu") == "model.onnx"
     assert not (repository / "BlazeFace_hpi_detector" / "1" / "model.bin").exists()
+
+
+def with_a_step_of_its_own(repository: Path) -> Path:
+    """As earlier versions wrote a repository: what decodes belongs to one detector."""
+    (shared,) = repository.glob("*_preprocess")
+    for config in repository.rglob("*.pbtxt"):
+        config.write_text(config.read_text().replace(shared.name, "BlazeFace_preprocess"))
+    return shared.rename(repository / "BlazeFace_preprocess")
+
+
+def test_a_repository_of_an_earlier_version_is_renewed(repository: Path) -> None:
+    before = files(repository)
+    own = with_a_step_of_its_own(repository)
+    assert models_of(repository, ["BlazeFace"])[0] == own.name and files(repository) != before
+    rebuild(repository, [])
+    assert files(repository) == before and not own.exists()
+
+
+def test_what_an_earlier_version_published_can_be_taken_back(repository: Path) -> None:
+    with_a_step_of_its_own(repository)
+    (repository / "BlazeFace" / RECEIPT).write_text("{}")
+    assert published(repository) == ["BlazeFace"]
+    assert not undo("BlazeFace", repository)
+    assert files(repository) == {}
