@@ -160,11 +160,17 @@ def test_a_copy_of_the_network_for_every_cpu_it_may_use(
 
 
 @pytest.mark.parametrize(
-    ("step", "niceness"), [("preprocess", 0), ("detector", 5), ("hpi_detector", 5), ("postprocess", 0)]
+    ("model", "niceness"),
+    [
+        ("640x640_cubic_preprocess", 0),
+        ("BlazeFace_detector", 5),
+        ("BlazeFace_hpi_detector", 5),
+        ("BlazeFace_postprocess", 0),
+    ],
 )
-def test_networks_give_way_to_the_other_steps(server: TritonServer, step: str, niceness: int) -> None:
+def test_networks_give_way_to_the_other_steps(server: TritonServer, model: str, niceness: int) -> None:
     children = psutil.Process(server.process.pid).children()
-    stubs = [child for child in children if f"/BlazeFace_{step}/" in " ".join(child.cmdline())]
+    stubs = [child for child in children if f"/{model}/" in " ".join(child.cmdline())]
     assert stubs
     assert {stub.nice() - psutil.Process(server.process.pid).nice() for stub in stubs} == {niceness}
 
