@@ -238,7 +238,7 @@ class TritonServer:
             f"--model-repository={self.model_repository}",
             f"--backend-directory={self.folder}",
             "--model-control-mode=explicit",  # by whoever has the key
-            *(["--load-model=*"] if self.detectors is None else [f"--load-model={it}" for it in self.chosen_models()]),
+            *(f"--load-model={model}" for model in self.chosen_models()),  # not *: it wants every folder
             f"--exit-on-error={str(not self.partial).lower()}",
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={EXIT_TIMEOUT_S}",

@@ -52,6 +52,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     folder = tmp_path_factory.mktemp("waiting")
     repository = copy_detectors(folder / "models", CHOSEN, OTHER)
     fails_when_it_runs(repository / f"{OTHER}_detector" / "1" / "model.onnx")
+    (repository / "Gone_preprocess" / "1" / "__pycache__").mkdir(parents=True)  # as git leaves behind
     with launched(folder, repository=repository) as launcher:
         yield launcher
 

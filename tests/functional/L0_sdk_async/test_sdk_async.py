@@ -27,7 +27,6 @@ from tritonface._engine import engine
 from tritonface._session import CLOSED
 from tritonface_server.server import TritonServer
 
-
 UNUSED = "BlazeFace-FPN-SSH"
 """A detector that the other tests do not ask: what they gave up may still be computed."""
 
