@@ -41,8 +41,15 @@ def draw_picture(path: Path, size_wh: tuple[int, int] = SIZE_WH, **options: Any)
     Image.fromarray(pixels).save(path, **options)
 
 
-def draw_faces_dataset(folder: Path, count: int = 8, side_px: int = 128) -> Path:
-    """Write `count` pictures with one or two cartoon faces each, the same ones for training and validation."""
+MASKS = [{"id": 0, "name": "heads"}, {"id": 2, "name": "no mask"}, {"id": 5, "name": "mask"}]
+"""Categories of two classes; no box belongs to the first one."""
+
+
+def draw_faces_dataset(folder: Path, count: int = 8, side_px: int = 128, categories: list[Any] = CATEGORIES) -> Path:
+    """Write `count` pictures with one or two cartoon faces each, the same ones for training and validation.
+
+    With the categories `MASKS` every second face wears one.
+    """
     rng = np.random.default_rng(0)
     images, annotations = [], []
     (folder / "images").mkdir(parents=True)
@@ -53,18 +60,20 @@ def draw_faces_dataset(folder: Path, count: int = 8, side_px: int = 128) -> Path
             size_px = int(rng.integers(32, 56))
             left = half * side_px // 2 + int(rng.integers(0, side_px // 2 - size_px + 1))
             top = int(rng.integers(0, side_px - size_px))
-            draw_face(ImageDraw.Draw(picture), left, top, size_px)
+            category = categories[-1 - len(annotations) % 2] if categories is MASKS else categories[0]
+            draw_face(ImageDraw.Draw(picture), left, top, size_px, masked=category["name"] == "mask")
             box = {"bbox": [left, top, size_px, size_px], "area": size_px**2, "iscrowd": 0}
-            annotations.append({"id": len(annotations) + 1, "image_id": image_id, "category_id": 1, **box})
+            entry = {"id": len(annotations) + 1, "image_id": image_id, "category_id": category["id"]}
+            annotations.append(entry | box)
         name = f"faces_{image_id}.png"
         picture.save(folder / "images" / name)
         images.append({"id": image_id, "file_name": name, "width": side_px, "height": side_px})
     for split in ("train", "val"):
-        write(folder, split, {"images": images, "annotations": annotations, "categories": CATEGORIES})
+        write(folder, split, {"images": images, "annotations": annotations, "categories": categories})
     return folder
 
 
-def draw_face(draw: ImageDraw.ImageDraw, left: int, top: int, size_px: int) -> None:
+def draw_face(draw: ImageDraw.ImageDraw, left: int, top: int, size_px: int, masked: bool = False) -> None:
     def ellipse(x: float, y: float, width: float, height: float, colour: str) -> None:
         corner = (left + x * size_px, top + y * size_px)
         draw.ellipse((*corner, corner[0] + width * size_px, corner[1] + height * size_px), fill=colour)
@@ -75,6 +84,8 @@ def draw_face(draw: ImageDraw.ImageDraw, left: int, top: int, size_px: int) -> N
         ellipse(x + 0.06, 0.32, 0.1, 0.12, "#302020")
     ellipse(0.44, 0.45, 0.12, 0.2, "#c89070")
     ellipse(0.3, 0.72, 0.4, 0.12, "#b03030")
+    if masked:
+        ellipse(0.05, 0.4, 0.9, 0.6, "#2080f0")
 
 
 def split_of(annotations: Path) -> CocoSplit:

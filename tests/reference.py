@@ -55,6 +55,12 @@ def nms_one_by_one(boxes: np.ndarray, scores: np.ndarray, settings: NmsSettings)
     return kept[: settings.keep_top_k]
 
 
+def nms_class_by_class(boxes: np.ndarray, scores: np.ndarray, settings: NmsSettings) -> list[tuple[int, int]]:
+    """Suppression by its definition in each class, scores being [A, C]; the best (class id, index) of all together."""
+    pairs = [(c, i) for c in range(scores.shape[1]) for i in nms_one_by_one(boxes, scores[:, c], settings)]
+    return sorted(pairs, key=lambda pair: -scores[pair[1], pair[0]])[: settings.keep_top_k]
+
+
 def iou_with_each(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over union, float32 [K]; 0 with an empty box."""
     width = np.minimum(box[2], others[:, 2]) - np.maximum(box[0], others[:, 0])

@@ -18,7 +18,7 @@ def training(dataset: Path, output: Path, epochs: int, *settings: str, model: st
     paths = [f"Global.dataset_dir={dataset}", f"Global.output={output}", f"Train.epochs_iters={epochs}"]
     overrides = [*paths, *(f"Train.{setting}" for setting in (*SMALL, *settings))]
     config = load_config(ROOT / f"training/configs/{model}.yaml", overrides)
-    return Training(config, load_dataset(dataset))
+    return Training(config, load_dataset(dataset, config.Train.num_classes))
 
 
 def train(dataset: Path, output: Path, epochs: int, *settings: str, model: str = "BlazeFace") -> Training:

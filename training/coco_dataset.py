@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from training.coco_format import CocoImage, CocoSplit, parse_split
 from training.dataset_pictures import check_pictures
@@ -18,7 +22,7 @@ RENEWED = ".split"
 """In `annotations/`: files that are valid already and only have to be moved up; see `training.resplit`."""
 LISTS = ("images", "annotations", "categories")
 
-__all__ = ["CocoImage", "CocoSplit", "annotation_file", "load_dataset", "load_split", "read_annotations"]
+__all__ = ["CocoImage", "CocoSplit", "annotation_file", "for_labels", "load_dataset", "load_split", "read_annotations"]
 
 
 def annotation_file(dataset: Path, split: str) -> Path:
@@ -29,41 +33,81 @@ def annotation_file(dataset: Path, split: str) -> Path:
 
 
 def load_dataset(dataset: Path, num_classes: int = 1) -> dict[str, CocoSplit]:
-    """Both splits of a data set, as `load_split` reads them.
+    """Both splits of a data set, as `load_split` reads them, with the classes of the training pictures.
 
     Raises:
-        DatasetError: with everything that is wrong with either.
+        DatasetError: with everything that is wrong with either, or there are not `num_classes` classes.
     """
     if not dataset.is_dir():
         raise DatasetError(f"the data set {dataset} is not a folder")
     splits, found = {}, []
     for name in SPLITS:
         try:
-            splits[name] = load_split(annotation_file(dataset, name), dataset / IMAGES, num_classes)
+            splits[name] = load_split(annotation_file(dataset, name), dataset / IMAGES)
         except DatasetError as error:
             found.append(str(error))
-    if not found and splits["train"].class_names != splits["val"].class_names:
-        found.append(f"the categories differ: {splits['train'].class_names} and {splits['val'].class_names}")
     if found:
         raise DatasetError("; ".join(found))
-    return splits
+    return {**splits, "val": _with_classes_of(splits["train"], splits["val"], num_classes)}
 
 
-def load_split(annotations: Path, images: Path, num_classes: int = 1) -> CocoSplit:
+def _with_classes_of(train: CocoSplit, val: CocoSplit, num_classes: int) -> CocoSplit:
+    """The validation pictures with the classes of the training pictures; DatasetError unless those are as they should.
+
+    A class that no validation picture has is told: its AP will be unknown.
+    """
+    names = train.class_names
+    if len(names) != num_classes:
+        raise DatasetError(
+            f"{len(names)} categories have boxes ({_listed(names)}), Train.num_classes is {num_classes}; add "
+            f"-o Train.num_classes={len(names)}, or take the boxes of the others out of the data set"
+        )
+    if not set(val.class_names) <= set(names):
+        raise DatasetError(f"the categories differ: {names} and {val.class_names}")
+    unseen = [name for name in names if name not in val.class_names]
+    if unseen:
+        LOG.warning("no picture to be judged by has %s: the AP says nothing of that", _listed(unseen))
+    return for_labels(val, names)
+
+
+def for_labels(split: CocoSplit, labels: Sequence[str]) -> CocoSplit:
+    """A split whose classes are a detector's, by their names; where each has one class, the names do not matter.
+
+    Raises:
+        DatasetError: a category with boxes is none of the labels.
+    """
+    names = split.class_names
+    if len(labels) == len(names) == 1:
+        return split
+    unknown = [name for name in names if name not in labels]
+    if unknown:
+        raise DatasetError(
+            f"{len(names)} categories have boxes ({_listed(names)}), and the detector's labels are {_listed(labels)}: "
+            f"it does not know {_listed(unknown)}"
+        )
+    new_ids = np.array([labels.index(name) for name in names])
+    images = tuple(replace(image, class_ids=new_ids[image.class_ids]) for image in split.images)
+    return replace(split, images=images, class_names=tuple(labels))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def load_split(annotations: Path, images: Path) -> CocoSplit:
     """What an annotation file says of the pictures in a folder; what is skipped of it is logged.
 
     Raises:
         DatasetError: an entry is not sound, a picture is not there or has another size, there is nothing to learn
-            from, or categories of another number have boxes; with everything that is wrong.
+            from, or two categories have the same name; with everything that is wrong.
     """
     problems = Problems(annotations.name)
     split = parse_split(read_annotations(annotations), problems)
     if not problems.by_kind:
         _check_not_empty(split, problems)
     check_pictures(images, split.images, problems)
-    if not problems.by_kind and len(split.class_names) != num_classes:
-        named = ", ".join(split.class_names[:5])
-        problems.add(f"{len(split.class_names)} categories have boxes ({named}), Train.num_classes is {num_classes}")
+    for name in sorted({name for name in split.class_names if split.class_names.count(name) > 1}):
+        problems.add("categories have the name of another one", repr(name))
     if problems.by_kind:
         raise DatasetError(str(problems))
     if split.empty_boxes:

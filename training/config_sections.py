@@ -13,7 +13,7 @@ from training.detectors import DETECTORS, get_detector
 from training.paths import official_weights_file
 from training.recipes import RECIPES
 from tritonface_server.detector import Detector
-from tritonface_server.limits import MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
+from tritonface_server.limits import MAX_CLASSES, MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
 
 DEVICE = re.compile(r"cpu|gpu(:\d+(,\d+)*)?")
 OFFICIAL_WEIGHTS = re.compile(r"https://.*/official_pretrained_model/(?P<name>[\w-]+)_pretrained\.pdparams")
@@ -42,6 +42,7 @@ Text = Annotated[str, Field(min_length=1)]
 Device = Annotated[str, AfterValidator(_device)]
 Weights = Annotated[Text, AfterValidator(_local_weights)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
+Classes = Annotated[int, Field(ge=1, le=MAX_CLASSES)]
 Steps = Annotated[int, Field(ge=0, lt=2**31)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -111,6 +112,7 @@ class Train(Section):
     """Mode train.
 
     Attributes:
+        num_classes: categories with boxes in the data set, all of which are learned.
         recipe: how pictures are made to learn from, with which loss, and what the other settings are where nothing else
             is said; see `training.recipes`.
         epochs_iters: epochs.
@@ -138,7 +140,7 @@ class Train(Section):
         num_workers: threads that read and augment pictures; 0 for the one that trains.
     """
 
-    num_classes: Literal[1]
+    num_classes: Classes
     recipe: RecipeName
     epochs_iters: Count
     steps_per_epoch: Count | None

@@ -49,7 +49,12 @@ def draw_histogram(class_names: Sequence[str], counts: dict[str, np.ndarray], pa
     for number, (split, count) in enumerate(counts.items()):
         places = np.arange(shown) + (number - (len(counts) - 1) / 2) * width
         axes.bar_label(axes.bar(places, count[:shown], width, label=split))
-    axes.set_xticks(range(shown), [name.replace("$", r"\$")[:20] for name in class_names[:shown]])
+    axes.set_xticks(range(shown), [shown_name(name) for name in class_names[:shown]])
     axes.set_ylabel("boxes per class")
     axes.legend()
     FigureCanvasAgg(figure).print_png(path)
+
+
+def shown_name(class_name: str) -> str:
+    """A class name that Matplotlib shows as it is: short, no formula, and not hidden from a legend."""
+    return class_name.replace("$", r"\$")[:20].lstrip("_") or class_name

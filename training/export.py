@@ -9,14 +9,14 @@ import numpy as np
 from paddle import nn
 
 from training.config import Config
-from training.detectors import build_detector, get_detector
+from training.detectors import get_detector
 from training.detectors.description import DetectorDescription
 from training.json_files import write_json
 from training.networks.pictures import as_function
 from training.paddlex_folder import export_paddlex, write_settings
 from training.paths import shipped_weights
 from training.progress import accuracy_of
-from training.weight_files import as_trained, load_weights_of
+from training.weight_files import as_trained, find_weights, load_weights_of
 from training.weights import WeightsError
 from tritonface_server.export_folder import ACCURACY, NETWORK, NETWORK_SHA256, SETTINGS, sha256_of
 
@@ -54,9 +54,10 @@ def export_weights(name: str, path: Path, folder: Path) -> tuple[DetectorDescrip
     Raises:
         as `run_export`.
     """
-    network = build_detector(name)
-    weights = load_weights_of(network, path)
+    weights = find_weights(path)
     detector = as_trained(get_detector(name), weights)
+    network = detector.build_network(len(detector.labels))
+    load_weights_of(network, weights)
     export_folder(network, detector, folder)
     accuracy = accuracy_of(weights)
     if accuracy is None:

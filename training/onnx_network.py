@@ -17,7 +17,8 @@ from training.paddle_to_onnx import convert
 from tritonface_server.export_folder import INPUT_NAME, OUTPUT_NAMES
 from tritonface_server.tensorrt import DECODING
 
-DYNAMIC_AXES = {"picture": "NHW", "boxes": "NA", "scores": "NA"}
+DYNAMIC_AXES = {"picture": ("N", "H", "W"), "boxes": ("N", "A"), "scores": ("N", "A")}
+"""Of one class; the scores of several have the axis A * C, see `tritonface_server.export_folder`."""
 
 
 def export_onnx(network: nn.Layer, detector: DetectorDescription, output: Path) -> None:
@@ -37,7 +38,7 @@ def export_onnx(network: nn.Layer, detector: DetectorDescription, output: Path) 
         paddle.jit.save(served, str(folder / "inference"), input_spec=[picture])
         convert(folder / "inference.json", folder / "inference.pdiparams", folder / "model.onnx")
         model = onnx.load(folder / "model.onnx")
-    _name_interface(model.graph, detector.name)
+    _name_interface(model.graph, detector)
     for node in decoding_nodes(model):
         node.name = DECODING + node.name
     halve(model, [weight.numpy() for weight in network.state_dict().values()])
@@ -63,9 +64,11 @@ def decoding_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     return [node for node in model.graph.node if node.op_type != "Cast" and seen & floats & {*node.output}]
 
 
-def _name_interface(graph: onnx.GraphProto, name: str) -> None:
+def _name_interface(graph: onnx.GraphProto, detector: DetectorDescription) -> None:
     """Give graph, outputs and dynamic axes the names that people read in a model viewer."""
-    graph.name = name
+    graph.name = detector.name
+    classes = len(detector.labels)
+    axes = DYNAMIC_AXES if classes == 1 else {**DYNAMIC_AXES, "scores": ("N", f"A*{classes}")}
     renamed = {old.name: new for old, new in zip(graph.output, OUTPUT_NAMES)}
     for node in graph.node:
         node.output[:] = [renamed.get(value, value) for value in node.output]
@@ -73,5 +76,5 @@ def _name_interface(graph: onnx.GraphProto, name: str) -> None:
     for value in graph.output:
         value.name = renamed[value.name]
     for value in [*graph.input, *graph.output]:
-        for axis, axis_name in enumerate(DYNAMIC_AXES[value.name]):
+        for axis, axis_name in enumerate(axes[value.name]):
             value.type.tensor_type.shape.dim[axis].dim_param = axis_name

@@ -41,13 +41,13 @@ class PaddleXDetector(nn.Layer):
             Rows float32 [M, 6] of class, score, xmin, ymin, xmax, ymax in original-image pixels, best first
             within an image, and their number per image, int32 [N].
         """
-        boxes, scores = self.network(image)  # [N, A, 4], [N, A]
+        boxes, scores = self.network(image)  # [N, A, 4], [N, A] or [N, A, C]
         scale_xyxy = scale_factor.flip([1]).tile([1, 2]).unsqueeze(1)  # [N, 1, 4]
         if im_shape is not None:  # an input that the graph does not use would be left out of the file
             scale_xyxy = scale_xyxy + 0 * im_shape.tile([1, 2]).unsqueeze(1)
         rows, _, counts = _C_ops.multiclass_nms3(
             boxes / scale_xyxy,
-            scores.unsqueeze(1),  # [N, 1, A]
+            scores.unsqueeze(1) if scores.ndim == 2 else scores.transpose([0, 2, 1]),  # [N, C, A]
             None,  # boxes per image: all A
             self.nms.score_threshold,
             self.nms.top_k,

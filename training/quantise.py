@@ -16,7 +16,6 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +25,13 @@ os.environ.update(CI="true", NNCF_CI="1")
 import nncf
 import openvino
 
-from training.coco_dataset import CocoSplit, load_split
+from training.coco_dataset import CocoSplit, for_labels, load_split
 from training.dataset_pictures import PICTURE_SUFFIXES, read_picture
 from training.detectors import DETECTORS, get_detector
 from training.evaluation.coco import evaluate_coco
 from training.evaluation.detect import LOW_THRESHOLD
 from training.paths import ROOT, shipped_network
-from training.weight_files import size_of
+from training.weight_files import as_trained
 from tritonface_server.detector import Detector
 from tritonface_server.export_folder import INPUT_NAME, OUTPUT_NAMES
 from tritonface_server.images import ImageError, decode_image, resize
@@ -120,8 +119,7 @@ def average_precision(
 
     in_process, found = InProcessDetector(detector, run), {}
     for image in split.images:
-        (detections,) = in_process.detect([_read(images / image.file_name)], LOW_THRESHOLD)
-        found[image.id] = detections.boxes_xyxy_px, detections.scores
+        (found[image.id],) = in_process.detect([_read(images / image.file_name)], LOW_THRESHOLD)
     return evaluate_coco(split, found)
 
 
@@ -228,7 +226,7 @@ def run(detector: Detector, onnx_file: Path, images: Path, annotations: Path | N
         QuantisationError: nothing to calibrate on, an unreadable photo, or AP falls too far.
         training.dataset_problems.DatasetError: the annotations or their photos are not sound.
     """
-    split = load_split(annotations, images) if annotations else None
+    split = for_labels(load_split(annotations, images), detector.labels) if annotations else None
     held_out = {images / image.file_name for image in split.images} if split else set()
     photos = sorted(
         path for path in images.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path not in held_out
@@ -270,9 +268,8 @@ def main() -> None:
         "--count", type=int, default=CALIBRATION_PICTURES, help="photos to calibrate on, default %(default)s"
     )
     arguments = parser.parse_args()
-    detector = get_detector(arguments.detector)
-    onnx_file = arguments.onnx or shipped_network(detector.name)
-    detector = replace(detector, input_size_wh=size_of(onnx_file) or detector.input_size_wh)
+    onnx_file = arguments.onnx or shipped_network(arguments.detector)
+    detector = as_trained(get_detector(arguments.detector), onnx_file)
     output = arguments.output or ROOT / "output" / "int8" / detector.name
     nncf.set_log_level(logging.ERROR)
     try:

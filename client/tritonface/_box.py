@@ -10,7 +10,7 @@ class Box(TypedDict):
 
     Attributes:
         cls_id: index of the label.
-        label: name of the class, "face".
+        label: name of the class; "face" unless the detector was trained on others.
         score: confidence in 0..1.
         coordinate: [xmin, ymin, xmax, ymax] in pixels of the upright original image.
     """

@@ -18,7 +18,7 @@ from perf.accuracy import report
 from perf.accuracy.figures import Figures, figures_of
 from perf.peers.yunet import YuNet, YuNetError
 from perf.settings import VARIANTS
-from training.coco_dataset import CocoSplit, load_split
+from training.coco_dataset import CocoSplit, for_labels, load_split
 from training.dataset_problems import DatasetError
 from training.evaluation.curves import measure_curves
 from training.evaluation.detect import Detect, DetectError
@@ -63,7 +63,7 @@ def _measure(detect: Detect, split: CocoSplit, images: Path, threshold: float | 
 
 def run(options: argparse.Namespace) -> Path:
     """Measure and write the report; its path."""
-    split = load_split(options.annotations, options.images)
+    split = for_labels(load_split(options.annotations, options.images), ("face",))
     names = options.detector or detector_names(options.model_repository)
     peers = measure_yunet(options.yunet, split, options.images)
     with (

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from training.coco_format import CocoSplit
 from training.evaluation.coco import evaluate_coco
 from training.evaluation.curves import measure_curves
-from training.evaluation.detect import Faces
 from training.evaluation.thresholds import best_threshold, f1, match_faces, precision_recall, recall_by_size
+from tritonface_server.detections import Detections
 
 THRESHOLDS = (0.3, 0.5, 0.7)
 
@@ -39,9 +39,10 @@ class Figures:
     curve: list[float]
 
 
-def figures_of(split: CocoSplit, detections: Mapping[int, Faces], threshold: float | None) -> Figures:
-    """Measure detections by image id, at a threshold of their own or, if None, at the best on these photos."""
+def figures_of(split: CocoSplit, detections: Mapping[int, Detections], threshold: float | None) -> Figures:
+    """Measure detections of one class, by image id, at their own threshold or, if None, at the best on these photos."""
     coco, curves = evaluate_coco(split, detections), measure_curves(split, detections)
+    (curve,) = curves.precision.values()
     matches = match_faces(split, detections)
     best = best_threshold(matches)
     threshold = best if threshold is None else threshold
@@ -54,5 +55,5 @@ def figures_of(split: CocoSplit, detections: Mapping[int, Faces], threshold: flo
         best=best,
         best_f1=f1(matches, best),
         recall_by_size=dict(zip([size.name for size in curves.sizes], recall_by_size(matches, threshold))),
-        curve=curves.precision.tolist(),
+        curve=curve.tolist(),
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tritonface_server.detector import NmsSettings
-from tritonface_server.nms import nms
+from tritonface_server.inference_yml import EXPORT_ANEW
+from tritonface_server.limits import MAX_CLASSES
+from tritonface_server.nms import nms_per_class
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,41 @@ def select_detections(
 
     Args:
         raw_boxes_xyxy_px: float32 [A, 4] in pixels of the network's input.
-        raw_scores: float32 [A].
+        raw_scores: float32 [A * C], of C classes; see `classes_of`.
         threshold: scores <= this are dropped; the detector's own floor applies below it.
+
+    Raises:
+        ValueError: there are not equally many scores for each box.
     """
+    raw_scores = raw_scores.reshape(len(raw_boxes_xyxy_px), classes_of(len(raw_boxes_xyxy_px), len(raw_scores)))
     floor = max(threshold, settings.score_threshold)
-    kept = nms(raw_boxes_xyxy_px, raw_scores, replace(settings, score_threshold=floor))
+    kept, class_ids = nms_per_class(raw_boxes_xyxy_px, raw_scores, replace(settings, score_threshold=floor))
     scale_xy = np.asarray(original_size_wh, np.float32) / np.asarray(network_size_wh, np.float32)
     boxes = raw_boxes_xyxy_px[kept] * np.tile(scale_xy, 2)
     np.clip(boxes, 0, np.tile(np.asarray(original_size_wh, np.float32), 2), out=boxes)
     inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    scores = raw_scores[kept][inside]
-    return Detections(boxes[inside], scores, np.zeros(len(scores), np.int32))
+    return Detections(boxes[inside], raw_scores[kept, class_ids][inside], class_ids[inside])
+
+
+def classes_of(boxes: int, scores: int) -> int:
+    """How many classes a network tells apart that gives so many boxes and scores for a picture.
+
+    Raises:
+        ValueError: there are not equally many scores for each box, or more than `MAX_CLASSES`.
+    """
+    classes = scores // boxes if boxes else 1
+    if classes * boxes != scores or not 1 <= classes <= MAX_CLASSES:
+        raise ValueError(
+            f"{scores} scores an image do not fit {boxes} boxes; each box has one for each class, {MAX_CLASSES} at most"
+        )
+    return classes
+
+
+def check_labels(boxes: int, scores: int, labels: Sequence[str]) -> None:
+    """ValueError unless a network that gives so many boxes and scores for a picture has as many classes as labels."""
+    classes = classes_of(boxes, scores)
+    if classes != len(labels):
+        raise ValueError(
+            f"the network tells {classes} classes apart, and its labels are {', '.join(labels[:5])}"
+            f"{', ...' if len(labels) > 5 else ''} ({len(labels)}); {EXPORT_ANEW}"
+        )

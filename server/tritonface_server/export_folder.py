@@ -17,7 +17,10 @@ from tritonface_server.model_names import NETWORK_STEP
 from tritonface_server.model_names import SETTINGS as SETTINGS
 
 INPUT_NAME, OUTPUT_NAMES = "picture", ("boxes", "scores")
-"""The network's: uint8 [N, H, W, 3] BGR to boxes float32 [N, A, 4] xyxy in its pixels and scores float32 [N, A]."""
+"""The network's: uint8 [N, H, W, 3] BGR to boxes float32 [N, A, 4] xyxy in its pixels and scores float32 [N, A * C].
+
+Of C classes, in the order of the labels, those of one box side by side: so the scores of one class are [N, A], and no
+configuration depends on how many there are."""
 NETWORK = "model.onnx"
 QUANTISED = ("model.xml", "model.bin")
 """An INT8 network beside model.onnx, if there is one: it serves the high-performance variant on CPUs."""

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tritonface_server.detections import Detections, select_detections
+from tritonface_server.detections import Detections, check_labels, select_detections
 from tritonface_server.detector import Detector
 from tritonface_server.export_folder import INPUT_NAME, OUTPUT_NAMES
 from tritonface_server.images import check_network_size, decode_image, resize, size_wh_of
 from tritonface_server.runtimes import onnxruntime_run, openvino_run
 
 Network = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""uint8 [N, H, W, 3] BGR to boxes float32 [N, A, 4] xyxy in pixels of the input and scores float32 [N, A]."""
+"""uint8 [N, H, W, 3] BGR to boxes float32 [N, A, 4] xyxy in pixels of the input and scores float32 [N, A * C].
+
+Of C classes, as `tritonface_server.export_folder` says."""
 
 VARIANTS = ("normal", "hpi")
 
@@ -71,10 +73,15 @@ class InProcessDetector:
         return found
 
     def detect(self, images: Sequence[np.ndarray], threshold: float | None = None) -> list[Detections]:
-        """The faces in each of some images, uint8 [h, w, 3] BGR of any size, in one run of the network."""
+        """The faces in each of some images, uint8 [h, w, 3] BGR of any size, in one run of the network.
+
+        Raises:
+            ValueError: the network tells another number of classes apart than there are labels.
+        """
         if not images:
             return []
         boxes, scores = self.network(self.pictures(images))
+        check_labels(boxes.shape[1], scores.shape[1], self.facts.labels)
         return [
             select_detections(
                 boxes[i],

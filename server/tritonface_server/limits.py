@@ -25,6 +25,9 @@ MAX_REQUEST_BYTES = 64 * 2**20
 832x832, 5 of 2048x2048. Each tensor between two steps is held to it as well. What crosses into another step lies in
 /dev/shm twice, and the pools there never shrink."""
 
+MAX_CLASSES = 100
+"""Kinds of things that a detector tells apart. Suppression goes through each of them: 6 ms at worst for 5,000 boxes."""
+
 MAX_REQUEST_ID_BYTES = 1024
 """Triton copies a request's id into every step."""
 

@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression, vectorised, equal to Paddle's `multiclass_nms3` for one class."""
+"""Greedy non-maximum suppression, vectorised, equal to Paddle's `multiclass_nms3`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,32 @@ FIRST_CHUNK, NEXT_CHUNKS = 256, 512
 GROUP = 64  # boxes compared with a chunk at once, few enough for the caches
 
 
+def nms_per_class(boxes_xyxy: np.ndarray, scores: np.ndarray, settings: NmsSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the boxes that survive and their classes, best score first.
+
+    Boxes of different classes do not suppress each other: `top_k` holds for each class, `keep_top_k` for all together.
+    Equal scores keep the order of their classes, then that of their boxes.
+
+    Args:
+        boxes_xyxy: float32 [A, 4].
+        scores: float32 [A, C].
+
+    Returns:
+        int64 [K] and int32 [K], K <= keep_top_k; a box that survives in two classes comes twice.
+    """
+    if scores.shape[1] == 1:
+        kept = nms(boxes_xyxy, scores[:, 0], settings)
+        return kept, np.zeros(len(kept), np.int32)
+    classes = np.flatnonzero((scores > settings.score_threshold).any(axis=0))
+    survivors = [nms(boxes_xyxy, scores[:, class_id], settings) for class_id in classes]
+    kept = np.concatenate([np.empty(0, np.int64), *survivors])
+    class_ids = np.repeat(classes, [len(each) for each in survivors])
+    best = np.argsort(-scores[kept, class_ids], kind="stable")[: settings.keep_top_k]
+    return kept[best], class_ids[best].astype(np.int32)
+
+
 def nms(boxes_xyxy: np.ndarray, scores: np.ndarray, settings: NmsSettings) -> np.ndarray:
-    """Indices of the boxes that survive, best score first.
+    """Indices of the boxes of one class that survive, best score first.
 
     Keep score > floor, sort stably, take `top_k`, suppress what overlaps a better survivor by more than
     `iou_threshold`, stop at `keep_top_k`. Boxes are taken in chunks of descending score: many survivors fill

@@ -18,6 +18,7 @@ import numpy as np
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from tritonface_server.detections import check_labels
 from tritonface_server.detector import Detector
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.errors import CommandError
@@ -236,13 +237,17 @@ def _try_out(repository: Path, detector: Detector, log: Path) -> None:
             triton.InferenceServerClient(server.endpoints.grpc) as client,
         ):
             for ensemble in (detector.name, f"{detector.name}_hpi"):
-                _infer(client, f"{ensemble}_detector", INPUT_NAME, "UINT8", picture)
+                raw = _infer(client, f"{ensemble}_detector", INPUT_NAME, "UINT8", picture)
+                boxes, scores = (raw.as_numpy(name) for name in OUTPUT_NAMES)
+                check_labels(boxes.shape[1], scores.shape[1], detector.labels)
                 _infer(client, ensemble, "image", "BYTES", encoded)
-    except (LaunchError, InferenceServerException) as error:
+    except (LaunchError, InferenceServerException, ValueError) as error:
         raise PublishError(f"the network cannot be served: {error}") from error
 
 
-def _infer(client: triton.InferenceServerClient, model: str, input_name: str, kind: str, array: np.ndarray) -> None:
+def _infer(
+    client: triton.InferenceServerClient, model: str, input_name: str, kind: str, array: np.ndarray
+) -> triton.InferResult:
     tensor = triton.InferInput(input_name, array.shape, kind)
     tensor.set_data_from_numpy(array)
     result = client.infer(model, [tensor], client_timeout=TIMEOUT_S)
@@ -250,6 +255,7 @@ def _infer(client: triton.InferenceServerClient, model: str, input_name: str, ki
         values = result.as_numpy(name)
         if values is not None and not np.isfinite(values).all():
             raise PublishError(f"the {name} of {model} on a photo are not all finite; {REMEDY}")
+    return result
 
 
 def _receipt(folder: Path, copy: Path, accuracy: dict[str, Any] | None) -> dict[str, Any]:

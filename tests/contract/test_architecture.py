@@ -86,7 +86,7 @@ def test_a_configuration_is_read_without_paddle() -> None:
     [
         ("decoding", {"imdecode(": {"images"}}),
         ("resizing", {"cv2.resize(": {"images"}}),
-        ("suppression", {"nms(": {"nms", "detections"}}),
+        ("suppression", {"nms(": {"nms"}, "nms_per_class(": {"nms", "detections"}}),
         ("runtimes", {"InferenceSession(": {"runtimes"}, "compile_model(": {"runtimes"}}),
     ],
 )

@@ -25,9 +25,9 @@ def records_of(name: str) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def network_with_golden_weights(name: str) -> nn.Layer:
-    """Float32, as every detector is built."""
-    network = build_detector(name)
+def network_with_golden_weights(name: str, num_classes: int = 1) -> nn.Layer:
+    """Float32, as every detector is built; what was recorded has one class."""
+    network = build_detector(name, num_classes)
     set_weights(network, rule.params({key: value.shape for key, value in network.state_dict().items()}))
     return network
 

@@ -61,16 +61,16 @@ class Compose(Protocol):
         """
 
 
-def pad_faces(boxes_xyxy_px: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The boxes of several images, one array [G_i, 4] each, as those of a batch, padded to the fullest image.
+def pad_boxes(boxes_xyxy_px: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The boxes of several images, arrays [G_i, 4] and [G_i], as those of a batch, padded to the fullest image.
 
     Returns:
         boxes float32 [N, G, 4], zeros where padded, and labels int64 [N, G], -1 where padded; G is 1 at least.
     """
     most = max([1, *(len(boxes) for boxes in boxes_xyxy_px)])
     padded = np.zeros((len(boxes_xyxy_px), most, 4), np.float32)
-    labels = np.full((len(boxes_xyxy_px), most), -1, np.int64)
-    for i, boxes in enumerate(boxes_xyxy_px):
+    padded_labels = np.full((len(boxes_xyxy_px), most), -1, np.int64)
+    for i, (boxes, class_ids) in enumerate(zip(boxes_xyxy_px, labels)):
         padded[i, : len(boxes)] = boxes
-        labels[i, : len(boxes)] = 0
-    return padded, labels
+        padded_labels[i, : len(boxes)] = class_ids
+    return padded, padded_labels

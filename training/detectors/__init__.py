@@ -30,6 +30,6 @@ def get_detector(name: str) -> DetectorDescription:
         raise ValueError(f"unknown detector {name!r}; known are: {', '.join(DETECTORS)}") from None
 
 
-def build_detector(name: str) -> nn.Layer:
+def build_detector(name: str, num_classes: int = 1) -> nn.Layer:
     """A freshly initialised network of a detector, see `training.networks`; ValueError for an unknown name."""
-    return get_detector(name).build_network()
+    return get_detector(name).build_network(num_classes)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from training.networks.blazeface import BlazeFace
 
 
-def _network(fpn_ssh: bool = False) -> BlazeFace:
+def _network(num_classes: int = 1, fpn_ssh: bool = False) -> BlazeFace:
     from training.networks.blazeface import BlazeFace
 
-    return BlazeFace(fpn_ssh)
+    return BlazeFace(num_classes, fpn_ssh)
 
 
 def _loss() -> SSDLoss:

@@ -36,7 +36,7 @@ class DetectorDescription(Detector):
 
     Attributes:
         mean_rgb, std_rgb: the network sees `(rgb - mean) / std`, rgb in 0..255.
-        build_network: a freshly initialised network, see `training.networks`.
+        build_network: a freshly initialised network, see `training.networks`, for so many classes, 1 if none are given.
         build_loss: its loss; keyword arguments are those of the loss.
         static_assigner: whether the loss can assign anchors to faces by distance in the first epochs.
         augmentations: those of the reference, before a picture is resized to a square of that side in pixels.
@@ -47,7 +47,7 @@ class DetectorDescription(Detector):
 
     mean_rgb: tuple[float, float, float]
     std_rgb: tuple[float, float, float]
-    build_network: Callable[[], nn.Layer]
+    build_network: Callable[..., nn.Layer]
     build_loss: Callable[..., Loss]
     augmentations: Callable[[int], tuple[Augmentation, ...]]
     paddlex_architecture: str

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from training.networks.picodet import PicoDet
 
 
-def _network() -> PicoDet:
+def _network(num_classes: int = 1) -> PicoDet:
     from training.networks.picodet import PicoDet
 
-    return PicoDet()
+    return PicoDet(num_classes)
 
 
 def _loss() -> PicoDetLoss:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from training.networks.ppyoloe import PPYOLOE
 
 
-def _network() -> PPYOLOE:
+def _network(num_classes: int = 1) -> PPYOLOE:
     from training.networks.ppyoloe import PPYOLOE
 
-    return PPYOLOE()
+    return PPYOLOE(num_classes)
 
 
 def _loss(**options: Any) -> PPYOLOELoss:

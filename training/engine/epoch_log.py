@@ -82,24 +82,37 @@ class EpochLog:
 
     def began(self, step: int, figures: dict[str, float]) -> None:
         """Record the figures of the weights that the training begins with."""
-        self._evaluated(step, figures, "the weights it begins with", "")
+        self._evaluated(step, figures, {}, "the weights it begins with", "")
 
     def evaluated(
-        self, epoch: int, step: int, figures: dict[str, float], best: bool, before: dict[str, float] | None
+        self,
+        epoch: int,
+        step: int,
+        figures: dict[str, float],
+        by_class: dict[str, dict[str, float]],
+        best: bool,
+        before: dict[str, float] | None,
     ) -> None:
         """Record the figures of an epoch.
 
         Args:
+            by_class: the figures of each class, which are recorded if there are several.
             best: whether no epoch was better.
             before: the figures of the weights that the training began with, if they are known.
         """
         worse = before is not None and figures["AP"] <= before["AP"]
         note = ", the best so far" if best else ""
         note += f", not above the {before['AP']:.4f} of the beginning" if worse else ""
-        self._evaluated(step, figures, f"epoch {epoch}/{self.epochs}", note)
+        several = by_class if len(by_class) > 1 else {}
+        self._evaluated(step, figures, several, f"epoch {epoch}/{self.epochs}", note)
 
-    def _evaluated(self, step: int, figures: dict[str, float], what: str, note: str) -> None:
-        self._draw({f"val/{name}": figures[name] for name in ("AP", "AP50")}, step)
+    def _evaluated(
+        self, step: int, figures: dict[str, float], by_class: dict[str, dict[str, float]], what: str, note: str
+    ) -> None:
+        curves = {f"val/{name}": figures[name] for name in ("AP", "AP50")}
+        self._draw(curves | {f"val/AP of {name}": of_class["AP"] for name, of_class in by_class.items()}, step)
+        aps = ", ".join(f"{name} {of_class['AP']:.4f}" for name, of_class in by_class.items())
+        note = (f" (AP of {aps})" if aps else "") + note
         LOG.info("%s: AP %.4f, AP50 %.4f%s", what, figures["AP"], figures["AP50"], note)
         self._since_s, self._since_pictures = time.monotonic(), 0
 

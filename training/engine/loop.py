@@ -14,7 +14,7 @@ import paddle
 
 from training.coco_dataset import IMAGES, CocoSplit
 from training.config import Config
-from training.detectors import build_detector, get_detector
+from training.detectors import get_detector
 from training.engine import stop
 from training.engine.checkpoint import BEST, START, Checkpoint, epoch_folder, prune, save_checkpoint
 from training.engine.divergence import check_loss, check_weights
@@ -32,15 +32,16 @@ from training.engine.optimiser import (
 )
 from training.engine.outcome import tell_outcome
 from training.engine.reader import EpochBatches, Tensors, TrainingPictures, read_epoch
-from training.engine.resume import best_so_far, comparable, resume, settings_of, tell_differences
+from training.engine.resume import best_so_far, check_classes, comparable, resume, settings_of, tell_differences
 from training.engine.training_step import TrainingStep, loss_of_epoch
-from training.evaluation.coco import evaluate_coco
-from training.evaluation.detect import Detect, Faces, InProcess, checked
+from training.evaluation.coco import evaluate_classes
+from training.evaluation.detect import Detect, InProcess, checked
 from training.evaluation.evaluate import detect_all
 from training.networks.pictures import as_function
 from training.progress import CheckpointError, Progress, write_progress
-from training.weight_files import load_weights_of
+from training.weight_files import begin_with
 from training.weights import set_weights
+from tritonface_server.detections import Detections
 from tritonface_server.in_process import InProcessDetector
 
 LOG = logging.getLogger(__name__)
@@ -50,9 +51,9 @@ class Interruptible:
     """Detects as another does, unless the training is to stop."""
 
     def __init__(self, detect: Detect) -> None:
-        self.detect, self.size_wh, self.source = detect, detect.size_wh, detect.source
+        self.detect, self.size_wh, self.source, self.labels = detect, detect.size_wh, detect.source, detect.labels
 
-    def __call__(self, photo: Path) -> Faces:
+    def __call__(self, photo: Path) -> Detections:
         stop.check()
         return self.detect(photo)
 
@@ -75,32 +76,33 @@ class Training:
 
     def __init__(self, config: Config, splits: dict[str, CocoSplit], rank: int = 0, devices: int = 1) -> None:
         self.config, self.rank, self.devices = config, rank, devices
-        train, self.detector = config.Train, get_detector(config.Global.model)
+        train, labels = config.Train, splits["train"].class_names
+        self.detector = replace(get_detector(config.Global.model), labels=labels)
         self.images, self.output = Path(config.Global.dataset_dir) / IMAGES, Path(config.Global.output)
         self.val = splits["val"]
         paddle.seed(train.seed)
-        self.network, self.judged = build_detector(self.detector.name), build_detector(self.detector.name)
+        self.network, self.judged = (self.detector.build_network(len(labels)) for _ in range(2))
         if train.pretrain_weight_path and not train.resume_path:
-            load_weights_of(self.network, Path(train.pretrain_weight_path))
+            begin_with(self.network, Path(train.pretrain_weight_path), self.detector)
         self.pictures = TrainingPictures(self.images, splits["train"].images, self.detector, train)
         self.batches = EpochBatches(len(self.pictures), self.detector, train, rank, devices)
         self.schedule = build_schedule(train, len(self.batches))
         self.optimiser = build_optimiser(self.network, train)
         self.average: ExponentialMovingAverage | None = None
         self.best: Progress | None = None
-        settings, labels = settings_of(train, splits), list(splits["train"].class_names)
         pretrained = bool(train.pretrain_weight_path)
         self.progress = Progress(
             self.detector.name,
             uuid.uuid4().hex,
             train.image_size,
-            settings=settings,
-            labels=labels,
+            settings=settings_of(train, splits),
+            labels=list(labels),
             pretrained=pretrained,
         )
         self.to_be_compared = pretrained
         restored = resume(Path(train.resume_path), self.output, self.detector.name) if train.resume_path else None
         if restored is not None:
+            check_classes(restored.progress, labels)
             self._restore(restored)
         if train.ema_decay is not None:
             self.average = ExponentialMovingAverage(self.network, train.ema_decay, train.ema_cycle_epochs)
@@ -224,24 +226,24 @@ class Training:
 
     def _judge_start(self, epoch_log: EpochLog) -> None:
         """Measure the weights that there are before the first step, and keep them for who wants them back."""
-        figures = self._measure()
+        figures, _ = self._measure()
         judged = replace(self.progress, ap=figures["AP"], ap50=figures["AP50"], before=None)
         save_checkpoint(self.output / START, Checkpoint(self._weight_arrays(), None, {}, judged))
         self.progress = replace(self.progress, before=judged.accuracy()["after"])
         epoch_log.began(self.progress.steps, figures)
 
-    def _measure(self) -> dict[str, float]:
-        """COCO's figures of the averaged weights, or the weights themselves, on the validation pictures."""
+    def _measure(self) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        """COCO's figures, and those of each class, of the averaged weights, or the weights themselves."""
         self.judged.set_state_dict(self._weights())
         side_px = self.config.Train.image_size
         network = checked(as_function(self.judged, self.detector))
         judge = InProcessDetector(self.detector, network, (side_px, side_px))
         detections, _ = detect_all(Interruptible(InProcess(judge, "paddle")), self.val, self.images)
-        return evaluate_coco(self.val, detections)
+        return evaluate_classes(self.val, detections)
 
     def _evaluate(self, epoch_log: EpochLog) -> None:
         """Measure the epoch's weights and keep the best."""
-        figures = self._measure()
+        figures, by_class = self._measure()
         self.progress = replace(self.progress, ap=figures["AP"], ap50=figures["AP50"])
         is_best = self.best is None or figures["AP"] > self.best.ap
         if is_best:
@@ -250,7 +252,8 @@ class Training:
         folder = epoch_folder(self.output, self.progress.epochs)
         if folder.is_dir():
             write_progress(folder, self.progress)
-        epoch_log.evaluated(self.progress.epochs, self.progress.steps, figures, is_best, self.progress.before)
+        steps, before = self.progress.steps, self.progress.before
+        epoch_log.evaluated(self.progress.epochs, steps, figures, by_class, is_best, before)
 
     def _save(self) -> None:
         save_checkpoint(epoch_folder(self.output, self.progress.epochs), self._checkpoint())

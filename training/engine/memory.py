@@ -70,7 +70,7 @@ def step_bytes(per_pixel: float, side_px: int, batch_size: int) -> float:
 
 def bytes_per_pixel(detector: DetectorDescription, train: Train) -> float:
     """What a step allocates for each pixel of its pictures, from one on a CPU; weights and gradients not counted."""
-    network = detector.build_network()
+    network = detector.build_network(len(detector.labels))
     step = TrainingStep(network, detector, loss_of_epoch(detector, train, 0))
     step.train()
     picture = np.random.default_rng(0).integers(0, 256, (1, PROBE_PX, PROBE_PX, 3), np.uint8)

@@ -20,7 +20,7 @@ import numpy as np
 from paddle import Tensor, to_tensor
 
 from training.augment.ignore import ignored_pixels
-from training.augment.sample import IGNORED, Sample, pad_faces
+from training.augment.sample import IGNORED, Sample, pad_boxes
 from training.coco_dataset import CocoImage
 from training.config import Train
 from training.dataset_pictures import read_picture
@@ -88,8 +88,8 @@ class TrainingPictures:
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """One batch; boxes are padded with zeros to the fullest picture, labels with -1."""
-        faces = [sample.boxes_xyxy_px[sample.is_face] for sample in samples]
-        boxes, labels = pad_faces([boxes[: self.train.max_faces] for boxes in faces])
+        faces, kept = [sample.where(sample.is_face) for sample in samples], slice(self.train.max_faces)
+        boxes, labels = pad_boxes([each.boxes_xyxy_px[kept] for each in faces], [each.labels[kept] for each in faces])
         return np.stack([sample.picture for sample in samples]), boxes, labels, ignored_pixels(samples)
 
     def _draw(self, rng: np.random.Generator) -> Sample:

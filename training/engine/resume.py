@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,15 @@ def check_output(output: Path, run: str, other: str) -> None:
                 f"{output} holds another training than {other}; set another Global.output, or add "
                 f"-o Train.resume_path={output} to go on with the one that is there"
             )
+
+
+def check_classes(before: Progress, labels: Sequence[str]) -> None:
+    """Raise CheckpointError if a class that was learned would be another from here on; a single one may be renamed."""
+    if before.labels != list(labels) and not len(before.labels) == len(labels) == 1:
+        raise CheckpointError(
+            f"the checkpoint has learned {', '.join(before.labels)}, the data set's classes are {', '.join(labels)}; "
+            "begin a new training with its weights in Train.pretrain_weight_path"
+        )
 
 
 def best_so_far(output: Path, progress: Progress) -> Progress | None:

@@ -16,7 +16,9 @@ from matplotlib.figure import Figure
 from pycocotools.cocoeval import COCOeval
 
 from training.coco_format import CocoSplit
-from training.evaluation.coco import MAX_DETECTIONS, NO_FACES, detection_rows, ground_truth
+from training.drawing import shown_name
+from training.evaluation.coco import MAX_DETECTIONS, NO_FACES, detection_rows, ground_truth, mean_of_annotated
+from tritonface_server.detections import Detections
 
 IOU_THRESHOLD = 0.5
 SIDES_PX = (0, 12, 20, 40, 96, 1e5)  # a face's side is the square root of its area, in pixels of the photo
@@ -31,7 +33,7 @@ class SizeFigure:
     Attributes:
         name: e.g. "12-20": sides in pixels of the photo.
         faces: annotated and not ignored.
-        ap50: average precision at IoU 0.5; -1 without faces.
+        ap50: average precision at IoU 0.5, the mean of the classes that have such faces; -1 without faces.
     """
 
     name: str
@@ -44,44 +46,57 @@ class Curves:
     """What the pictures show.
 
     Attributes:
-        precision: float64 [101] at IoU 0.5 and `RECALLS`; -1 everywhere if nothing is annotated.
+        precision: float64 [101] at IoU 0.5 and `RECALLS` of each class, by its name; -1 everywhere if nothing is
+            annotated.
         sizes: by ascending size.
         images, faces, ignored_faces: how many there are.
     """
 
-    precision: np.ndarray
+    precision: dict[str, np.ndarray]
     sizes: list[SizeFigure]
     images: int
     faces: int
     ignored_faces: int
 
 
-def measure_curves(split: CocoSplit, detections: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> Curves:
-    """Curves of the detections; arguments and errors are those of `training.evaluation.coco.evaluate_coco`.
+def measure_curves(split: CocoSplit, detections: Mapping[int, Detections]) -> Curves:
+    """Curves of the detections; arguments and errors are those of `training.evaluation.coco.evaluate_classes`.
 
     As COCO does it, faces of other sizes are ignored in the reckoning of one size, and so are detections of other
     sizes that find no face.
     """
     rows = detection_rows(split, detections)
     areas = [(float(low) ** 2, float(high) ** 2) for low, high in pairwise(SIDES_PX)]
-    counted = np.concatenate([np.zeros(0), *(image.areas_px[~image.ignored] for image in split.images)])
-    counts = [int(((low <= counted) & (counted < high)).sum()) for low, high in areas]
-    precisions = _precisions(split, rows, [(0.0, areas[-1][1]), *areas], [len(counted), *counts])
+    ranges = [(0.0, areas[-1][1]), *areas]
+    counts = _face_counts(split, ranges)
+    precisions = _precisions(split, rows, ranges) if rows else _of_nothing(counts)
+    total, *of_sizes = counts.sum(axis=0).tolist()
+    ap50s = [mean_of_annotated(precisions[:, size]) for size in range(1, len(ranges))]
     return Curves(
-        precision=precisions[0],
-        sizes=[SizeFigure(*figure) for figure in zip(_names(), counts, precisions[1:].mean(axis=1).tolist())],
+        precision=dict(zip(split.class_names, precisions[:, 0])),
+        sizes=[SizeFigure(*figure) for figure in zip(_names(), of_sizes, ap50s)],
         images=len(split.images),
-        faces=len(counted),
+        faces=total,
         ignored_faces=sum(int(image.ignored.sum()) for image in split.images),
     )
 
 
-def _precisions(
-    split: CocoSplit, rows: list[dict], areas: list[tuple[float, float]], face_counts: list[int]
-) -> np.ndarray:
-    """Precision at IoU 0.5, float64 [sizes, 101]; -1 for sizes without faces, 0 if nothing is detected."""
-    if not rows:
-        return np.stack([np.full(len(RECALLS), 0.0 if count else NO_FACES) for count in face_counts])
+def _face_counts(split: CocoSplit, ranges: list[tuple[float, float]]) -> np.ndarray:
+    """How many faces of each class are annotated and not ignored in each range of areas, int [classes, ranges]."""
+    kept = [~image.ignored for image in split.images]
+    areas = np.concatenate([np.zeros(0), *(image.areas_px[keep] for image, keep in zip(split.images, kept))])
+    classes = np.concatenate([np.zeros(0, int), *(image.class_ids[keep] for image, keep in zip(split.images, kept))])
+    inside = [classes[(low <= areas) & (areas < high)] for low, high in ranges]
+    return np.stack([np.bincount(ids, minlength=len(split.class_names)) for ids in inside], axis=1)
+
+
+def _of_nothing(counts: np.ndarray) -> np.ndarray:
+    """What `_precisions` would give without any detection."""
+    return np.where(counts > 0, 0.0, NO_FACES)[..., None].repeat(len(RECALLS), axis=-1)
+
+
+def _precisions(split: CocoSplit, rows: list[dict], ranges: list[tuple[float, float]]) -> np.ndarray:
+    """Precision at IoU 0.5, float64 [classes, ranges of areas, 101]; -1 where there are no faces."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = ground_truth(split)
         evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
@@ -89,11 +104,11 @@ def _precisions(
         evaluation.params.recThrs = RECALLS
         evaluation.params.maxDets = [MAX_DETECTIONS]
         # COCO counts a face on the border of two sizes in both.
-        evaluation.params.areaRng = [[low, np.nextafter(high, 0)] for low, high in areas]
-        evaluation.params.areaRngLbl = [str(number) for number in range(len(areas))]
+        evaluation.params.areaRng = [[low, np.nextafter(high, 0)] for low, high in ranges]
+        evaluation.params.areaRngLbl = [str(number) for number in range(len(ranges))]
         evaluation.evaluate()
         evaluation.accumulate()
-    return evaluation.eval["precision"][0, :, 0, :, 0].T
+    return evaluation.eval["precision"][0, ..., 0].transpose(1, 2, 0)
 
 
 def _names() -> list[str]:
@@ -102,9 +117,12 @@ def _names() -> list[str]:
 
 
 def draw_precision_recall(curves: Curves, title: str, output: Path) -> None:
-    """Write precision against recall as a PNG picture."""
+    """Write precision against recall as a PNG picture, a line for each class."""
     figure, axes = _axes(title, "recall", f"precision (IoU {IOU_THRESHOLD})")
-    axes.plot(RECALLS, np.maximum(curves.precision, 0))
+    for name, precision in curves.precision.items():
+        axes.plot(RECALLS, np.maximum(precision, 0), label=shown_name(name))
+    if len(curves.precision) > 1:
+        axes.legend()
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.grid(True, alpha=0.3)

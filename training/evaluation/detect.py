@@ -10,7 +10,8 @@ import numpy as np
 from training.dataset_pictures import read_picture
 from training.detectors import get_detector
 from training.networks.pictures import as_function
-from training.weight_files import load_weights_of, size_of
+from training.weight_files import as_trained, find_weights, load_weights_of
+from tritonface_server.detections import Detections
 from tritonface_server.in_process import InProcessDetector, Network, load_network
 from tritonface_server.runtimes import NetworkError
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from training.evaluation.served import Served
 
 LOW_THRESHOLD = 0.0  # below it the detector's own `score_threshold` decides; curves need the doubtful faces too
-
-Faces = tuple[np.ndarray, np.ndarray]
-"""Boxes float32 [K, 4] xmin, ymin, xmax, ymax in pixels of the upright photo, and scores float32 [K], best first."""
 
 
 class DetectError(RuntimeError):
@@ -33,12 +31,14 @@ class Detect(Protocol):
     Attributes:
         size_wh: width and height in pixels to which the network sees every photo stretched.
         source: the kind of thing that detects, for the record: "paddle", "onnx" or "served".
+        labels: class names by class id.
     """
 
     size_wh: tuple[int, int]
     source: str
+    labels: tuple[str, ...]
 
-    def __call__(self, photo: Path) -> Faces:
+    def __call__(self, photo: Path) -> Detections:
         """The faces in a photo.
 
         Raises:
@@ -54,11 +54,10 @@ class InProcess:
 
     def __init__(self, detector: InProcessDetector, source: str) -> None:
         self.detector, self.source = detector, source
-        self.size_wh = detector.size_wh
+        self.size_wh, self.labels = detector.size_wh, detector.facts.labels
 
-    def __call__(self, photo: Path) -> Faces:
-        found = self.detector(read_picture(photo), LOW_THRESHOLD)
-        return found.boxes_xyxy_px, found.scores
+    def __call__(self, photo: Path) -> Detections:
+        return self.detector(read_picture(photo), LOW_THRESHOLD)
 
     def __enter__(self) -> InProcess:
         return self
@@ -96,13 +95,14 @@ def open_detect(
         return Served(served_url, served_model or detector, size_wh)
     if weights is None or served_url is not None:
         raise ValueError("give either a file of weights or the address of a server, not both and not none")
-    size_wh = size_wh or size_of(weights)
+    weights = weights if weights.suffix == ".onnx" else find_weights(weights)
+    facts = as_trained(facts, weights)
     if weights.suffix == ".onnx":
         try:
             return InProcess(InProcessDetector(facts, checked(load_network(weights)), size_wh), "onnx")
         except NetworkError as error:
             raise DetectError(str(error)) from error
-    network = facts.build_network()
+    network = facts.build_network(len(facts.labels))
     load_weights_of(network, weights)
     return InProcess(InProcessDetector(facts, checked(as_function(network, facts)), size_wh), "paddle")
 
@@ -110,7 +110,7 @@ def open_detect(
 def checked(network: Network) -> Network:
     """A network whose answers must be finite; without a check the others would pass for pictures without faces."""
 
-    def run(pictures: np.ndarray) -> Faces:
+    def run(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         boxes, scores = network(pictures)
         if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
             raise DetectError("the network's answer is not finite, as if its training had diverged")

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from training.coco_dataset import IMAGES, CocoSplit, annotation_file, load_split
+from training.coco_dataset import IMAGES, CocoSplit, annotation_file, for_labels, load_split
 from training.config import dataset_of
-from training.evaluation.coco import evaluate_coco
+from training.evaluation.coco import evaluate_classes
 from training.evaluation.curves import Curves, draw_precision_recall, draw_sizes, measure_curves
-from training.evaluation.detect import Detect, DetectError, Faces, open_detect
+from training.evaluation.detect import Detect, DetectError, open_detect
 from training.paths import shipped_weights
+from tritonface_server.detections import Detections
 from tritonface_server.images import ImageError
 
 PRECISION_RECALL, SIZES = "evaluate/precision_recall.png", "evaluate/ap_by_face_size.png"
@@ -56,24 +57,25 @@ def evaluate(detect: Detect, name: str, dataset: Path, output: Path, log_interva
         log_interval: photos between two lines of the log.
 
     Returns:
-        COCO's figures ("AP", "AP50" ... "AR"; -1 where nothing is annotated),
+        COCO's figures ("AP", "AP50" ... "AR"; -1 where nothing is annotated), the same for each class ("by_class"),
         "by_face_side_px" (faces and AP50 of each size), the numbers of images and faces, the network's input, and the
         time per photo.
 
     Raises:
-        DatasetError: the data set is not sound, see `training.coco_dataset.load_split`.
+        DatasetError: the data set is not sound, or has other classes than the detector, see `training.coco_dataset`.
         EvaluateError: a photo cannot be read.
         DetectError: the server does not answer, or refuses.
     """
-    split = load_split(annotation_file(dataset, "val"), dataset / IMAGES)
+    split = for_labels(load_split(annotation_file(dataset, "val"), dataset / IMAGES), detect.labels)
     detections, times_ms = detect_all(detect, split, dataset / IMAGES, log_interval)
-    figures, curves = evaluate_coco(split, detections), measure_curves(split, detections)
+    (figures, by_class), curves = evaluate_classes(split, detections), measure_curves(split, detections)
     width, height = detect.size_wh
     result = {
         "model": name,
         "source": detect.source,
         "image_size": {"width": width, "height": height},
         **figures,
+        "by_class": by_class,
         "by_face_side_px": {size.name: {"faces": size.faces, "AP50": size.ap50} for size in curves.sizes},
         "images": curves.images,
         "faces": curves.faces,
@@ -87,7 +89,7 @@ def evaluate(detect: Detect, name: str, dataset: Path, output: Path, log_interva
 
 def detect_all(
     detect: Detect, split: CocoSplit, images: Path, log_interval: int | None = None
-) -> tuple[dict[int, Faces], list[float]]:
+) -> tuple[dict[int, Detections], list[float]]:
     """Detections by image id, and milliseconds per photo, from its file to its faces.
 
     Nothing is logged if `log_interval` is None. Raises as `evaluate` does.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import tritonface
-from training.evaluation.detect import LOW_THRESHOLD, DetectError, Faces
+from training.evaluation.detect import LOW_THRESHOLD, DetectError
+from tritonface_server.detections import Detections
 from tritonface_server.images import ImageError
 
 TIMEOUT_S = 60.0
@@ -38,15 +39,16 @@ class Served:
             self._model.close()
             raise DetectError(f"{model!r} at {url} does not say its input size; give one")
         self.size_wh: tuple[int, int] = own_size_wh
+        self.labels = tuple(self._model.labels)
 
-    def __call__(self, photo: Path) -> Faces:
+    def __call__(self, photo: Path) -> Detections:
         try:
             (found,) = self._model.predict(photo)
         except tritonface.ImageError as error:
             raise ImageError(str(error)) from error
         except tritonface.TritonFaceError as error:
             raise DetectError(str(error)) from error
-        return found.xyxy, found.scores
+        return Detections(found.xyxy, found.scores, found.class_ids)
 
     def __enter__(self) -> Served:
         return self

@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from training.coco_format import CocoSplit
 from training.evaluation.coco import MAX_DETECTIONS, detection_rows, ground_truth
 from training.evaluation.curves import IOU_THRESHOLD, SIDES_PX
+from tritonface_server.detections import Detections
 
 NEVER = -1.0  # the score of what finds a face that is not found
 CANDIDATES = np.arange(1, 100) / 100  # thresholds among which the best one is looked for
@@ -38,7 +39,7 @@ class Matches:
     sides_px: np.ndarray
 
 
-def match_faces(split: CocoSplit, detections: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> Matches:
+def match_faces(split: CocoSplit, detections: Mapping[int, Detections]) -> Matches:
     """Match the detections; arguments and errors are those of `training.evaluation.coco.evaluate_coco`."""
     rows = detection_rows(split, detections)
     kept = [image.areas_px[~image.ignored] for image in split.images]

@@ -44,14 +44,19 @@ def detect_all(detect: Detect, images: Sequence[WiderImage], photos: Path, predi
     for number, image in enumerate(images, start=1):
         path = photos / image.event / f"{image.name}.jpg"
         try:
-            faces = detect(path)
+            found = detect(path)
         except FileNotFoundError:
             raise WiderError(f"{path} is missing; --images is the folder WIDER_val/images of the data set") from None
         except ImageError as error:
             raise WiderError(f"{path}: {error}") from error
-        write_predictions(predictions, image, *faces)
+        write_predictions(predictions, image, found.boxes_xyxy_px, found.scores)
         if number % LOG_INTERVAL == 0 or number == len(images):
             LOG.info("%d of %d photos", number, len(images))
+
+
+def _check_one_class(labels: Sequence[str]) -> None:
+    if len(labels) > 1:
+        raise WiderError(f"WIDER FACE has one class, faces; this detector has several ({', '.join(labels)})")
 
 
 def main() -> None:
@@ -83,6 +88,7 @@ def main() -> None:
             served_model=arguments.model,
             size_wh=tuple(arguments.img_size) if arguments.img_size else None,
         ) as detect:
+            _check_one_class(detect.labels)
             images = read_ground_truth(arguments.ground_truth)
             detect_all(detect, images, arguments.images, arguments.predictions)
             width, height = detect.size_wh

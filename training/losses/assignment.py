@@ -1,23 +1,28 @@
-"""Which anchor learns which face: what both assigners of PP-YOLOE+ share."""
+"""Which anchor learns which true box, a face's: what both assigners of PP-YOLOE+ share."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import paddle
+
+if TYPE_CHECKING:
+    from training.losses.targets import Targets
 
 
 class Assignment(NamedTuple):
     """The learning target of every anchor.
 
     Attributes:
-        is_face: bool [N, A]; where False, the box means nothing and the score is 0.
+        is_face: bool [N, A]; where False, box and class mean nothing and the score is 0.
         boxes_xyxy_px: float32 [N, A, 4] in pixels of the network's input.
-        scores: float32 [N, A] in 0..1, what the predicted score should be.
+        class_ids: int64 [N, A].
+        scores: float32 [N, A] in 0..1, what the predicted score of the class should be.
     """
 
     is_face: paddle.Tensor
     boxes_xyxy_px: paddle.Tensor
+    class_ids: paddle.Tensor
     scores: paddle.Tensor
 
 
@@ -40,8 +45,10 @@ def one_face_per_anchor(candidates: paddle.Tensor, ious: paddle.Tensor) -> paddl
     return paddle.where(several, best, candidates)
 
 
-def boxes_of(assigned: paddle.Tensor, boxes_xyxy_px: paddle.Tensor) -> paddle.Tensor:
-    """The face of every anchor, [N, A, 4], from bool [N, G, A] and the faces [N, G, 4]; any face where it has none."""
+def assignment_of(assigned: paddle.Tensor, targets: Targets, scores: paddle.Tensor) -> Assignment:
+    """The assignment that bool [N, G, A] says, with the scores to learn, [N, A]."""
     images, faces, anchors = assigned.shape
     index = assigned.astype("int32").argmax(axis=1) + paddle.arange(images).unsqueeze(1) * faces  # [N, A]
-    return paddle.gather(boxes_xyxy_px.reshape([-1, 4]), index.flatten()).reshape([images, anchors, 4])
+    boxes = paddle.gather(targets.boxes_xyxy_px.reshape([-1, 4]), index.flatten()).reshape([images, anchors, 4])
+    class_ids = paddle.gather(targets.labels.flatten(), index.flatten()).reshape([images, anchors])
+    return Assignment(assigned.any(axis=1), boxes, class_ids.clip(min=0), scores)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import paddle
 
 from training.box_ops import pairwise_iou, points_in_boxes
-from training.losses.assignment import Assignment, boxes_of, mark, one_face_per_anchor
+from training.losses.assignment import Assignment, assignment_of, mark, one_face_per_anchor
 from training.networks.ppyoloe import Outputs
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def assign_atss(outputs: Outputs, targets: Targets) -> Assignment:
     assigned = one_face_per_anchor(claimed, ious)
     predicted_ious = pairwise_iou(targets.boxes_xyxy_px, outputs.boxes_xyxy_cells * outputs.strides_px)
     scores = (predicted_ious * assigned.astype("float32")).amax(axis=1)  # [N, A]
-    return Assignment(assigned.any(axis=1), boxes_of(assigned, targets.boxes_xyxy_px), scores)
+    return assignment_of(assigned, targets, scores)
 
 
 def _closest_per_level(outputs: Outputs, targets: Targets) -> paddle.Tensor:

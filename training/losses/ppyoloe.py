@@ -15,6 +15,7 @@ from training.box_ops import giou_loss, xyxy_to_ltrb
 from training.losses.assignment import Assignment
 from training.losses.atss import assign_atss
 from training.losses.task_aligned import assign_task_aligned
+from training.losses.varifocal import targets_of_classes, with_classes
 from training.networks.ppyoloe import Outputs
 
 if TYPE_CHECKING:
@@ -57,15 +58,23 @@ class PPYOLOELoss:
 def varifocal_loss(
     scores: paddle.Tensor, assignment: Assignment, ignored: paddle.Tensor | None = None
 ) -> paddle.Tensor:
-    """Cross entropy of the scores [N, A], summed; faces weigh as much as their score to learn, others by their own.
+    """Cross entropy of the scores [N, A] or [N, A, C], summed.
+
+    The class of an anchor's face weighs as much as the score to learn, all else by the score it has.
 
     Args:
         ignored: bool [N, A], anchors that weigh nothing unless they have a face.
     """
-    is_face = assignment.is_face.astype("float32")
-    is_background = 1 - is_face if ignored is None else (~(assignment.is_face | ignored)).astype("float32")
-    weight = NEGATIVE_WEIGHT * scores.pow(FOCUS) * is_background + assignment.scores * is_face
-    return F.binary_cross_entropy(scores, assignment.scores, weight=weight, reduction="sum")
+    scores = with_classes(scores)
+    is_face, wanted = (
+        targets_of_classes(values, assignment.class_ids, scores.shape[-1])
+        for values in (assignment.is_face.astype("float32"), assignment.scores)
+    )  # [N, A, C] each
+    is_background = 1 - is_face
+    if ignored is not None:
+        is_background = is_background * (assignment.is_face | ~ignored).astype("float32").unsqueeze(-1)
+    weight = NEGATIVE_WEIGHT * scores.pow(FOCUS) * is_background + wanted * is_face
+    return F.binary_cross_entropy(scores, wanted, weight=weight, reduction="sum")
 
 
 def box_losses(outputs: Outputs, assignment: Assignment) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:

@@ -25,6 +25,7 @@ def assign(
     centres_xy_px: paddle.Tensor,
     strides_px: paddle.Tensor,
     true_xyxy_px: paddle.Tensor,
+    labels: paddle.Tensor,
     cost_dtype: str = "float32",
 ) -> paddle.Tensor:
     """For each anchor point of one image the index of its true box, -1 for background: int64 [A].
@@ -32,11 +33,12 @@ def assign(
     Each true box takes as many points as the sum of its ten best IoUs says, at least one, those of least cost.
 
     Args:
-        scores: predicted probabilities of a face, float32 [A].
+        scores: predicted probabilities of the classes, float32 [A, C].
         boxes_xyxy_px: predicted boxes, float32 [A, 4].
         centres_xy_px: the points, float32 [A, 2].
         strides_px: pixels per cell at each point, float32 [A, 1].
         true_xyxy_px: the true boxes without padding, float32 [G, 4]; G may be 0.
+        labels: their classes, int64 [G].
         cost_dtype: "float32" as in the reference, where the cost of being outside swallows all others, so that a face
             too small to contain any point takes the first candidates of the image, however far away; "float64" keeps
             the order and gives it points nearby.
@@ -50,17 +52,25 @@ def assign(
         return background
     boxes = paddle.gather(boxes_xyxy_px, candidates)  # [C, 4]
     ious = pairwise_iou(boxes, true_xyxy_px)  # [C, G]
-    cost = classification_cost(paddle.gather(scores, candidates).unsqueeze(1), ious)
+    cost = classification_cost(paddle.gather(scores, candidates), ious, labels)
     cost += GIOU_COST * pairwise_giou_loss(boxes, true_xyxy_px)
     outside = ~paddle.gather(inside & central, candidates)  # [C, G]
     cost = cost.astype(cost_dtype) + OUTSIDE_COST * outside.astype(cost_dtype)
     return paddle.scatter(background, candidates, _match(cost, ious))
 
 
-def classification_cost(scores: paddle.Tensor, ious: paddle.Tensor) -> paddle.Tensor:
-    """Varifocal loss that the scores [C, 1] would have with the IoUs [C, G] as their targets: [C, G]."""
-    scores = scores.expand_as(ious)
-    return F.binary_cross_entropy(scores, ious, reduction="none") * varifocal_weight(scores, ious)
+def classification_cost(scores: paddle.Tensor, ious: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    """Varifocal loss that scores [C, classes] would have, with the IoUs [C, G] as targets of the boxes' classes [G].
+
+    The targets of all other classes are 0. [C, G].
+    """
+    background = _varifocal_of(scores, paddle.zeros_like(scores))  # [C, classes]
+    others = background.sum(axis=1, keepdim=True) - paddle.index_select(background, labels, axis=1)
+    return _varifocal_of(paddle.index_select(scores, labels, axis=1), ious) + others
+
+
+def _varifocal_of(scores: paddle.Tensor, targets: paddle.Tensor) -> paddle.Tensor:
+    return F.binary_cross_entropy(scores, targets, reduction="none") * varifocal_weight(scores, targets)
 
 
 def _inside_and_central(

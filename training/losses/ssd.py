@@ -1,4 +1,4 @@
-"""SSD's loss on priors: matched boxes, and faces against background with hard negatives (Liu et al., 2016)."""
+"""SSD's loss on priors: matched boxes, and classes against background with hard negatives (Liu et al., 2016)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from paddle.nn import functional as F
 
 from training.box_ops import cxcywh_to_xyxy, pairwise_iou, xyxy_to_cxcywh
 from training.losses.targets import Targets
-from training.networks.blazeface import BACKGROUND, FACE, VARIANCES, BlazeFaceOutputs
+from training.networks.blazeface import VARIANCES, BlazeFaceOutputs
 
 MATCH_IOU = 0.35
 NEGATIVES_PER_POSITIVE = 3
@@ -23,7 +23,8 @@ class SSDLoss:
         positive = matched >= 0
         # Paddle cannot index with nothing; offsets x 0 gives every parameter its gradient
         box_loss = box_losses(outputs, targets, matched) if positive.any() else outputs.offsets.sum() * 0
-        classes = paddle.where(positive, paddle.full_like(matched, FACE), paddle.full_like(matched, BACKGROUND))
+        background = paddle.full_like(matched, outputs.logits.shape[-1] - 1)
+        classes = paddle.where(positive, of_matched(targets.labels, matched), background)
         class_losses = F.cross_entropy(outputs.logits, classes.unsqueeze(-1), reduction="none").squeeze(-1)  # [N, A]
         ignored = targets.ignored_at(outputs.priors_cxcywh_px[:, :2])
         used = positive | hard_negatives(class_losses.detach(), positive, ignored)
@@ -54,6 +55,11 @@ def match_priors(priors_xyxy_px: paddle.Tensor, targets: Targets) -> paddle.Tens
     last_claim = (claims * ranks).amax(axis=1).astype("int64") - 1  # [N, A], -1: unclaimed
     matched = paddle.where(last_claim >= 0, last_claim, matched)
     return paddle.concat([paddle.full_like(matched[:, :1], -1), matched[:, 1:]], axis=1)
+
+
+def of_matched(values: paddle.Tensor, matched: paddle.Tensor) -> paddle.Tensor:
+    """What the box of each prior has, [N, A], of the values [N, G] of all boxes; anything where a prior has none."""
+    return paddle.take_along_axis(values, matched.clip(min=0), axis=1)
 
 
 def hard_negatives(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import paddle
 
-from training.augment.sample import pad_faces
+from training.augment.sample import pad_boxes
 
 
 class Targets(NamedTuple):
@@ -16,7 +16,7 @@ class Targets(NamedTuple):
 
     Attributes:
         boxes_xyxy_px: float32 [N, G, 4] in pixels of the network's input; zeros where padded.
-        labels: int64 [N, G]; -1 where padded.
+        labels: class ids, int64 [N, G]; -1 where padded.
         size_wh: width and height in pixels of the network's input.
         ignored: bool [N, H, W], the pixels where nothing is to be learnt; None: there are none.
     """
@@ -41,5 +41,12 @@ class Targets(NamedTuple):
     @classmethod
     def of_faces(cls, boxes_xyxy_px: Sequence[np.ndarray], size_wh: tuple[int, int]) -> Targets:
         """Targets of one class from one array [G_i, 4] per image."""
-        padded, labels = pad_faces(boxes_xyxy_px)
-        return cls(paddle.to_tensor(padded), paddle.to_tensor(labels), size_wh)
+        return cls.of_classes(boxes_xyxy_px, [np.zeros(len(boxes), np.int64) for boxes in boxes_xyxy_px], size_wh)
+
+    @classmethod
+    def of_classes(
+        cls, boxes_xyxy_px: Sequence[np.ndarray], labels: Sequence[np.ndarray], size_wh: tuple[int, int]
+    ) -> Targets:
+        """Targets from one array of boxes [G_i, 4] and one of class ids [G_i] per image."""
+        padded = pad_boxes(boxes_xyxy_px, labels)
+        return cls(*map(paddle.to_tensor, padded), size_wh)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import paddle
 
 from training.box_ops import pairwise_iou, points_in_boxes
-from training.losses.assignment import Assignment, boxes_of, mark, one_face_per_anchor
+from training.losses.assignment import Assignment, assignment_of, mark, one_face_per_anchor
+from training.losses.varifocal import with_classes
 from training.networks.ppyoloe import Outputs
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def assign_task_aligned(outputs: Outputs, targets: Targets) -> Assignment:
     """
     is_true = (targets.labels >= 0).unsqueeze(-1)  # [N, G, 1]
     ious = pairwise_iou(targets.boxes_xyxy_px, outputs.boxes_xyxy_cells * outputs.strides_px)  # [N, G, A]
-    alignment = outputs.scores.unsqueeze(1) * ious.pow(IOU_POWER)
+    alignment = _scores_of_classes(outputs.scores, targets.labels) * ious.pow(IOU_POWER)
     inside = points_in_boxes(outputs.points_xy_px, targets.boxes_xyxy_px)
 
     anchors = ious.shape[-1]
@@ -44,4 +45,11 @@ def assign_task_aligned(outputs: Outputs, targets: Targets) -> Assignment:
     alignment = alignment * chosen
     best_iou = (ious * chosen).amax(axis=-1, keepdim=True)  # [N, G, 1]
     scaled = alignment / (alignment.amax(axis=-1, keepdim=True) + EPSILON) * best_iou
-    return Assignment(assigned.any(axis=1), boxes_of(assigned, targets.boxes_xyxy_px), scaled.amax(axis=1))
+    return assignment_of(assigned, targets, scaled.amax(axis=1))
+
+
+def _scores_of_classes(scores: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    """What every anchor gives to the class of each face: [N, A] or [N, A, C], and [N, G], to [N, G, A]."""
+    per_class = with_classes(scores).transpose([0, 2, 1])  # [N, C, A]
+    index = labels.clip(min=0).unsqueeze(-1).expand([*labels.shape, per_class.shape[-1]])
+    return paddle.take_along_axis(per_class, index, axis=1)

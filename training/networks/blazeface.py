@@ -15,26 +15,26 @@ from training.networks.layers import hard_swish
 STRIDES_PX = (8, 16)
 PRIOR_SIZES_PX = ((16, 24), (32, 48, 64, 80, 96, 128))
 VARIANCES = (0.1, 0.2)  # of the centre and of the logarithm of the size
-FACE, BACKGROUND = 0, 1
 
 
 class FaceHead(nn.Layer):
     """One 3x3 convolution for boxes and one for scores on every level."""
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, num_classes: int = 1) -> None:
         super().__init__()
+        self.logits_per_prior = num_classes + 1
         self.boxes, self.scores = [], []
         for level, sizes_px in enumerate(PRIOR_SIZES_PX):
             priors = len(sizes_px)
             boxes = nn.Conv2D(in_channels, priors * 4, 3, padding=1)
-            scores = nn.Conv2D(in_channels, priors * 2, 3, padding=1)
+            scores = nn.Conv2D(in_channels, priors * self.logits_per_prior, 3, padding=1)
             self.boxes.append(self.add_sublayer(f"boxes{level}", boxes))
             self.scores.append(self.add_sublayer(f"scores{level}", scores))
 
     def forward(self, features: list[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Offsets [N, A, 4] against the priors and logits [N, A, 2] of (face, background)."""
+        """Offsets [N, A, 4] against the priors and logits [N, A, C + 1] of the classes and, last, the background."""
         offsets = [_per_prior(conv(x), 4) for conv, x in zip(self.boxes, features)]
-        logits = [_per_prior(conv(x), 2) for conv, x in zip(self.scores, features)]
+        logits = [_per_prior(conv(x), self.logits_per_prior) for conv, x in zip(self.scores, features)]
         return paddle.concat(offsets, axis=1), paddle.concat(logits, axis=1)
 
 
@@ -43,7 +43,7 @@ class BlazeFaceOutputs(NamedTuple):
 
     Attributes:
         offsets: float32 [N, A, 4] against the priors.
-        logits: float32 [N, A, 2] of (face, background).
+        logits: float32 [N, A, C + 1] of the classes and, last, the background.
         priors_cxcywh_px: float32 [A, 4] in input pixels.
     """
 
@@ -53,17 +53,17 @@ class BlazeFaceOutputs(NamedTuple):
 
 
 class BlazeFace(nn.Layer):
-    """Normalised images to boxes and face scores, see `training.networks`.
+    """Normalised images to boxes and scores, see `training.networks`.
 
     Args:
         fpn_ssh: with the FPN-SSH neck, as the detector "BlazeFace-FPN-SSH" has it.
     """
 
-    def __init__(self, fpn_ssh: bool = False) -> None:
+    def __init__(self, num_classes: int = 1, fpn_ssh: bool = False) -> None:
         super().__init__()
         self.backbone = BlazeNet(hard_swish if fpn_ssh else F.relu)
         self.neck = BlazeNeck(OUTPUT_CHANNELS) if fpn_ssh else None
-        self.blaze_head = FaceHead(NECK_CHANNELS if fpn_ssh else OUTPUT_CHANNELS)
+        self.blaze_head = FaceHead(NECK_CHANNELS if fpn_ssh else OUTPUT_CHANNELS, num_classes)
 
     def outputs(self, images: paddle.Tensor) -> BlazeFaceOutputs:
         """Raw outputs for the loss; images are normalised, float32 [N, 3, H, W]."""
@@ -74,7 +74,13 @@ class BlazeFace(nn.Layer):
 
     def forward(self, images: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         offsets, logits, priors = self.outputs(images)
-        return decode_boxes(offsets, priors), F.softmax(logits, axis=-1)[:, :, FACE]
+        return decode_boxes(offsets, priors), class_scores(logits)
+
+
+def class_scores(logits: paddle.Tensor) -> paddle.Tensor:
+    """Logits [N, A, C + 1], the background's last, to scores [N, A, C]; [N, A] for one class."""
+    scores = F.softmax(logits, axis=-1)
+    return scores[:, :, 0] if logits.shape[-1] == 2 else scores[:, :, :-1]
 
 
 def prior_boxes_cxcywh_px(features: list[paddle.Tensor], strides: tuple[int, ...]) -> paddle.Tensor:

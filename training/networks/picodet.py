@@ -30,14 +30,14 @@ class PicoDetOutputs(NamedTuple):
     """What the head says about every cell, levels in order of their strides and row by row.
 
     Attributes:
-        face_logits: float32 [N, A].
+        class_logits: float32 [N, A], or [N, A, C] of several classes.
         side_logits: float32 [N, A, 4, 8], over the distances 0..7 cells to the left, top, right and bottom side.
         sides_ltrb_cells: float32 [N, A, 4], the expected distances in cells.
         centres_xy_px: float32 [A, 2], of the cells in input pixels.
         strides_px: float32 [A, 1], the size of a cell.
     """
 
-    face_logits: paddle.Tensor
+    class_logits: paddle.Tensor
     side_logits: paddle.Tensor
     sides_ltrb_cells: paddle.Tensor
     centres_xy_px: paddle.Tensor
@@ -96,10 +96,11 @@ class DistanceBins(nn.Layer):
 
 
 class PicoHead(nn.Layer):
-    """Feature maps of 128 channels to face and side logits."""
+    """Feature maps of 128 channels to class and side logits."""
 
-    def __init__(self, levels: int) -> None:
+    def __init__(self, levels: int, num_classes: int) -> None:
         super().__init__()
+        self.num_classes = num_classes
         self.conv_feat = LevelFeatures(levels)
         self.distribution_project = DistanceBins()
         self.predictors = []
@@ -107,7 +108,7 @@ class PicoHead(nn.Layer):
             self.add_sublayer(f"p{level + 3}_feat", SideScale())
             predictor = nn.Conv2D(
                 CHANNELS,
-                1 + 4 * BINS,
+                num_classes + 4 * BINS,
                 1,
                 weight_attr=paddle.ParamAttr(initializer=nn.initializer.Normal(std=0.01)),
                 bias_attr=paddle.ParamAttr(initializer=nn.initializer.Constant(_logit(PRIOR_FACE_PROBABILITY))),
@@ -115,35 +116,42 @@ class PicoHead(nn.Layer):
             self.predictors.append(self.add_sublayer(f"head_cls{level}", predictor))
 
     def forward(self, features: Sequence[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Face logits [N, A] and side logits [N, A, 4, 8]."""
-        levels = []
+        """Class logits [N, A], or [N, A, C] of several classes, and side logits [N, A, 4, 8]."""
+        levels, classes = [], self.num_classes
         for level, (predictor, x) in enumerate(zip(self.predictors, features)):
-            x = predictor(self.conv_feat(x, level))  # [N, 33, h, w]
-            levels.append(x.transpose([0, 2, 3, 1]).reshape([0, -1, 1 + 4 * BINS]))  # [N, h * w, 33]
-        cells = paddle.concat(levels, axis=1)  # [N, A, 33]
-        return cells[:, :, 0], cells[:, :, 1:].reshape([0, -1, 4, BINS])
+            x = predictor(self.conv_feat(x, level))  # [N, C + 32, h, w]
+            levels.append(x.transpose([0, 2, 3, 1]).reshape([0, -1, classes + 4 * BINS]))  # [N, h * w, C + 32]
+        cells = paddle.concat(levels, axis=1)  # [N, A, C + 32]
+        class_logits = cells[:, :, 0] if classes == 1 else cells[:, :, :classes]
+        return class_logits, cells[:, :, classes:].reshape([0, -1, 4, BINS])
 
 
 class PicoDet(nn.Layer):
-    """Normalised images to boxes and face scores, see `training.networks`."""
+    """Normalised images to boxes and scores, see `training.networks`.
 
-    def __init__(self) -> None:
+    Attributes:
+        rows_for_boxes: how many outputs of a convolution for classes are not theirs; they are the last ones.
+    """
+
+    rows_for_boxes = 4 * BINS
+
+    def __init__(self, num_classes: int = 1) -> None:
         super().__init__()
         self.backbone = LCNet()
         self.neck = CSPPAN(OUTPUT_CHANNELS)
-        self.head = PicoHead(len(STRIDES_PX))
+        self.head = PicoHead(len(STRIDES_PX), num_classes)
 
     def outputs(self, images: paddle.Tensor) -> PicoDetOutputs:
         """What the training loss is computed from; images float32 [N, 3, H, W]."""
         features = self.neck(self.backbone(images))
-        face_logits, side_logits = self.head(features)
+        class_logits, side_logits = self.head(features)
         sides = self.head.distribution_project(side_logits)
-        return PicoDetOutputs(face_logits, side_logits, sides, *cells_px(features, STRIDES_PX))
+        return PicoDetOutputs(class_logits, side_logits, sides, *cells_px(features, STRIDES_PX))
 
     def forward(self, images: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         cells = self.outputs(images)
         boxes = ltrb_to_xyxy(cells.centres_xy_px, cells.sides_ltrb_cells * cells.strides_px)
-        return boxes, F.sigmoid(cells.face_logits)
+        return boxes, F.sigmoid(cells.class_logits)
 
 
 def cells_px(features: Sequence[paddle.Tensor], strides: Sequence[int]) -> tuple[paddle.Tensor, paddle.Tensor]:

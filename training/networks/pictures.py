@@ -11,7 +11,7 @@ from tritonface_server.in_process import Network
 
 
 class PictureDetector(nn.Layer):
-    """uint8 [N, H, W, 3] BGR in, boxes and scores out, see `training.networks`.
+    """uint8 [N, H, W, 3] BGR in, boxes and scores out as `tritonface_server.export_folder` has them.
 
     The cast to float comes first, because TensorRT has uint8 for inputs only and computes nothing on it.
     """
@@ -24,7 +24,8 @@ class PictureDetector(nn.Layer):
         self.register_buffer("scale", 1 / _per_channel(detector.std_rgb), persistable=False)
 
     def forward(self, picture: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-        return self.network(self.normalised(picture))
+        boxes, scores = self.network(self.normalised(picture))
+        return boxes, scores if scores.ndim == 2 else scores.flatten(1)
 
     def normalised(self, picture: paddle.Tensor) -> paddle.Tensor:
         """What the network itself takes: float32 [N, 3, H, W] RGB."""

@@ -26,7 +26,7 @@ class Outputs(NamedTuple):
     """What the loss needs, for the A anchor points of all levels, level by level in the order of the strides.
 
     Attributes:
-        scores: float32 [N, A] in 0..1.
+        scores: float32 [N, A], or [N, A, C] of several classes, in 0..1.
         side_logits: float32 [N, A, 4, BINS], of the distances to left, top, right and bottom in cells.
         boxes_xyxy_cells: float32 [N, A, 4] in cells of the anchor's own level.
         points_xy_px: float32 [A, 2], centres of the cells in input pixels.
@@ -55,12 +55,13 @@ class ESEAttention(nn.Layer):
 class Head(nn.Layer):
     """Per level one branch for scores and one for the sides of the boxes."""
 
-    def __init__(self, in_channels: tuple[int, ...]) -> None:
+    def __init__(self, in_channels: tuple[int, ...], num_classes: int) -> None:
         super().__init__()
+        self.num_classes = num_classes
         self.stem_cls = nn.LayerList([ESEAttention(channels) for channels in in_channels])
         self.stem_reg = nn.LayerList([ESEAttention(channels) for channels in in_channels])
         prior = -math.log((1 - FACE_PRIOR) / FACE_PRIOR)
-        self.pred_cls = nn.LayerList([_constant_conv(channels, 1, bias=prior) for channels in in_channels])
+        self.pred_cls = nn.LayerList([_constant_conv(channels, num_classes, bias=prior) for channels in in_channels])
         self.pred_reg = nn.LayerList([_constant_conv(channels, 4 * BINS, bias=1.0) for channels in in_channels])
         # The bins' distances. A constant that the state dict holds: neither trained nor averaged (EMA).
         self.proj_conv = nn.Conv2D(BINS, 1, 1, bias_attr=False)
@@ -68,15 +69,15 @@ class Head(nn.Layer):
         self.proj_conv.weight.stop_gradient = True
 
     def forward(self, features: list[paddle.Tensor]) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Face logits [N, A] and side logits [N, A, 4, BINS]."""
-        face_logits, side_logits = [], []
+        """Class logits [N, A], or [N, A, C] of several classes, and side logits [N, A, 4, BINS]."""
+        class_logits, side_logits = [], []
         for level, feature in enumerate(features):
             mean = F.adaptive_avg_pool2d(feature, 1)  # [N, C, 1, 1]
-            face = self.pred_cls[level](self.stem_cls[level](feature, mean) + feature)  # [N, 1, H, W]
+            classes = self.pred_cls[level](self.stem_cls[level](feature, mean) + feature)  # [N, C, H, W]
             sides = self.pred_reg[level](self.stem_reg[level](feature, mean))  # [N, 4 * BINS, H, W]
-            face_logits.append(face.flatten(1))
-            side_logits.append(sides.transpose([0, 2, 3, 1]).reshape([0, -1, 4, BINS]))
-        return paddle.concat(face_logits, axis=1), paddle.concat(side_logits, axis=1)
+            class_logits.append(classes.flatten(1) if self.num_classes == 1 else _per_anchor(classes, self.num_classes))
+            side_logits.append(_per_anchor(sides, 4, BINS))
+        return paddle.concat(class_logits, axis=1), paddle.concat(side_logits, axis=1)
 
     def distances(self, side_logits: paddle.Tensor) -> paddle.Tensor:
         """Expected distances [N, A, 4] in cells."""
@@ -84,13 +85,13 @@ class Head(nn.Layer):
 
 
 class PPYOLOE(nn.Layer):
-    """Normalised images, sides multiples of 32, to boxes and face scores, see `training.networks`."""
+    """Normalised images, sides multiples of 32, to boxes and scores, see `training.networks`."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_classes: int = 1) -> None:
         super().__init__()
         self.backbone = csp_resnet.CSPResNet()
         self.neck = custom_csp_pan.CustomCSPPAN(csp_resnet.OUTPUT_CHANNELS)
-        self.yolo_head = Head(custom_csp_pan.OUTPUT_CHANNELS)
+        self.yolo_head = Head(custom_csp_pan.OUTPUT_CHANNELS, num_classes)
 
     def forward(self, images: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         outputs = self.outputs(images)
@@ -99,10 +100,10 @@ class PPYOLOE(nn.Layer):
     def outputs(self, images: paddle.Tensor) -> Outputs:
         """What the head says about images, float32 [N, 3, H, W]."""
         features = self.neck(self.backbone(images))
-        face_logits, side_logits = self.yolo_head(features)
+        class_logits, side_logits = self.yolo_head(features)
         points_xy_cells, strides_px = anchor_points(features, STRIDES_PX)
         boxes_xyxy_cells = ltrb_to_xyxy(points_xy_cells, self.yolo_head.distances(side_logits))
-        scores = F.sigmoid(face_logits)
+        scores = F.sigmoid(class_logits)
         return Outputs(scores, side_logits, boxes_xyxy_cells, points_xy_cells * strides_px, strides_px)
 
     def fused(self) -> PPYOLOE:
@@ -129,6 +130,11 @@ def anchor_points(features: list[paddle.Tensor], strides: tuple[int, ...]) -> tu
         levels.append(paddle.stack([grid_x, grid_y, grid_x * 0 + stride], axis=-1).reshape([-1, 3]))
     points = paddle.concat(levels, axis=0)  # [A, 3]
     return points[:, :2], points[:, 2:]
+
+
+def _per_anchor(x: paddle.Tensor, *values: int) -> paddle.Tensor:
+    """[N, product of values, H, W] to [N, H * W, *values]."""
+    return x.transpose([0, 2, 3, 1]).reshape([0, -1, *values])
 
 
 def _constant_conv(in_channels: int, out_channels: int, bias: float) -> nn.Conv2D:

@@ -8,7 +8,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from tritonface_server.admission import Ledger, server_name
-from tritonface_server.detections import Detections, select_detections
+from tritonface_server.detections import Detections, classes_of, select_detections
 from tritonface_server.detector import NmsSettings
 from tritonface_server.limits import MAX_SIDE_PX
 from tritonface_server.metrics import FACES_FOUND, IMAGES_DECODED
@@ -51,13 +51,13 @@ class TritonPythonModel:
     def _found(self, request: Any) -> Any:
         boxes, scores, sizes_wh = (
             pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in ("boxes", "scores", "sizes_wh")
-        )  # [B, A, 4], [B, A], [B, 2, 2]
+        )  # [B, A, 4], [B, A * C], [B, 2, 2]
         _check_candidates(boxes, scores, sizes_wh)
         self.report.count(IMAGES_DECODED, int(np.count_nonzero(sizes_wh[:, 0, 0])))
         thresholds = self._thresholds(request, len(boxes))
         if not np.all((thresholds >= 0) & (thresholds <= 1)):  # NaN fails both comparisons
             raise RequestError(f"threshold must lie between 0 and 1, got {thresholds.tolist()}")
-        images = [self._select(*image) for image in zip(boxes, scores, sizes_wh, thresholds)]
+        images = [self._select(request, *image) for image in zip(boxes, scores, sizes_wh, thresholds)]
         self.report.count(FACES_FOUND, sum(len(image.scores) for image in images))
         tensors = _padded(images)
         for name in ("error", "warning"):
@@ -68,7 +68,10 @@ class TritonPythonModel:
         tensor = pb_utils.get_input_tensor_by_name(request, "threshold")
         return np.full(count, self.default_threshold) if tensor is None else tensor.as_numpy()[:, 0]
 
-    def _select(self, boxes: np.ndarray, scores: np.ndarray, sizes_wh: np.ndarray, threshold: float) -> Detections:
+    def _select(
+        self, request: Any, boxes: np.ndarray, scores: np.ndarray, sizes_wh: np.ndarray, threshold: float
+    ) -> Detections:
+        check_awaited(request)
         original_wh, network_wh = sizes_wh
         if not network_wh.any():  # the image could not be decoded, see preprocess
             return Detections.none()
@@ -86,8 +89,10 @@ class TritonPythonModel:
 def _check_candidates(boxes: np.ndarray, scores: np.ndarray, sizes_wh: np.ndarray) -> None:
     """RequestError for what no network and no preprocessing gives."""
     check_bytes(boxes.nbytes + scores.nbytes, "boxes and scores")
-    if boxes.shape[:2] != scores.shape:
-        raise RequestError(f"{scores.shape[1]} scores an image do not fit {boxes.shape[1]} boxes; send one for each")
+    try:
+        classes_of(boxes.shape[1], scores.shape[1])
+    except ValueError as error:
+        raise RequestError(str(error)) from None
     if sizes_wh.min(initial=0) < 0 or sizes_wh.max(initial=0) > MAX_SIDE_PX or not _all_or_nothing(sizes_wh):
         raise RequestError(
             f"sizes_wh are the sizes of the original and of the network's picture, from 1 to {MAX_SIDE_PX:,} px a side,"

@@ -13,7 +13,7 @@ from training.augment.geometry import flip
 from training.augment.sample import Augmentation
 from training.detectors.description import DetectorDescription
 from training.losses.ssd import SSDLoss
-from training.networks.blazeface import FACE, BlazeFaceOutputs, FaceHead, decode_boxes, prior_boxes_cxcywh_px
+from training.networks.blazeface import BlazeFaceOutputs, FaceHead, class_scores, decode_boxes, prior_boxes_cxcywh_px
 from training.networks.layers import ConvBN
 from tritonface_server.detector import NmsSettings
 
@@ -22,12 +22,12 @@ CHANNELS = (8, 16, 16, 16)
 
 
 class Tiny(nn.Layer):
-    """Normalised images to boxes and face scores, see `training.networks`."""
+    """Normalised images to boxes and scores, see `training.networks`."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_classes: int = 1) -> None:
         super().__init__()
         self.convs = nn.LayerList([ConvBN(*pair, 3, stride=2) for pair in zip((3, *CHANNELS), CHANNELS)])
-        self.head = FaceHead(CHANNELS[-1])
+        self.head = FaceHead(CHANNELS[-1], num_classes)
 
     def outputs(self, images: paddle.Tensor) -> BlazeFaceOutputs:
         """What the loss is computed from; images float32 [N, 3, H, W]."""
@@ -39,7 +39,7 @@ class Tiny(nn.Layer):
 
     def forward(self, images: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         offsets, logits, priors = self.outputs(images)
-        return decode_boxes(offsets, priors), F.softmax(logits, axis=-1)[:, :, FACE]
+        return decode_boxes(offsets, priors), class_scores(logits)
 
 
 def augmentations(image_size_px: int) -> tuple[Augmentation, ...]:

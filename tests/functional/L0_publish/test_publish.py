@@ -175,7 +175,7 @@ def test_what_publishing_prints_of_it(accuracy: dict[str, Any] | None, line: str
 
 def test_undo_brings_back_what_was_there(mine: Path, folder: Path) -> None:
     first = (mine / "mine_postprocess" / "config.pbtxt").read_text()
-    write_settings(folder, label_list=["face", "mask"])
+    write_settings(folder, label_list=["mask"])
     publish(folder, "mine", mine)
     assert "mask" in (mine / "mine" / "config.pbtxt").read_text()
     assert undo("mine", mine)

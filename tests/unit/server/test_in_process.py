@@ -38,6 +38,17 @@ def test_what_is_refused() -> None:
         InProcessDetector(shipped(), blind)(b"no picture")
 
 
+def test_classes_and_labels() -> None:
+    def two_classes(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.tile(np.float32([[8, 8, 64, 64]]), (len(pictures), 1, 1)), np.float32([[0.6, 0.9]] * len(pictures))
+
+    images = [np.zeros((64, 64, 3), np.uint8)] * 2
+    for found in InProcessDetector(replace(shipped(), labels=("mask", "no mask")), two_classes).detect(images):
+        assert found.class_ids.tolist() == [1, 0]
+    with pytest.raises(ValueError, match=r"tells 2 classes apart, and its labels are face"):
+        InProcessDetector(shipped(), two_classes).detect(images)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_is_no_network(variant: str, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no network")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.reference import nms_one_by_one
+from tests.reference import nms_class_by_class, nms_one_by_one
 from tritonface_server.detector import NmsSettings
-from tritonface_server.nms import nms
+from tritonface_server.nms import nms, nms_per_class
 
 SETTINGS = NmsSettings(score_threshold=0.01, iou_threshold=0.3, top_k=5000, keep_top_k=750)
 
@@ -93,3 +93,30 @@ def test_a_chain_longer_than_a_block() -> None:
     boxes = np.array([[i * 5, 0, i * 5 + 10, 10] for i in range(300)], np.float32)  # each covers the next
     scores = np.linspace(1, 0.5, 300, dtype=np.float32)
     assert nms(boxes, scores, SETTINGS).tolist() == list(range(0, 300, 2))
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_no_boxes_of_any_class(num_classes: int) -> None:
+    kept, class_ids = nms_per_class(np.empty((0, 4), np.float32), np.empty((0, num_classes), np.float32), SETTINGS)
+    assert (kept.tolist(), class_ids.tolist()) == ([], [])
+    kept, class_ids = nms_per_class(np.ones((5, 4), np.float32), np.zeros((5, num_classes), np.float32), SETTINGS)
+    assert (kept.tolist(), class_ids.tolist(), class_ids.dtype) == ([], [], np.int32)
+
+
+def test_boxes_of_other_classes_do_not_suppress() -> None:
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 9]], np.float32)
+    scores = np.array([[0.5, 0.0], [0.4, 0.9], [0.3, 0.2]], np.float32)
+    kept, class_ids = nms_per_class(boxes, scores, SETTINGS)
+    assert list(zip(kept.tolist(), class_ids.tolist())) == [(1, 1), (0, 0)]
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 5])
+@pytest.mark.parametrize("count", [1, 64, 700])
+@pytest.mark.parametrize(("top_k", "keep_top_k"), [(5000, 750), (50, 10), (7, 1)])
+def test_classes_equal_the_definition(count: int, num_classes: int, top_k: int, keep_top_k: int) -> None:
+    rng = np.random.default_rng(count)
+    boxes = boxes_at(rng, count, 200)
+    scores = rng.choice(np.linspace(0, 1, 40, dtype=np.float32), (count, num_classes))  # with ties
+    settings = NmsSettings(0.01, 0.3, top_k, keep_top_k)
+    kept, class_ids = nms_per_class(boxes, scores, settings)
+    assert list(zip(class_ids.tolist(), kept.tolist())) == nms_class_by_class(boxes, scores, settings)

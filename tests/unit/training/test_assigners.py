@@ -5,7 +5,7 @@ import paddle
 import pytest
 
 from training.losses import Targets
-from training.losses.assignment import boxes_of, mark, one_face_per_anchor
+from training.losses.assignment import assignment_of, mark, one_face_per_anchor
 from training.losses.atss import assign_atss
 from training.losses.ppyoloe import PPYOLOELoss, distribution_loss
 from training.losses.task_aligned import assign_task_aligned
@@ -106,6 +106,22 @@ def test_task_aligned_gives_a_contested_anchor_to_the_face_it_overlaps_more() ->
     np.testing.assert_array_equal(assignment.boxes_xyxy_px.numpy()[0, is_face], [second] * 11)
 
 
+def test_task_aligned_looks_at_the_score_of_the_faces_class() -> None:
+    face = [0, 0, 16, 16]
+    both = everywhere(face, score=0.2)
+    scores = np.stack([both.scores.numpy(), both.scores.numpy()], axis=-1)  # [1, A, 2]
+    best_of = {0: index_of(8, 4, 4), 1: index_of(8, 12, 4)}
+    for class_id, anchor in best_of.items():
+        scores[0, anchor, class_id] = 0.8
+    for class_id, anchor in best_of.items():
+        labels = [np.array([class_id])]
+        targets = Targets.of_classes([np.float32([face])], labels, SIZE_WH)
+        assignment = assign_task_aligned(both._replace(scores=paddle.to_tensor(scores)), targets)
+        inside = assignment.is_face.numpy()[0]
+        assert assignment.scores.numpy()[0].argmax() == anchor
+        assert assignment.class_ids.numpy()[0, inside].tolist() == [class_id] * 5
+
+
 def test_marks() -> None:
     marks = mark(paddle.to_tensor([[[0, 2], [1, 0]]]), 3)
     assert marks.numpy().tolist() == [[[True, False, True], [True, True, False]]]
@@ -116,8 +132,11 @@ def test_one_face_per_anchor() -> None:
     ious = paddle.to_tensor([[[0.9, 0.1, 0.4], [0.0, 0.5, 0.3], [0.0, 0.0, 0.6]]])
     assigned = one_face_per_anchor(claimed, ious)
     assert assigned.numpy()[0].T.tolist() == [[False, False, False], [True, False, False], [False, False, True]]
-    boxes = boxes_of(assigned, paddle.arange(12, dtype="float32").reshape([1, 3, 4]))
-    np.testing.assert_array_equal(boxes.numpy()[0, 1:], [[0, 1, 2, 3], [8, 9, 10, 11]])
+    boxes = paddle.arange(12, dtype="float32").reshape([1, 3, 4])
+    assignment = assignment_of(assigned, Targets(boxes, paddle.to_tensor([[1, 0, 2]]), SIZE_WH), paddle.ones([1, 3]))
+    np.testing.assert_array_equal(assignment.boxes_xyxy_px.numpy()[0, 1:], [[0, 1, 2, 3], [8, 9, 10, 11]])
+    assert assignment.class_ids.numpy()[0, 1:].tolist() == [1, 2]
+    assert assignment.is_face.numpy().tolist() == [[False, True, True]]
 
 
 @pytest.mark.parametrize(("distance", "left", "right"), [(0.0, 1.0, 0.0), (3.25, 0.75, 0.25), (15.99, 0.01, 0.99)])

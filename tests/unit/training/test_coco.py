@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from pycocotools.cocoeval import COCOeval
 
 from tests.dataset import split_of
 from training.coco_format import CocoSplit
-from training.evaluation.coco import METRICS, evaluate_coco
+from training.evaluation.coco import METRICS, evaluate_classes, evaluate_coco
+from tritonface_server.detections import Detections
 
 SMALL, MEDIUM, LARGE = [10, 10, 20, 20], [100, 100, 50, 50], [200, 200, 120, 120]
 FAR = [500, 500, 40, 40]
@@ -26,17 +28,19 @@ def annotations(folder: Path, images: list[list[dict]], first_id: int = 1) -> Co
     content = {
         "images": [{"id": i + 1, "file_name": f"{i}.jpg", "width": 640, "height": 640} for i in range(len(images))],
         "annotations": [{"id": number, **row} for number, row in enumerate(rows, start=first_id)],
-        "categories": [{"id": 1, "name": "face"}],
+        "categories": [{"id": 1, "name": "face"}, {"id": 3, "name": "mask"}],
     }
     path = folder / "instances.json"
     path.write_text(json.dumps(content))
     return split_of(path)
 
 
-def detected(*boxes_xywh: list[float], scores: list[float] | None = None) -> tuple[np.ndarray, np.ndarray]:
+def detected(
+    *boxes_xywh: list[float], scores: list[float] | None = None, class_ids: list[int] | None = None
+) -> Detections:
     boxes = np.array(boxes_xywh, np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    return boxes, np.array(scores or [0.9] * len(boxes), np.float32)
+    return Detections(boxes, np.array(scores or [0.9] * len(boxes)), np.array(class_ids or [0] * len(boxes), np.int32))
 
 
 NOTHING = detected()
@@ -119,7 +123,8 @@ def test_a_sound_file_gets_the_figures_of_pycocotools_itself(tmp_path: Path, see
         near = np.array([face["bbox"] for face in faces]) + rng.normal(0, 4, (6, 4))
         near[:, 2:] = near[:, 2:].clip(2)
         xywh, scores = np.vstack([near, boxes(3)]), rng.random(9)
-        found[image_id] = np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]]), scores
+        corners = np.hstack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]])
+        found[image_id] = Detections(corners, scores, np.zeros(len(scores), np.int32))
         for box, score in zip(xywh.tolist(), scores.tolist()):
             results.append({"image_id": image_id, "category_id": 1, "bbox": box, "score": score})
     truth = COCO(tmp_path / "instances.json")
@@ -134,9 +139,62 @@ def test_a_sound_file_gets_the_figures_of_pycocotools_itself(tmp_path: Path, see
     assert figures["AR"] == pytest.approx(reference.stats[8], abs=1e-9)
 
 
+def test_a_class_is_judged_by_its_own_faces(tmp_path: Path) -> None:
+    """Two faces without a mask and one with; the latter is found as both, once with a higher score."""
+    split = annotations(tmp_path, [[{"bbox": SMALL}, {"bbox": LARGE, "category_id": 3}], [{"bbox": MEDIUM}]])
+    assert split.class_names == ("face", "mask")
+    found = {1: detected(SMALL, LARGE, LARGE, scores=[0.9, 0.8, 0.7], class_ids=[0, 0, 1]), 2: detected(MEDIUM)}
+    figures, by_class = evaluate_classes(split, found)
+    face = by_class["face"]["AP"]
+    assert face == pytest.approx(1) and by_class["mask"]["AP"] == pytest.approx(1)
+    swapped = {1: replace(found[1], class_ids=1 - found[1].class_ids), 2: found[2]}
+    figures, by_class = evaluate_classes(split, swapped)
+    assert (by_class["mask"]["AP"], by_class["mask"]["AP_small"]) == (pytest.approx(0.5), -1)
+    assert by_class["face"]["AP"] == pytest.approx(51 / 101)  # one of two faces is found
+    assert figures["AP"] == pytest.approx((by_class["face"]["AP"] + by_class["mask"]["AP"]) / 2)
+    assert evaluate_classes(split, {}) == (
+        dict.fromkeys(METRICS, 0.0),
+        {name: dict.fromkeys(METRICS, 0.0) for name in split.class_names},
+    )
+
+
+def test_the_figures_of_each_class_are_those_of_its_faces_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 500, (40, 2))
+    xywh = np.hstack([corners, rng.uniform(20, 120, (40, 2))]).round(2)
+    classes = rng.integers(0, 2, 40)
+    rows = [{"bbox": box, "category_id": (1, 3)[c]} for box, c in zip(xywh.tolist(), classes)]
+    images = [rows[i : i + 5] for i in range(0, 40, 5)]
+    found = {}
+    for number in range(8):
+        own = slice(5 * number, 5 * number + 5)
+        moved = (xywh[own] + rng.normal(0, 6, (5, 4))).clip(2).tolist()
+        guessed = np.where(rng.random(5) < 0.8, classes[own], 1 - classes[own])
+        found[number + 1] = detected(*moved, scores=rng.random(5).tolist(), class_ids=guessed.tolist())
+    split = annotations(tmp_path, images)
+    figures, by_class = evaluate_classes(split, found)
+    for class_id, name in enumerate(split.class_names):
+        (tmp_path / name).mkdir()
+        kept = [
+            [{**row, "category_id": 1} for row in rows if row["category_id"] == (1, 3)[class_id]] for rows in images
+        ]
+        alone = {
+            number: detected(
+                *[(x0, y0, x1 - x0, y1 - y0) for x0, y0, x1, y1 in each.boxes_xyxy_px[mask].tolist()],
+                scores=each.scores[mask].tolist(),
+            )
+            for number, each in found.items()
+            for mask in [each.class_ids == class_id]
+        }
+        expected = evaluate_coco(annotations(tmp_path / name, kept), alone)
+        assert by_class[name] == pytest.approx(expected, abs=1e-6)
+    assert 0 < by_class["face"]["AP"] != by_class["mask"]["AP"]
+    assert figures["AP50"] == pytest.approx(np.mean([each["AP50"] for each in by_class.values()]))
+
+
 def test_what_it_refuses(tmp_path: Path) -> None:
     split = annotations(tmp_path, [[{"bbox": LARGE}]])
     with pytest.raises(ValueError, match="image 7, which is not among"):
         evaluate_coco(split, {7: detected(LARGE)})
     with pytest.raises(ValueError, match="1 boxes and 2 scores"):
-        evaluate_coco(split, {1: (detected(LARGE)[0], np.ones(2))})
+        evaluate_coco(split, {1: replace(detected(LARGE), scores=np.ones(2))})

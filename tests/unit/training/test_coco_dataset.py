@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.dataset import draw_dataset, draw_picture, file_of, read, write
-from training.coco_dataset import load_dataset
+from training.coco_dataset import for_labels, load_dataset
 from training.dataset_pictures import read_picture
 from training.dataset_problems import DatasetError
 
@@ -233,3 +233,78 @@ def test_categories_must_be_those_of_the_other_split(dataset: Path) -> None:
     write(dataset, "val", {**read(dataset, "val"), "categories": [{"id": 1, "name": "head"}]})
     with pytest.raises(DatasetError, match="the categories differ"):
         load_dataset(dataset)
+
+
+def with_masks(dataset: Path, split: str, ids: dict[str, int], names: list[str]) -> None:
+    """Give a split these categories, and its boxes one after the other those of `names`."""
+    data = read(dataset, split)
+    for entry, name in zip(data["annotations"], names, strict=True):
+        entry["category_id"] = ids[name]
+    data["categories"] = [{"id": number, "name": name} for name, number in ids.items()]
+    write(dataset, split, data)
+
+
+def classes_of(dataset: Path, num_classes: int = 2) -> dict[str, list[str]]:
+    """The class names of all boxes of each split."""
+    splits = load_dataset(dataset, num_classes)
+    assert all(image.class_ids.dtype == np.int64 for split in splits.values() for image in split.images)
+    return {
+        name: [split.class_names[class_id] for image in split.images for class_id in image.class_ids]
+        for name, split in splits.items()
+    }
+
+
+def test_classes_are_in_the_order_of_their_ids(dataset: Path) -> None:
+    of_train, of_val = ["bare", "mask", "mask", "bare"], ["mask", "bare"]
+    with_masks(dataset, "train", {"heads": 0, "mask": 7, "bare": 3}, of_train)
+    with_masks(dataset, "val", {"bare": 9, "mask": 1}, of_val)  # other ids: the names count
+    assert classes_of(dataset) == {"train": of_train, "val": of_val}
+    assert {split.class_names for split in load_dataset(dataset, 2).values()} == {("bare", "mask")}
+
+
+def test_a_class_that_no_validation_picture_has_is_told(dataset: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "training")
+    with_masks(dataset, "train", {"mask": 1, "bare": 2}, ["bare", "mask", "mask", "bare"])
+    with_masks(dataset, "val", {"mask": 1, "bare": 2}, ["bare", "bare"])
+    assert classes_of(dataset)["val"] == ["bare", "bare"]
+    assert "no picture to be judged by has mask: the AP says nothing of that" in caplog.text
+
+
+IDS = {"mask": 1, "bare": 2}
+
+
+@pytest.mark.parametrize(
+    ("of_train", "of_val", "num_classes", "message"),
+    [
+        ("mask bare mask bare", "mask bare", 1, r"2 categories have boxes \(mask, bare\)"),
+        ("mask bare mask bare", "mask bare", 3, "num_classes is 3; add -o Train.num_classes=2"),
+        ("mask mask mask mask", "mask bare", 1, r"categories differ: \('mask',\) and \('mask', 'bare'\)"),
+        ("mask mask mask mask", "bare bare", 1, r"categories differ: \('mask',\) and \('bare',\)"),
+    ],
+)
+def test_classes_that_do_not_fit(dataset: Path, of_train: str, of_val: str, num_classes: int, message: str) -> None:
+    with_masks(dataset, "train", IDS, of_train.split())
+    with_masks(dataset, "val", IDS, of_val.split())
+    with pytest.raises(DatasetError, match=message):
+        load_dataset(dataset, num_classes)
+
+
+def test_two_classes_of_one_name(dataset: Path) -> None:
+    with_masks(dataset, "train", IDS, ["mask", "bare", "bare", "bare"])
+    data = read(dataset)
+    write(dataset, "train", {**data, "categories": [{"id": 1, "name": "mask"}, {"id": 2, "name": "mask"}]})
+    with pytest.raises(DatasetError, match=r"train.json: 1 categories have the name of another one \('mask'\)"):
+        load_dataset(dataset, 2)
+
+
+def test_classes_of_a_detector(dataset: Path) -> None:
+    with_masks(dataset, "train", IDS, ["mask", "bare", "bare", "bare"])
+    with_masks(dataset, "val", IDS, ["mask", "mask"])
+    train = load_dataset(dataset, 2)["train"]
+    turned = for_labels(train, ("hat", "bare", "mask"))
+    assert [image.class_ids.tolist() for image in turned.images] == [[2], [1], [1], [1]]
+    assert turned.class_names == ("hat", "bare", "mask")
+    with pytest.raises(
+        DatasetError, match=r"\(mask, bare\), and the detector's labels are face: it does not know mask"
+    ):
+        for_labels(train, ("face",))

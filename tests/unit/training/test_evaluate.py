@@ -20,7 +20,7 @@ from training.dataset_problems import DatasetError
 from training.detectors import build_detector, get_detector
 from training.evaluation.coco import METRICS, evaluate_coco
 from training.evaluation.curves import measure_curves
-from training.evaluation.detect import DetectError, Faces, InProcess, open_detect
+from training.evaluation.detect import DetectError, InProcess, open_detect
 from training.evaluation.evaluate import (
     PRECISION_RECALL,
     SIZES,
@@ -30,10 +30,11 @@ from training.evaluation.evaluate import (
 )
 from training.paths import shipped_weights
 from training.weights import WeightsError, load_weights
+from tritonface_server.detections import Detections
 from tritonface_server.images import SizeError
 from tritonface_server.in_process import InProcessDetector
 
-NOTHING = np.empty((0, 4), np.float32), np.empty(0, np.float32)
+NOTHING = Detections.none()
 BOXES = [[10, 10, 15, 15], [60, 20, 20, 20], [100, 100, 120, 110]]  # x, y, width, height: sides 15, 20 and 115
 
 
@@ -61,20 +62,20 @@ def annotations(data_set: Path) -> Path:
 class Stub:
     """Gives prepared faces, one call after the other."""
 
-    source, size_wh = "stub", (640, 480)
+    source, size_wh, labels = "stub", (640, 480), ("face",)
 
-    def __init__(self, *faces: Faces) -> None:
+    def __init__(self, *faces: Detections) -> None:
         self.faces = list(faces)
 
-    def __call__(self, photo: Path) -> Faces:
+    def __call__(self, photo: Path) -> Detections:
         assert photo.suffix == ".png"
         return self.faces.pop(0)
 
 
-def found(boxes_xywh: list[list[float]]) -> Faces:
+def found(boxes_xywh: list[list[float]]) -> Detections:
     boxes = np.array(boxes_xywh, np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    return boxes, np.linspace(0.9, 0.5, len(boxes), dtype=np.float32)
+    return Detections(boxes, np.linspace(0.9, 0.5, len(boxes), dtype=np.float32), np.zeros(len(boxes), np.int32))
 
 
 def test_no_detections(tmp_path: Path) -> None:
@@ -98,6 +99,7 @@ def test_perfect_detections_and_what_is_written(tmp_path: Path) -> None:
     stub = Stub(found(BOXES), NOTHING, found(BOXES[:1]))
     result = evaluate(stub, "BlazeFace", data_set, tmp_path / "output")
     figures = {name: result.pop(name) for name in METRICS}
+    assert result.pop("by_class") == {"face": figures}
     assert figures.pop("AP_medium") == -1
     assert figures == pytest.approx(dict.fromkeys(figures, 1.0))
     assert result.pop("ms_per_image").keys() == {"p50", "mean"}
@@ -129,20 +131,21 @@ def test_the_curve_has_the_area_that_coco_reports(tmp_path: Path) -> None:
     annotations(data_set).write_text(json.dumps(content))
     detections = {}
     for number, boxes in enumerate(photos, start=1):
-        corners, _ = found(boxes + boxes[:2])
-        detections[number] = corners + rng.normal(0, 3, corners.shape), rng.random(len(corners))
+        corners = found(boxes + boxes[:2]).boxes_xyxy_px
+        moved, scores = corners + rng.normal(0, 3, corners.shape), rng.random(len(corners))
+        detections[number] = Detections(moved, scores, np.zeros(len(corners), np.int32))
     split = split_of(annotations(data_set))
     curves = measure_curves(split, detections)
-    assert 0.1 < curves.precision.mean() < 0.9
-    assert curves.precision.mean() == pytest.approx(evaluate_coco(split, detections)["AP50"])
+    assert 0.1 < curves.precision["face"].mean() < 0.9
+    assert curves.precision["face"].mean() == pytest.approx(evaluate_coco(split, detections)["AP50"])
     assert (curves.images, curves.faces, curves.ignored_faces) == (10, 45, 15)
     assert sum(size.faces for size in curves.sizes) == 45
 
 
-def assert_same(faces: Faces, expected: Faces) -> None:
-    assert len(faces[1]) == len(expected[1]) > 20
-    np.testing.assert_allclose(faces[0], expected[0], atol=0.01, rtol=0)
-    np.testing.assert_allclose(faces[1], expected[1], atol=1e-5, rtol=0)
+def assert_same(faces: Detections, expected: Detections) -> None:
+    assert len(faces.scores) == len(expected.scores) > 20
+    np.testing.assert_allclose(faces.boxes_xyxy_px, expected.boxes_xyxy_px, atol=0.01, rtol=0)
+    np.testing.assert_allclose(faces.scores, expected.scores, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("size_wh", [None, (320, 256)])
@@ -153,7 +156,7 @@ def test_paddle_and_onnx_find_the_same_faces(tmp_path: Path, solvay: Path, size_
     )
     assert (in_paddle.source, in_onnx.source, in_onnx.size_wh) == ("paddle", "onnx", size_wh or (640, 640))
     expected = in_paddle(solvay)
-    assert [part.dtype for part in expected] == [np.float32, np.float32]
+    assert expected.boxes_xyxy_px.dtype == expected.scores.dtype == np.float32
     assert_same(in_onnx(solvay), expected)
     network = build_detector("BlazeFace")
     load_weights(network, shipped)
@@ -168,8 +171,8 @@ def test_a_photo_without_detections_gives_empty_arrays(tmp_path: Path) -> None:
 
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((5, 7, 3), np.uint8))
     blind_detector = InProcessDetector(get_detector("BlazeFace"), blind)
-    boxes, scores = InProcess(blind_detector, "blind")(tmp_path / "black.png")
-    assert (boxes.shape, scores.shape) == ((0, 4), (0,))
+    found = InProcess(blind_detector, "blind")(tmp_path / "black.png")
+    assert (found.boxes_xyxy_px.shape, found.scores.shape) == ((0, 4), (0,))
 
 
 @pytest.mark.parametrize("weight_path", [None, str(network_file())])

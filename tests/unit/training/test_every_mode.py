@@ -19,9 +19,9 @@ from training.config import Config, load_config
 from training.dataset_problems import DatasetError
 from training.detectors import get_detector
 from training.engine.train import run_train
-from training.evaluation.detect import Faces
 from training.evaluation.evaluate import evaluate, run_evaluate
 from training.paths import ROOT
+from tritonface_server.detections import Detections
 
 
 @pytest.fixture
@@ -105,10 +105,10 @@ def test_a_pipe_among_the_pictures_is_refused(dataset: Path, mode: str) -> None:
 class FindsAll:
     """Detects what `tests.dataset` draws."""
 
-    source, size_wh = "stub", (64, 48)
+    source, size_wh, labels = "stub", (64, 48), ("face",)
 
-    def __call__(self, photo: Path) -> Faces:
-        return np.array([[10, 8, 30, 32]], np.float32), np.array([0.9], np.float32)
+    def __call__(self, photo: Path) -> Detections:
+        return Detections(np.array([[10, 8, 30, 32]], np.float32), np.array([0.9]), np.array([0]))
 
 
 @pytest.mark.fault("B12")

@@ -52,7 +52,7 @@ def region(*images: int) -> np.ndarray:
 def gradients(name: str, recipe: str, wanted: Targets) -> tuple[np.ndarray, dict[str, float]]:
     """Of the scores, [N, A], and the losses."""
     outputs = outputs_of(name)
-    field = next(key for key in ("logits", "face_logits", "scores") if key in outputs._fields)
+    field = next(key for key in ("logits", "class_logits", "scores") if key in outputs._fields)
     scores = getattr(outputs, field).detach()
     scores.stop_gradient = False
     losses = loss_of(name, recipe)(outputs._replace(**{field: scores}), wanted)

@@ -17,13 +17,13 @@ FACE = np.array([[4, 4, 20, 20]], np.float32)  # every side one cell from the ce
 def outputs(face_logit: float, images: int) -> PicoDetOutputs:
     """3 x 3 cells of 8 px, all certain that each side is one cell away."""
     grid = (np.stack(np.meshgrid(range(3), range(3)), -1).reshape(-1, 2) + 0.5) * 8
-    face_logits = paddle.full([images, 9], face_logit)
+    class_logits = paddle.full([images, 9], face_logit)
     side_logits = paddle.zeros([images, 9, 4, BINS])
     side_logits[..., 1] = 50.0
-    face_logits.stop_gradient = side_logits.stop_gradient = False
+    class_logits.stop_gradient = side_logits.stop_gradient = False
     sides = paddle.ones([images, 9, 4])
     centres, strides = paddle.to_tensor(grid.astype(np.float32)), paddle.full([9, 1], 8.0)
-    return PicoDetOutputs(face_logits, side_logits, sides, centres, strides)
+    return PicoDetOutputs(class_logits, side_logits, sides, centres, strides)
 
 
 def test_no_face_at_all() -> None:
@@ -34,7 +34,7 @@ def test_no_face_at_all() -> None:
         {"loss_vfl": background, "loss_bbox": 0, "loss_dfl": 0, "loss": background}
     )
     losses["loss"].backward()
-    assert np.isfinite(out.face_logits.grad.numpy()).all()
+    assert np.isfinite(out.class_logits.grad.numpy()).all()
     assert not out.side_logits.grad.numpy().any()
 
 

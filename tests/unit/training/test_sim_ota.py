@@ -16,12 +16,17 @@ def assigned(
     true_xyxy_px: list[tuple[float, ...]],
     predicted: dict[int, tuple[float, ...]],
     scores: dict[int, float] | None = None,
+    of_other_class: dict[int, float] | None = None,
     **options: str,
 ) -> list[int]:
-    """The assignment of the 4 x 4 points when all predict NOWHERE at score 0.01 except the given ones."""
+    """The assignment of the 4 x 4 points when all predict NOWHERE at score 0.01 except the given ones.
+
+    All boxes are of class 0; with `of_other_class` the points have scores for a class 1 too.
+    """
     centres = (np.stack(np.meshgrid(range(COLUMNS), range(COLUMNS)), -1).reshape(-1, 2) + 0.5) * STRIDE_PX
     boxes = [predicted.get(point, NOWHERE) for point in range(len(centres))]
-    probabilities = [(scores or {}).get(point, 0.01) for point in range(len(centres))]
+    given = [scores or {}, *([of_other_class] if of_other_class is not None else [])]
+    probabilities = [[of_class.get(point, 0.01) for of_class in given] for point in range(len(centres))]
     arguments = (
         np.array(probabilities),
         np.array(boxes),
@@ -29,7 +34,8 @@ def assigned(
         np.full((len(centres), 1), STRIDE_PX),
         np.array(true_xyxy_px).reshape(-1, 4),
     )
-    return assign(*(paddle.to_tensor(a.astype(np.float32)) for a in arguments), **options).tolist()
+    labels = paddle.zeros([len(true_xyxy_px)], "int64")
+    return assign(*(paddle.to_tensor(a.astype(np.float32)) for a in arguments), labels, **options).tolist()
 
 
 def points(assignment: list[int]) -> dict[int, int]:
@@ -49,6 +55,13 @@ def test_the_points_of_least_cost_are_taken() -> None:
     half = (8.0, 8.0, 16.0, 24.0)  # IoU 0.5 at four points: two of them, those whose scores are nearest to 0.5
     scores = {5: 0.1, 6: 0.5, 9: 0.45, 10: 0.99}
     assert points(assigned([FACE], dict.fromkeys(INNER, half), scores)) == {6: 0, 9: 0}
+
+
+def test_a_point_that_is_sure_of_another_class_costs_more() -> None:
+    half = (8.0, 8.0, 16.0, 24.0)  # two of the four points are taken
+    predicted, scores = dict.fromkeys(INNER, half), dict.fromkeys(INNER, 0.5)
+    assert points(assigned([FACE], predicted, scores, of_other_class={})) == {5: 0, 6: 0}
+    assert points(assigned([FACE], predicted, scores, of_other_class={5: 0.9, 9: 0.8})) == {6: 0, 10: 0}
 
 
 def test_every_face_takes_at_least_one_point() -> None:

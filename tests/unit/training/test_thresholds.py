@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,8 @@ def test_the_points_lie_on_cocos_curve(tmp_path: Path) -> None:
     split = annotations(tmp_path, [[{"bbox": box.tolist()} for box in boxes] for boxes in faces])
     detections = {}
     for number, boxes in enumerate(faces, start=1):
-        corners, _ = detected(*(boxes + rng.normal(0, 6, boxes.shape)), FAR)
-        detections[number] = corners, rng.random(len(corners))
+        moved = detected(*(boxes + rng.normal(0, 6, boxes.shape)), FAR)
+        detections[number] = replace(moved, scores=rng.random(len(moved.scores)))
     matches = match_faces(split, detections)
     points = [precision_recall(matches, score - 1e-9) for score in sorted(matches.scores)]
     at_recalls = [max((p for p, r in points if r >= recall), default=0) for recall in np.linspace(0, 1, 101)]

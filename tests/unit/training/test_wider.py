@@ -27,6 +27,7 @@ from training.evaluation.wider_files import (
     write_predictions,
 )
 from training.paths import ROOT
+from tritonface_server.detections import Detections
 
 NOTHING = np.empty((0, 5))
 
@@ -244,11 +245,11 @@ def test_damaged_ground_truth(tmp_path: Path) -> None:
 
 def test_detections_of_a_detector(tmp_path: Path) -> None:
     class Stub:
-        size_wh, source = (640, 640), "stub"
+        size_wh, source, labels = (640, 640), "stub", ("face",)
 
-        def __call__(self, photo: Path) -> tuple[np.ndarray, np.ndarray]:
+        def __call__(self, photo: Path) -> Detections:
             start = float(photo.read_bytes())
-            return np.array([[start, 2, start + 10, 14]], np.float32), np.array([0.75], np.float32)
+            return Detections(np.array([[start, 2, start + 10, 14]]), np.array([0.75]), np.array([0]))
 
     images = [image([[5, 2, 10, 12]], name="a"), image([[8, 2, 10, 12]], name="b")]
     (tmp_path / "0--Parade").mkdir()

@@ -16,7 +16,7 @@ import numpy as np
 import paddle
 import pytest
 
-from tests.dataset import draw_faces_dataset
+from tests.dataset import MASKS, draw_faces_dataset, read, write
 from tests.small_training import train, training
 from training.coco_dataset import annotation_file
 from training.detectors import build_detector
@@ -227,6 +227,27 @@ def test_a_checkpoint_of_before_there_were_recipes(
     told = "Train.recipe is crowds, it was reference: pictures are made in another way from here on"
     assert (told in log.text) == (recipe == "crowds")
     assert ("other settings" in log.text) == (recipe == "crowds")
+
+
+def test_learned_classes_do_not_become_others(tmp_path: Path) -> None:
+    faces = draw_faces_dataset(tmp_path / "faces", count=4, categories=MASKS)
+    train(faces, tmp_path / "output", 1, "num_classes=2")
+    resume = "num_classes=2", f"resume_path={tmp_path / 'output'}"
+    train(faces, tmp_path / "output", 2, *resume)
+    for split in ("train", "val"):
+        data = read(faces, split)
+        for category in data["categories"]:
+            category["id"] = 9 - category["id"]
+        for entry in data["annotations"]:
+            entry["category_id"] = 9 - entry["category_id"]
+        write(faces, split, data)
+    with pytest.raises(
+        CheckpointError, match="has learned no mask, mask, the data set's classes are mask, no mask; begin"
+    ):
+        training(faces, tmp_path / "output", 3, *resume)
+    one_class = draw_faces_dataset(tmp_path / "one", count=4)
+    with pytest.raises(CheckpointError, match="has learned no mask, mask, the data set's classes are face"):
+        training(one_class, tmp_path / "output", 3, f"resume_path={tmp_path / 'output'}")
 
 
 @pytest.mark.fault("B19")
