@@ -51,18 +51,30 @@ def evaluate_classes(
     rows = detection_rows(split, detections)
     if not rows:
         return dict.fromkeys(METRICS, 0.0), {name: dict.fromkeys(METRICS, 0.0) for name in split.class_names}
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = ground_truth(split)
-        evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
-        evaluation.params.maxDets = [MAX_DETECTIONS]
-        evaluation.evaluate()
-        evaluation.accumulate()
+    evaluation = matched(split, rows)
     precision = evaluation.eval["precision"][..., 0]  # [IoU thresholds, recalls, classes, areas]
     recall = evaluation.eval["recall"][..., 0]  # [IoU thresholds, classes, areas]
     of_class = (
         _figures(precision[:, :, [class_id]], recall[:, [class_id]]) for class_id in range(len(split.class_names))
     )
     return _figures(precision, recall), dict(zip(split.class_names, of_class))
+
+
+def matched(split: CocoSplit, rows: list[dict[str, Any]], **params: Any) -> COCOeval:
+    """Detections matched with the annotated faces and counted, as COCO does it.
+
+    Args:
+        rows: of `detection_rows`, one at least.
+        params: what differs from COCO's own, attributes of `pycocotools.cocoeval.Params`.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = _ground_truth(split)
+        evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
+        for name, value in {"maxDets": [MAX_DETECTIONS], **params}.items():
+            setattr(evaluation.params, name, value)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation
 
 
 def _figures(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
@@ -73,7 +85,7 @@ def _figures(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
     return {name: mean_of_annotated(figures[name]) for name in METRICS}
 
 
-def ground_truth(split: CocoSplit) -> COCO:
+def _ground_truth(split: CocoSplit) -> COCO:
     """A split as pycocotools wants it: ids from 1, as it takes 0 for "no match", and ignored boxes are crowds."""
     truth = COCO()
     annotations: list[dict[str, Any]] = []

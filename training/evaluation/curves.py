@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,11 +11,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from pycocotools.cocoeval import COCOeval
 
 from training.coco_format import CocoSplit
 from training.drawing import shown_name
-from training.evaluation.coco import MAX_DETECTIONS, NO_FACES, detection_rows, ground_truth, mean_of_annotated
+from training.evaluation.coco import NO_FACES, detection_rows, matched, mean_of_annotated
 from tritonface_server.detections import Detections
 
 IOU_THRESHOLD = 0.5
@@ -97,17 +94,15 @@ def _of_nothing(counts: np.ndarray) -> np.ndarray:
 
 def _precisions(split: CocoSplit, rows: list[dict], ranges: list[tuple[float, float]]) -> np.ndarray:
     """Precision at IoU 0.5, float64 [classes, ranges of areas, 101]; -1 where there are no faces."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = ground_truth(split)
-        evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
-        evaluation.params.iouThrs = np.array([IOU_THRESHOLD])
-        evaluation.params.recThrs = RECALLS
-        evaluation.params.maxDets = [MAX_DETECTIONS]
+    evaluation = matched(
+        split,
+        rows,
+        iouThrs=np.array([IOU_THRESHOLD]),
+        recThrs=RECALLS,
         # COCO counts a face on the border of two sizes in both.
-        evaluation.params.areaRng = [[low, np.nextafter(high, 0)] for low, high in ranges]
-        evaluation.params.areaRngLbl = [str(number) for number in range(len(ranges))]
-        evaluation.evaluate()
-        evaluation.accumulate()
+        areaRng=[[low, np.nextafter(high, 0)] for low, high in ranges],
+        areaRngLbl=[str(number) for number in range(len(ranges))],
+    )
     return evaluation.eval["precision"][0, ..., 0].transpose(1, 2, 0)
 
 

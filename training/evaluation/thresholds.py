@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from pycocotools.cocoeval import COCOeval
 
 from training.coco_format import CocoSplit
-from training.evaluation.coco import MAX_DETECTIONS, detection_rows, ground_truth
+from training.evaluation.coco import detection_rows, matched
 from training.evaluation.curves import IOU_THRESHOLD, SIDES_PX
 from tritonface_server.detections import Detections
 
@@ -46,13 +43,8 @@ def match_faces(split: CocoSplit, detections: Mapping[int, Detections]) -> Match
     if not rows:
         areas_px = np.concatenate([np.zeros(0), *kept])
         return Matches(np.zeros(0), np.zeros(0, bool), np.full(len(areas_px), NEVER), np.sqrt(areas_px))
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = ground_truth(split)
-        evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
-        evaluation.params.iouThrs = np.array([IOU_THRESHOLD])
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, SIDES_PX[-1] ** 2]], ["all"]
-        evaluation.params.maxDets = [MAX_DETECTIONS]
-        evaluation.evaluate()
+    whole = {"areaRng": [[0, SIDES_PX[-1] ** 2]], "areaRngLbl": ["all"]}
+    evaluation = matched(split, rows, iouThrs=np.array([IOU_THRESHOLD]), **whole)
     scores, found, face_scores, sides_px = ([np.zeros(0)] for _ in range(4))
     for photo in filter(None, evaluation.evalImgs):  # None: neither a face nor a detection
         counts, score_of = ~photo["dtIgnore"][0].astype(bool), dict(zip(photo["dtIds"], photo["dtScores"]))
@@ -60,7 +52,7 @@ def match_faces(split: CocoSplit, detections: Mapping[int, Detections]) -> Match
         found.append(photo["dtMatches"][0][counts] > 0)
         faces = np.flatnonzero(~np.array(photo["gtIgnore"], bool))
         face_scores.append(np.array([score_of.get(int(photo["gtMatches"][0][face]), NEVER) for face in faces], float))
-        sides_px.append(np.sqrt([truth.anns[photo["gtIds"][face]]["area"] for face in faces]))
+        sides_px.append(np.sqrt([evaluation.cocoGt.anns[photo["gtIds"][face]]["area"] for face in faces]))
     return Matches(
         np.concatenate(scores),
         np.concatenate(found).astype(bool),
