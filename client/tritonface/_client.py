@@ -6,7 +6,6 @@ import asyncio
 import io
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -121,7 +120,7 @@ class Client:
 
         async def infer(tensors: list[Any]) -> list[npt.NDArray[Any]]:
             left_s = max(deadline - time.monotonic(), 0.001)
-            return await self._infer(model, tensors, outputs, request_id, left_s, headers or {})
+            return await self._infer(model, tensors, outputs, request_id, left_s, headers)
 
         if self._shared is None:
             return await infer(self._tensors(inputs))
@@ -163,7 +162,7 @@ class Client:
         outputs: tuple[str, ...],
         request_id: str,
         timeout_s: float,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | None,
     ) -> list[npt.NDArray[Any]]:
         options: dict[str, Any] = {
             "outputs": [self._api.InferRequestedOutput(name) for name in outputs],
@@ -245,10 +244,10 @@ class Client:
         method: str,
         timeout_s: float,
         *arguments: Any,
-        more_headers: Mapping[str, str] = MappingProxyType({}),
+        more_headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Any:
-        headers = _Headers({**more_headers, **self.connection.headers})
+        headers = _Headers({**(more_headers or {}), **self.connection.headers})
         if method in WITH_KEY and self.connection.key:
             headers[KEY_HEADERS[self.connection.protocol]] = self.connection.key
         call = getattr(self._client, method)(*arguments, headers=headers or None, **options)

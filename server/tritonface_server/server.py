@@ -144,7 +144,7 @@ class TritonServer:
         raise LaunchError(f"tritonserver was not ready after {timeout_s:g} s{self._log_tail()}")
 
     def stop(self, drain_timeout_s: float = DRAIN_TIMEOUT_S) -> int | None:
-        """Refuse new requests, let those under way finish, end the process, and return its exit code.
+        """Refuse new requests, let those under way finish, end the process, and return its exit code; None without one.
 
         A second Ctrl-C ends it at once.
         """
@@ -216,6 +216,7 @@ class TritonServer:
         note_temporary_folders(self.folder, self._folders_before)  # where it has never been ready, too
         remove_leftovers(self.folder)
         self._ledger.unlink(missing_ok=True)  # its users were killed
+        self.process = None  # its number may become another process's
         return code
 
     def __enter__(self) -> TritonServer:
