@@ -1,8 +1,7 @@
-"""Publishing an exported folder: into a running server, refused when it does not run, and undone."""
+"""Publishing an exported folder: into a running server, beside others, and undone."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -16,13 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openvino
 import pytest
 import yaml
 
 from tests.conftest import PHOTOS
-from tests.exported import UNUSABLE, divides_by_zero, make_export, spoil_a_weight, write_accuracy, write_settings
+from tests.exported import make_export, write_settings
+from tests.functional.L0_publish.conftest import ACCURACY, everything_in
 from tests.launched import KEY, Launched, launched
 from tests.reference import InProcess
 from tests.shipped import copy_one_detector, shipped
@@ -38,36 +37,6 @@ from tritonface_server.model_names import model_names
 from tritonface_server.publish import PublishError, publish, published, receipt_of, undo
 from tritonface_server.server import TritonServer
 
-ACCURACY = {"before": {"epoch": 0, "AP": 0.5}, "after": {"epoch": 2, "AP": 0.25}, "better": False}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_export(tmp_path / "exported")
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    return tmp_path / "repository"
-
-
-@pytest.fixture(scope="module")
-def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the repository in which `mine` was published, and with what lies beside it."""
-    folder = tmp_path_factory.mktemp("published")
-    exported = make_export(folder / "exported")
-    write_accuracy(exported, **ACCURACY)
-    publish(exported, "mine", folder / "repository")
-    return folder
-
-
-@pytest.fixture
-def mine(published_once: Path, repository: Path) -> Path:
-    """A repository like that, to be changed."""
-    for source in (published_once / "repository", beside(published_once / "repository")):
-        shutil.copytree(source, repository.parent / source.name)
-    return repository
-
 
 @pytest.fixture
 def watching(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launched]:
@@ -75,10 +44,6 @@ def watching(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     copy_one_detector(repository)
     with launched(tmp_path, "--watch", repository=repository) as launcher:
         yield launcher
-
-
-def everything_in(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if "__pycache__" not in path.parts)
 
 
 def test_nothing_is_published_at_first(repository: Path) -> None:
@@ -208,59 +173,6 @@ def test_what_several_share_comes_with_the_first_and_goes_with_the_last(mine: Pa
     assert everything_in(mine) == []
 
 
-@pytest.mark.parametrize("spoil", UNUSABLE)
-def test_a_network_that_does_not_run_stays_invisible(mine: Path, folder: Path, spoil: Callable[[Path], None]) -> None:
-    before = everything_in(mine.parent)
-    spoil(folder / "model.onnx")
-    with pytest.raises(PublishError, match=r"cannot be served: .*failed to load 'mine_|model\.onnx is no network"):
-        publish(folder, "mine", mine)
-    assert everything_in(mine.parent) == before
-
-
-@pytest.mark.parametrize("name", ["", ".hidden", "../escape", "a/b", "a b", "x" * 65, "640x640_cubic_preprocess"])
-def test_names_that_are_no_names(repository: Path, folder: Path, name: str) -> None:
-    with pytest.raises(PublishError, match="use letters, digits"):
-        publish(folder, name, repository)
-    assert not repository.exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "taken"), [("BlazeFace", "BlazeFace_postprocess"), ("BlazeFace_hpi", "BlazeFace_hpi_detector")]
-)
-def test_a_shipped_model_is_not_replaced(folder: Path, tmp_path: Path, name: str, taken: str) -> None:
-    repository = copy_one_detector(tmp_path / "copy")
-    with pytest.raises(PublishError, match=f"would need the name '{taken}', and that is a model .* another name"):
-        publish(folder, name, repository)
-
-
-@pytest.mark.fault("B8")
-@pytest.mark.parametrize(("first", "second"), [("mine_hpi", "mine"), ("mine", "mine_hpi")])
-def test_the_name_of_anothers_variant(repository: Path, folder: Path, first: str, second: str) -> None:
-    publish(folder, first, repository)
-    before = everything_in(repository.parent)
-    with pytest.raises(PublishError, match=f"'mine_hpi_detector', and that is a model of the detector '{first}' in"):
-        publish(folder, second, repository)
-    assert everything_in(repository.parent) == before and published(repository) == [first]
-
-
-@pytest.mark.fault("B8")
-def test_a_move_that_fails_leaves_the_old_models(mine: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = everything_in(mine)
-    rename = Path.rename
-
-    def full(self: Path, target: Path) -> Path:
-        if target == mine / "mine_detector" and self.parent.name == "models":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", full)
-    with pytest.raises(PublishError, match=r"cannot be moved: .*No space left on device; nothing has changed"):
-        publish(folder, "mine", mine)
-    monkeypatch.undo()
-    assert everything_in(mine) == before
-    assert not undo("mine", mine)
-
-
 @pytest.mark.fault("B8")
 def test_two_at_once_take_turns(repository: Path, tmp_path: Path) -> None:
     folders = [make_export(tmp_path / label) for label in ("first", "second")]
@@ -318,38 +230,6 @@ def test_a_training_may_replace_what_is_published(repository: Path, tmp_path: Pa
 def unknown_field(text: str) -> bytes:
     """A field that ONNX does not know, appended to a network: it changes the file and nothing else."""
     return bytes([0xFA, 0x3F, len(text)]) + text.encode()  # field 1023, length-delimited
-
-
-@pytest.mark.fault("B15")
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_weights_that_are_not_finite(repository: Path, folder: Path, value: float) -> None:
-    name = spoil_a_weight(folder / "model.onnx", value)
-    message = rf"exported/model\.onnx: 1 of \d+ values of '{re.escape(name)}' are not finite; the training diverged"
-    with pytest.raises(PublishError, match=message):
-        publish(folder, "mine", repository)
-    assert not repository.exists()
-
-
-@pytest.mark.fault("B15")
-def test_boxes_that_are_not_finite(repository: Path, folder: Path) -> None:
-    divides_by_zero(folder / "model.onnx")
-    with pytest.raises(PublishError, match="the boxes of mine_detector on a photo are not all finite"):
-        publish(folder, "mine", repository)
-    assert everything_in(repository) == []
-
-
-def test_settings_that_cannot_be_served(repository: Path, folder: Path) -> None:
-    write_settings(folder, label_list="face")
-    with pytest.raises(PublishError, match=r"exported/inference\.yml: label_list is 'face'; expected a list of names"):
-        publish(folder, "mine", repository)
-    assert not repository.exists()
-
-
-@pytest.mark.parametrize("missing", ["model.onnx", "inference.yml"])
-def test_a_folder_that_lacks_a_file(repository: Path, folder: Path, missing: str) -> None:
-    (folder / missing).unlink()
-    with pytest.raises(PublishError, match=f"has no {missing}"):
-        publish(folder, "mine", repository)
 
 
 def eventually(call: Callable[[], Any], until_it_fails: bool = False, timeout_s: float = 60) -> Any:
