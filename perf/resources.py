@@ -65,7 +65,8 @@ def during(pid: int, images: int, work: Callable[[], object]) -> dict[str, Any]:
     """CPU that the tree spent on a piece of work of so many images, and its memory afterwards."""
     before, started = cpu_s_by_model(pid), time.perf_counter()
     work()
-    wall_s, used = time.perf_counter() - started, cpu_s_by_model(pid) - before
+    wall_s, used = time.perf_counter() - started, cpu_s_by_model(pid)
+    used.subtract(before)  # unlike "-", keeps what is 0: the kernel counts hundredths of a second
     return {
         "cpu_ms_per_image": used.total() * 1e3 / images,
         "cpu_ms_by_model": {name: seconds * 1e3 / images for name, seconds in used.items()},

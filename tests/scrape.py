@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 
+from tests.launched import Launched
 from tritonface_server.metrics import DELIVERY_INTERVAL_S, FAMILIES, STAGE_SECONDS, Series, series
 from tritonface_server.server import TritonServer
 
@@ -14,7 +15,7 @@ LINE = re.compile(r"^([a-z_]+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
-def scrape(server: TritonServer) -> dict[Series, float]:
+def scrape(server: TritonServer | Launched) -> dict[Series, float]:
     """What the server's metrics port says now."""
     ends = server.endpoints
     with urllib.request.urlopen(f"http://{ends.host}:{ends.metrics_port}/metrics", timeout=10) as response:

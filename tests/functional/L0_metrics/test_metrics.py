@@ -163,8 +163,7 @@ def test_what_is_under_way_is_told_and_a_busy_server_counts_it(
     with all_room_taken(server):
         with pytest.raises(InferenceServerException, match="the server is busy"):
             infer(server, astronaut.read_bytes(), timeout=300_000)
-        wait_until(lambda: scrape(server)[series(REQUESTS_UNDER_WAY)] == 1)
-        assert scrape(server)[series(BYTES_UNDER_WAY)] == ROOM_BYTES
+        wait_until(lambda: under_way(server) == (1, ROOM_BYTES), lambda: under_way(server))
     wait_until(lambda: scrape(server)[series(REQUESTS_UNDER_WAY)] == 0)
     watch.expect({counted(REQUESTS_DECLINED, step="preprocess", reason="busy"): 1})
 
@@ -207,6 +206,12 @@ def test_what_full_queues_turn_away_can_be_told(watch: Watch, server: TritonServ
     watch.expect(refused(count=count - turned_away))
     failures = {reason: failed(server, reason) - failed(server, reason, before) for reason in ("OTHER", "REJECTED")}
     assert failures == {"OTHER": 2 * count, "REJECTED": 0}
+
+
+def under_way(server: TritonServer) -> tuple[float, float]:
+    """Requests and bytes."""
+    told = scrape(server)
+    return told[series(REQUESTS_UNDER_WAY)], told[series(BYTES_UNDER_WAY)]
 
 
 def failed(server: TritonServer, reason: str, metrics: dict[Series, float] | None = None) -> float:

@@ -9,89 +9,57 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.launched import Launched, launched
+from tests.scrape import scrape, wait_until
 from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface import create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError
+from tritonface_server.metrics import series
 from tritonface_server.server import TritonServer
 
 
-@contextmanager
-def launched(folder: Path, *more: str | Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]:
-    """The command, ready; its temporary files are in `folder`."""
-    ends = Endpoints.free()
-    arguments = [f"--{purpose}-port={port}" for purpose, port in ends.ports.items()]
-    with (folder / "server.log").open("w+") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tritonface_server", "serve", *arguments, *more],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
-        )
-        try:
-            wait_until_ready(process)
-            yield process, ends
-        finally:
-            process.kill()
-            process.communicate()
-
-
-def wait_until_ready(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
-    assert any(line.startswith("ready:") for line in process.stdout)
-
-
 @pytest.fixture
-def running(tmp_path: Path, one_detector: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]:
+def running(tmp_path: Path, one_detector: Path) -> Iterator[Launched]:
     """One to be ended."""
-    with launched(tmp_path, "--model-repository", one_detector) as pair:
-        yield pair
+    with launched(tmp_path, repository=one_detector) as launcher:
+        yield launcher
 
 
 @pytest.fixture(scope="module")
-def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[str], Endpoints]]:
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     """One that is still ready after each test."""
-    with launched(tmp_path_factory.mktemp("lasting")) as pair:
-        yield pair
-
-
-def children_of(process: subprocess.Popen[str]) -> list[int]:
-    tree, found = [process.pid], []
-    while tree:
-        for task in Path(f"/proc/{tree.pop()}/task").glob("*/children"):
-            pids = [int(pid) for pid in task.read_text().split()]
-            found += pids
-            tree += pids
-    return found
+    with launched(tmp_path_factory.mktemp("lasting")) as launcher:
+        yield launcher
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_drains_and_leaves_nothing(
-    running: tuple[subprocess.Popen[str], Endpoints], solvay: Path, tmp_path: Path, sent: signal.Signals
+    running: Launched, solvay: Path, tmp_path: Path, sent: signal.Signals
 ) -> None:
-    process, ends = running
-    descendants = children_of(process)
+    descendants = psutil.Process(running.process.pid).children(recursive=True)
     assert len(descendants) > 3  # the server and the stubs of its Python models
-    with create_model("BlazeFace", url=ends.grpc) as model:
-        under_way = model.predict([solvay] * 9, batch_size=8)
-        assert next(under_way)["boxes"]  # the other eight are sent and not answered
-        process.send_signal(sent)
-        assert len([result for result in under_way if result["boxes"]]) == 8
-    assert process.wait(30) == 0
-    assert not [pid for pid in descendants if Path(f"/proc/{pid}").exists()]
+    decoded = series("nv_inference_request_success", model="640x640_cubic_preprocess", version="1")
+    with create_model("BlazeFace", url=running.endpoints.grpc) as model, ThreadPoolExecutor() as pool:
+        before = scrape(running)[decoded]
+        under_way = pool.submit(list, model.predict([solvay] * 16, batch_size=16))
+        wait_until(lambda: scrape(running)[decoded] == before + 16)
+        assert not under_way.done()  # the network takes longer than decoding
+        running.process.send_signal(sent)
+        assert len([result for result in under_way.result() if result["boxes"]]) == 16
+    assert running.process.wait(30) == 0
+    assert not [process for process in descendants if process.is_running()]
     assert not list((tmp_path / "cache" / "tritonface").iterdir())
 
 
-def test_only_loopback_by_default(lasting: tuple[subprocess.Popen[str], Endpoints]) -> None:
-    _, ends = lasting
+def test_only_loopback_by_default(lasting: Launched) -> None:
+    ends = lasting.endpoints
     wait_until_listening(ends.metrics_port)  # the metrics come a moment after the readiness
     for port in (ends.http_port, ends.grpc_port, ends.metrics_port):
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:

@@ -51,7 +51,8 @@ def test_before_and_after(
         start = tmp_path / "start_model" / "start_model.pdparams"
         start.parent.mkdir()
         start.touch()
-        tell_outcome(replace(PROGRESS, before=before), tmp_path)
+        with caplog.at_level(logging.INFO, "training"):  # Paddle quiets the root logger
+            tell_outcome(replace(PROGRESS, before=before), tmp_path)
         assert f"all the same; the weights of before are {start}. A lower" in caplog.text
 
 
