@@ -15,9 +15,9 @@ METRICS_PORT ?= 8002
 MODEL_REPOSITORY ?= model_repository
 DETECTOR ?= BlazeFace
 WEIGHTS ?= weights/$(DETECTOR).safetensors
-# Three files of tests at a time, which wait for servers and the like for half of it, in the order of tests/conftest.py;
+# Four files of tests at a time, which wait for servers and the like for half of it, in the order of tests/conftest.py;
 # threads that wait leave the cores to the others.
-PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak chaos bench-locust accuracy report fuzz export official-weights demo-dataset repository tensorrt lock clean
 

@@ -32,7 +32,7 @@ from tritonface_server.repository import bytes_tensor
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 TICK_S = 0.002
 PUNCTUAL_S = 0.1
-FRESH_PAUSE_S, FRESH_TIMEOUT_S = 0.05, 60.0
+FRESH_PAUSE_S = 0.05
 OK, BUSY, LATE, LOST = "ok", "busy", "late", "lost"
 """What becomes of a request: answered, refused as UNAVAILABLE or 503, past its deadline, or anything else."""
 
@@ -47,6 +47,7 @@ class Task:
         rate: requests per second; 0 for a closed loop: the next one when one is answered.
         deadline_s: of each request; the server is told it too.
         under_way: requests of the closed loop.
+        fresh_timeout_s: how long the one who comes at the end goes on asking.
     """
 
     protocol: str
@@ -57,6 +58,7 @@ class Task:
     seconds: float
     deadline_s: float = 2.0
     under_way: int = IN_FLIGHT
+    fresh_timeout_s: float = 60.0
 
 
 def run(task: Task) -> dict[str, Any]:
@@ -126,7 +128,7 @@ class Run:
     async def fresh_s(self) -> float:
         """Seconds until somebody who comes now, and comes again when refused, has an answer."""
         started = time.perf_counter()
-        while await self.send() != OK and time.perf_counter() - started < FRESH_TIMEOUT_S:
+        while await self.send() != OK and time.perf_counter() - started < self.task.fresh_timeout_s:
             await asyncio.sleep(FRESH_PAUSE_S)
         return time.perf_counter() - started
 

@@ -22,7 +22,7 @@ def test_a_client_that_does_not_wait(server: TritonServer, protocol: str) -> Non
     seen = open_loop.run(open_loop.Task(protocol, url, WATCHED, str(PORTRAIT), rate=5, seconds=1, deadline_s=30))
     assert seen["counts"] == {"ok": 5, "busy": 0, "late": 0, "lost": 0} and seen["others"] == {}
     assert 0 < seen["ok_s"][0] <= seen["ok_s"][1] and 0 < seen["fresh_s"] < 60
-    missing = open_loop.Task(protocol, url, "missing", str(PORTRAIT), rate=0, seconds=0.1)
+    missing = open_loop.Task(protocol, url, "missing", str(PORTRAIT), rate=0, seconds=0.1, fresh_timeout_s=0.1)
     assert open_loop.run(missing)["counts"]["lost"] > 0
 
 

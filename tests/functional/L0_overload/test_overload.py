@@ -24,8 +24,8 @@ from tritonface_server.admission import Ledger, server_name
 from tritonface_server.server import TritonServer
 
 MAX_MEMORY_BYTES = 1.6 * 2**30
-LOAD_S = 4
-CLOSED_LOOP_S = 3
+LOAD_S = 3
+CLOSED_LOOP_S = 2
 
 
 def load(address: dict[str, str], photo: Path, **settings: Any) -> dict[str, Any]:
