@@ -19,7 +19,7 @@ WEIGHTS ?= weights/$(DETECTOR).safetensors
 # threads that wait leave the cores to the others.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak chaos bench-locust accuracy report fuzz export official-weights demo-dataset repository tensorrt lock clean
+.PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak chaos bench-locust accuracy report docs docs-serve fuzz export official-weights demo-dataset repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,12 @@ accuracy: setup-dev ## How good what is served is on your photos: output/accurac
 report: setup-dev ## Every detector against everything it must satisfy, normal against high-performance speed
 	@$(BIN)/python -m perf.report
 
+docs: $(VENV)/.docs ## Build the documentation site, strictly: output/docs/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict
+
+docs-serve: $(VENV)/.docs ## The same on http://127.0.0.1:8090, built anew when a page changes
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8090
+
 fuzz: $(VENV)/.fuzz ## Fuzz decoding, guided by coverage (INPUTS=1000000; goes on where it stopped; Python 3.11 or 3.12)
 	@$(BIN)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS))
 
@@ -90,7 +96,7 @@ tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)
 	@PYTHONPATH=server $(PYTHON) -m tritonface_server tensorrt build --model-repository $(MODEL_REPOSITORY)
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
-	@for name in serving training dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
+	@for name in serving training dev docs; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
 		--generate-hashes --no-header --no-emit-index-url --no-annotate \
 		requirements/$$name.in --output-file requirements/$$name.txt; done
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
@@ -120,6 +126,11 @@ $(VENV)/.training: requirements/training.txt $(VENV)/.serving
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.training
 	@echo "setting up $(VENV): requirements/dev.txt ..."
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.serving
+	@echo "setting up $(VENV): requirements/docs.txt ..."
+	@$(PIP) install --require-hashes -r requirements/docs.txt
 	@touch $@
 
 $(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev

@@ -25,7 +25,7 @@ T = TypeVar("T")
 def create_async_model(options: Options) -> Opening:
     """Connect to a served detector; `async with` it or await it. Arguments and errors are those of `create_model`.
 
-    Example:
+    Examples:
         >>> import asyncio
         >>> async def main():
         ...     async with create_async_model("BlazeFace") as model:

@@ -49,7 +49,7 @@ def create_model(options: Options) -> FaceDetector:
         ServerUnavailableError: nobody answers at the address.
         ServerError: the server cannot, or may not, serve `model_dir`.
 
-    Example:
+    Examples:
         >>> with create_model("BlazeFace", threshold=0.7) as model:
         ...     [result] = model.predict("photo.jpg")
         >>> result["input_path"], len(result) > 10
@@ -104,7 +104,7 @@ class FaceDetector:
             ServerUnavailableError, DeadlineExceededError, ServerError: the server did not answer.
             ModelNotFoundError: the server does not serve the model any more.
 
-        Example:
+        Examples:
             >>> with create_model("BlazeFace") as model:
             ...     for result in model.predict(["photo.jpg", "photo.jpg"], batch_size=2):
             ...         print(sorted(result["boxes"][0]))

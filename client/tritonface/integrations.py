@@ -59,7 +59,7 @@ def crop_faces(
         InvalidArgumentError: a margin below 0 or a size below 1.
         TritonFaceError: the image has no result; it is the result's `error`.
 
-    Example:
+    Examples:
         >>> with create_model("BlazeFace", threshold=0.9) as model:
         ...     [result] = model.predict("photo.jpg")
         >>> faces = crop_faces(result, margin=0.2, size_px=112)

@@ -31,9 +31,11 @@ def python_blocks(path: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("readme", ["README.md", "client/README.md"])
-def test_the_code_of_the_readme_runs(server: TritonServer, tmp_path: Path, solvay: Path, readme: str) -> None:
-    shutil.copy(solvay, tmp_path / "photo.jpg")
+@pytest.mark.parametrize(("readme", "photo"), [("README.md", "face_detection.png"), ("client/README.md", "photo.jpg")])
+def test_the_code_of_the_readme_runs(
+    server: TritonServer, tmp_path: Path, solvay: Path, readme: str, photo: str
+) -> None:
+    shutil.copy(solvay, tmp_path / photo)
     blocks = python_blocks(ROOT / readme)
     assert blocks
     for block in blocks:
@@ -45,8 +47,8 @@ def test_the_code_of_the_readme_runs(server: TritonServer, tmp_path: Path, solva
             text=True,
         )
         assert run.returncode == 0, run.stderr
-        assert "photo.jpg" in run.stdout
-    assert (tmp_path / "output" / "photo_res.jpg").is_file()
+        assert photo in run.stdout
+    assert list((tmp_path / "output").glob(f"{Path(photo).stem}_res.*g"))
     assert list((tmp_path / "output").glob("*res.json"))
 
 
@@ -97,6 +99,10 @@ def structure(value: object) -> object:
         (shared,) = {json.dumps(structure(item)) for item in value}
         return [shared]
     return type(value).__name__
+
+
+def test_the_readmes_code_is_the_tutorials_with_another_import() -> None:
+    assert python_blocks(ROOT / "README.md") == [SEED.lstrip().replace("from paddlex", "from tritonface")]
 
 
 def test_the_tutorials_code_prints_the_structure_of_the_tutorial(
