@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-NAMES = "subjectAltName=IP:127.0.0.1,IP:127.0.0.2,DNS:localhost"
+NAMES = "subjectAltName=IP:127.0.0.1,IP:127.0.0.2,DNS:localhost,DNS:faces.test"
 
 
 def write_certificates(folder: Path, *names: str) -> None:

@@ -13,13 +13,14 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, TextIO, TypeVar
 
-from tritonface._cli_options import make_parser
+from tritonface._cli_options import UNDER_WAY, make_parser
 from tritonface._client import Client
 from tritonface._connection import TLS, Connection
 from tritonface._detector import FaceDetector, create_model
 from tritonface._engine import engine
 from tritonface._errors import InvalidArgumentError, TritonFaceError
 from tritonface._fetch import UrlPolicy
+from tritonface._fleet import Fleet
 from tritonface._health import Health, check, lines
 from tritonface._inputs import Source, iterate_sources
 from tritonface._result import DetectionResult
@@ -59,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     sources = list(iterate_sources(options.input))  # paths only; it tells how many there are
+    connection = _connection(options)
+    batch_size = UNDER_WAY * len(connection.servers) if options.batch_size is None else options.batch_size
     model = create_model(
         options.model,
         options.model_dir,
@@ -70,11 +73,11 @@ def _predict(options: argparse.Namespace) -> int:
         urls=UrlPolicy(allowed=not options.no_urls, allow_private=options.private_urls),
         timings=options.timings,
         strict=options.strict,
-        connection=_connection(options),
+        connection=connection,
     )
     failed = 0
     with model, _Progress(len(sources), sys.stderr) as progress:
-        for result in _results(model, sources, options.batch_size):
+        for result in _results(model, sources, batch_size):
             failed += result.error is not None
             progress.clear()
             if result.error is None and options.save is not None:
@@ -105,7 +108,7 @@ def _show(result: DetectionResult, options: argparse.Namespace) -> None:
 
 def _models(options: argparse.Namespace) -> int:
     connection = _connection(options)
-    found = _ask(connection, lambda client: detectors(client, connection.timeout_s))
+    found = _ask(connection, lambda fleet: fleet.ask(detectors, connection.timeout_s))
     for served in found:
         facts = {"name": served.name, "devices": list(served.devices), "labels": served.labels}
         print(json.dumps(facts) if options.json else f"{served.name}  ({', '.join(served.devices)})")
@@ -118,35 +121,42 @@ def _health(options: argparse.Namespace) -> int:
     connection = _connection(options)
     photo = None if options.probe is None else options.probe.read_bytes()
     deadline = time.monotonic() + options.wait
+
+    async def question(client: Client, timeout_s: float) -> Health:
+        return await check(client, options.model, photo, timeout_s)
+
     while True:
-        health, failure = Health(False, ()), None
-        try:
-            health = _ask(connection, lambda client: check(client, options.model, photo, connection.timeout_s))
-        except TritonFaceError as error:
-            failure = str(error)
-        if health.good or time.monotonic() >= deadline:
+        answers = _ask(connection, lambda fleet: fleet.ask_all(question, connection.timeout_s))
+        good = all(isinstance(answer, Health) and answer.good for answer in answers.values())
+        if good or time.monotonic() >= deadline:
             break
         time.sleep(POLL_INTERVAL_S)
-    if options.json:
-        server = {"protocol": connection.protocol, "url": connection.url}
+    for url, answer in answers.items():
+        _show_health(connection.protocol, url, answer, options.json)
+    return GOOD if good else FAILED
+
+
+def _show_health(protocol: str, url: str, answer: Health | TritonFaceError, as_json: bool) -> None:
+    health, failure = (answer, None) if isinstance(answer, Health) else (Health(False, ()), str(answer))
+    if as_json:
+        server = {"protocol": protocol, "url": url}
         print(json.dumps({**server, **asdict(health), "good": health.good, "error": failure}))
     elif failure:
         print(f"error: {failure}", file=sys.stderr)
     else:
-        print(f"{'ready' if health.good else 'not ready'}: {connection.protocol} at {connection.url}")
+        print(f"{'ready' if health.good else 'not ready'}: {protocol} at {url}")
         print(*lines(health), sep="\n", end="\n" if health.models else "")
-    return GOOD if health.good else FAILED
 
 
-def _ask(connection: Connection, question: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
-    """The answer to one question, over a connection of its own."""
+def _ask(connection: Connection, question: Callable[[Fleet], Coroutine[Any, Any, T]]) -> T:
+    """The answer to one question, over connections of its own."""
 
     async def ask() -> T:
-        client = Client(connection)
+        fleet = await Fleet.of(connection)
         try:
-            return await question(client)
+            return await question(fleet)
         finally:
-            await client.close()
+            await fleet.close()
 
     engine.acquire()
     try:

@@ -10,6 +10,8 @@ from tritonface._health import PROBE_PHOTO
 from tritonface._options import DEFAULT_DETECTOR
 
 EXIT_CODES = "exit codes: 0 all well, 1 some images have no result, 2 wrong usage, 3 server or model not available"
+UNDER_WAY = 4
+"""Images, for each server, unless told otherwise."""
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -34,7 +36,11 @@ def make_parser(predict_command: Command, models_command: Command, health_comman
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     server = argparse.ArgumentParser(add_help=False)
     group = server.add_argument_group("server")
-    group.add_argument("--url", metavar="HOST:PORT", help="default: TRITONFACE_URL, then 127.0.0.1:8001 (HTTP: 8000)")
+    group.add_argument(
+        "--url",
+        metavar="HOST:PORT",
+        help="several with commas between them; default: TRITONFACE_URL, then 127.0.0.1:8001 (HTTP: 8000)",
+    )
     group.add_argument("--protocol", choices=["grpc", "http"], help="default: TRITONFACE_PROTOCOL, then grpc")
     group.add_argument("--timeout", type=float, metavar="S", help="default: TRITONFACE_TIMEOUT_S, then 30")
     group.add_argument("--header", action="append", default=[], type=_header, metavar="NAME=VALUE", help="repeatable")
@@ -56,7 +62,9 @@ def make_parser(predict_command: Command, models_command: Command, health_comman
     predict.add_argument("--hpi", action="store_true", help="the high-performance variant")
     predict.add_argument("--device", metavar="NAME", help="cpu, gpu or gpu:0: refuse a server that computes elsewhere")
     predict.add_argument("--img-size", type=_size, metavar="PX", help="network input: 640, or 640x512 (width x height)")
-    predict.add_argument("--batch-size", type=int, default=4, metavar="N", help="images under way (%(default)s)")
+    predict.add_argument(
+        "--batch-size", type=int, metavar="N", help=f"images under way (default: {UNDER_WAY} for each server of --url)"
+    )
     predict.add_argument("--max-side-px", type=int, metavar="PX", help="shrink larger images before sending")
     predict.add_argument("--timings", action="store_true", help="milliseconds of each stage")
     predict.add_argument("--strict", action="store_true", help="refuse images whose file is cut off")

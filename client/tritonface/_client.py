@@ -50,13 +50,22 @@ class _Headers(dict[str, str]):
 
 
 class _InPieces:
-    """The HTTP client's session, posting bodies piece by piece: megabytes at once would block the event loop."""
+    """The HTTP client's session, posting bodies piece by piece: megabytes at once would block the event loop.
 
-    def __init__(self, session: Any) -> None:
+    Args:
+        options: of every request.
+    """
+
+    def __init__(self, session: Any, **options: Any) -> None:
         self._session = session
+        self._options = options
 
     def post(self, *, data: bytes | str, **options: Any) -> Any:
-        return self._session.post(data=data if isinstance(data, str) else io.BytesIO(data), **options)
+        pieces = data if isinstance(data, str) else io.BytesIO(data)
+        return self._session.post(data=pieces, **options, **self._options)
+
+    def get(self, **options: Any) -> Any:
+        return self._session.get(**options, **self._options)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
@@ -66,10 +75,16 @@ class Client:
     """One client of the server; belongs to the event loop in which it is made.
 
     Every method has a `timeout_s` after which it gives up, and raises exceptions of `tritonface` only.
+
+    Args:
+        connection: with a single server.
+        name: host:port by which that goes, for certificates and gateways, where the connection has its bare address.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, name: str | None = None) -> None:
         self.connection = connection
+        self._name = name
+        host = name and name.rpartition(":")[0]
         self.closed = False
         shared = connection.shared_memory and is_possible(connection.url)
         self._shared = SharedMemory(self._register, self._unregister) if shared else None
@@ -77,6 +92,7 @@ class Client:
         self._broken: tuple[type[BaseException], ...] = (OSError,)
         self._under_way: set[asyncio.Future[Any]] = set()
         if connection.protocol == "grpc":
+            called = [("grpc.default_authority", name), ("grpc.ssl_target_name_override", host)] if name else []
             grpc_use.begin()
             import tritonclient.grpc as api
             from tritonclient.grpc import aio
@@ -88,7 +104,7 @@ class Client:
                 root_certificates=tls and tls.ca_file,
                 private_key=tls and tls.key_file,
                 certificate_chain=tls and tls.cert_file,
-                channel_args=GRPC_OPTIONS,
+                channel_args=GRPC_OPTIONS + called,
             )
         else:
             import aiohttp
@@ -101,7 +117,8 @@ class Client:
             arguments = {"ssl": True, "ssl_context": context} if context else {"ssl_context": False}
             self._client = aio.InferenceServerClient(connection.url, conn_limit=0, conn_timeout=NEVER_S, **arguments)
             if hasattr(self._client, "_stub"):
-                self._client._stub = _InPieces(self._client._stub)
+                options = {"server_hostname": host} if context and host else {}
+                self._client._stub = _InPieces(self._client._stub, **options)
         self._api: Any = api
 
     async def infer(
@@ -191,6 +208,10 @@ class Client:
         """Whether a model answers; also one that a client has loaded, which `models` does not list."""
         return bool(await self._call("is_model_ready", timeout_s, model))
 
+    async def is_live(self, timeout_s: float) -> bool:
+        """Whether the server says that it is there, with or without its models."""
+        return bool(await self._call("is_server_live", timeout_s))
+
     async def is_ready(self, timeout_s: float) -> bool:
         """Whether the server says that it and all its models are ready."""
         return bool(await self._call("is_server_ready", timeout_s))
@@ -250,6 +271,8 @@ class Client:
         headers = _Headers({**(more_headers or {}), **self.connection.headers})
         if method in WITH_KEY and self.connection.key:
             headers[KEY_HEADERS[self.connection.protocol]] = self.connection.key
+        if self._name and self.connection.protocol == "http":
+            headers["host"] = self._name
         call = getattr(self._client, method)(*arguments, headers=headers or None, **options)
         if method == "infer" and self.connection.protocol == "grpc":
             call = self._uncancelled(call)

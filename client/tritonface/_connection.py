@@ -6,7 +6,7 @@ import math
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,11 +55,12 @@ class TLS:
 
 @dataclass(frozen=True, init=False)
 class Connection:
-    """A server and the rules for talking to it: `create_model(..., connection=Connection(...))`.
+    """A server, or several that are equal, and the rules for talking: `create_model(..., connection=Connection(...))`.
 
     Attributes:
-        url: host:port; if not given the environment variable TRITONFACE_URL, then 127.0.0.1:8001 for gRPC and
-            127.0.0.1:8000 for HTTP.
+        url: host:port, or several with commas between them, which may be given as a list too; if not given the
+            environment variable TRITONFACE_URL, then 127.0.0.1:8001 for gRPC and 127.0.0.1:8000 for HTTP. Of a name
+            that has several addresses each is a server.
         protocol: "grpc" or "http"; if not given TRITONFACE_PROTOCOL, then gRPC.
         timeout_s: deadline in seconds of each image, repetitions included, and of every other call; if not given
             TRITONFACE_TIMEOUT_S, then 30.
@@ -87,7 +88,7 @@ class Connection:
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         protocol: str | None = None,
         *,
         timeout_s: Number | None = None,
@@ -113,6 +114,11 @@ class Connection:
         for name, value in values.items():
             object.__setattr__(self, name, value)  # the only time that a frozen object is written
 
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Each host:port of `url`."""
+        return tuple(self.url.split(","))
+
 
 def _protocol(argument: str | None) -> str:
     protocol = argument or os.environ.get("TRITONFACE_PROTOCOL") or "grpc"
@@ -121,15 +127,25 @@ def _protocol(argument: str | None) -> str:
     return protocol
 
 
-def _url(argument: str | None, protocol: str) -> str:
-    url = argument or os.environ.get("TRITONFACE_URL") or DEFAULT_URLS[protocol]
-    if not isinstance(url, str):
-        raise InvalidArgumentError(f"url is host:port, e.g. {DEFAULT_URLS[protocol]!r}, got {url!r}")
-    if "://" in url:
+def _url(argument: str | Sequence[str] | None, protocol: str) -> str:
+    given = (
+        os.environ.get("TRITONFACE_URL") or DEFAULT_URLS[protocol] if argument is None or argument == "" else argument
+    )
+    urls = given.split(",") if isinstance(given, str) else given
+    if not isinstance(urls, (list, tuple)) or not urls:
+        raise InvalidArgumentError(
+            f"url is host:port, or a list of them, e.g. {DEFAULT_URLS[protocol]!r}, got {given!r}"
+        )
+    return ",".join(dict.fromkeys(_checked_url(url, protocol) for url in urls))
+
+
+def _checked_url(url: str, protocol: str) -> str:
+    stripped = url.strip() if isinstance(url, str) else ""
+    if "://" in stripped:
         raise InvalidArgumentError(f"url is host:port without a scheme, got {url!r}; choose gRPC or HTTP by protocol=")
-    if not re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):\d{1,5}", url):
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/,\[\]]+):\d{1,5}", stripped):
         raise InvalidArgumentError(f"url is host:port, e.g. {DEFAULT_URLS[protocol]!r}, got {url!r}")
-    return url
+    return stripped
 
 
 def _timeout_s(argument: Number | None) -> float:

@@ -56,7 +56,7 @@ class Options:
         threshold: Number | None = None,
         use_hpip: bool = False,
         batch_size: Whole = 1,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         protocol: str | None = None,
         connection: Connection | None = None,
         urls: UrlPolicy | None = None,
@@ -120,7 +120,7 @@ def checked_batch_size(batch_size: Whole) -> int:
     return size
 
 
-def _connection(connection: Connection | None, url: str | None, protocol: str | None) -> Connection:
+def _connection(connection: Connection | None, url: str | Sequence[str] | None, protocol: str | None) -> Connection:
     if connection is None:
         return Connection(url, protocol)
     if not isinstance(connection, Connection):

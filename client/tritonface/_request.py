@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from tritonface._box import Box
 from tritonface._client import Client, bytes_tensor
 from tritonface._errors import ImageError, ServerError, TritonFaceError
 from tritonface._fetch import UrlPolicy
+from tritonface._fleet import Fleet
 from tritonface._image_file import CUT_OFF_REFUSED
 from tritonface._images import Payload
 from tritonface._inputs import Source
@@ -56,7 +58,7 @@ class Rules:
     headers: Mapping[str, str]
 
 
-async def detect(client: Client, source: Source, rules: Rules) -> DetectionResult:
+async def detect(fleet: Fleet, source: Source, rules: Rules) -> DetectionResult:
     """The result of one image; `timeout_s` of the connection holds for sending and its repetitions.
 
     Raises:
@@ -73,7 +75,7 @@ async def detect(client: Client, source: Source, rules: Rules) -> DetectionResul
         return _failed(error, source, rules, request_id)
     loaded = time.perf_counter()
     try:
-        boxes, warning = await _boxes(client, payload, rules, request_id)
+        boxes, warning = await _boxes(fleet, payload, rules, request_id)
     except ImageError as error:
         refused = ImageError(f"the server refuses {source.label}: {error}", source.input_path)
         refused.__cause__ = error.__cause__
@@ -99,7 +101,7 @@ async def detect(client: Client, source: Source, rules: Rules) -> DetectionResul
     )
 
 
-async def _boxes(client: Client, payload: Payload, rules: Rules, request_id: str) -> tuple[list[Box], str | None]:
+async def _boxes(fleet: Fleet, payload: Payload, rules: Rules, request_id: str) -> tuple[list[Box], str | None]:
     """The faces, and what the server, or who shrunk the image, says of it."""
     inputs: dict[str, npt.NDArray[Any]] = {"image": bytes_tensor(payload.sent)}
     if rules.threshold is not None:
@@ -108,9 +110,13 @@ async def _boxes(client: Client, payload: Payload, rules: Rules, request_id: str
         inputs["img_size"] = np.array([rules.img_size_wh], dtype=np.int32)
     if rules.strict:
         inputs["strict"] = np.array([[True]])
-    connection = client.connection
+
+    def infer(client: Client, timeout_s: float) -> Awaitable[list[npt.NDArray[Any]]]:
+        return client.infer(rules.model, inputs, OUTPUTS, request_id, timeout_s, rules.headers)
+
+    connection = fleet.connection
     reply = await with_retries(
-        lambda seconds: client.infer(rules.model, inputs, OUTPUTS, request_id, seconds, rules.headers),
+        partial(fleet.ask, infer),
         connection.timeout_s,
         connection.retries,
         f"request {request_id}",

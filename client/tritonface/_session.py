@@ -13,13 +13,14 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from functools import partial
 
-from tritonface._client import LEAVE_TIMEOUT_S, Client
+from tritonface._client import LEAVE_TIMEOUT_S
 from tritonface._engine import engine
-from tritonface._errors import InvalidArgumentError
+from tritonface._errors import InvalidArgumentError, ServerUnavailableError, TritonFaceError
+from tritonface._fleet import Fleet
 from tritonface._inputs import Input, Source, iterate_sources
 from tritonface._numbers import Number, Whole
 from tritonface._options import Options, checked_batch_size, checked_threshold
-from tritonface._publish import publish, read_export
+from tritonface._publish import Export, publish, read_export
 from tritonface._request import OnError, Rules, detect
 from tritonface._result import DetectionResult
 from tritonface._run import Run
@@ -31,7 +32,7 @@ CLOSED = "the model was closed while an image was under way"
 
 
 class Session:
-    """An open connection to one served detector.
+    """An open connection to one served detector, on one server or several.
 
     Attributes:
         model_name: the name on the server.
@@ -43,7 +44,7 @@ class Session:
 
     def __init__(
         self,
-        client: Client,
+        fleet: Fleet,
         served: Served,
         options: Options,
         threshold: float | None,
@@ -53,10 +54,10 @@ class Session:
         self.threshold, self.img_size_wh = threshold, size_wh
         self.input_size_wh = size_wh or served.network_size_wh
         self.options = options
-        self._client = client
+        self._fleet = fleet
         self._unnamed = itertools.count()  # frames of many calls get names of their own
         self._process_id = os.getpid()
-        self.close = weakref.finalize(self, _close, client, self._process_id)
+        self.close = weakref.finalize(self, _close, fleet, self._process_id)
 
     def run(self, input: Input, batch_size: Whole | None, threshold: Number | None, on_error: OnError) -> Run:
         """The images of one `predict` call, not started yet; InvalidArgumentError at once."""
@@ -85,7 +86,7 @@ class Session:
     def submit(self, source: Source, rules: Rules) -> Future[DetectionResult]:
         """Start one image."""
         self._check_process()
-        return engine.submit(partial(_detect, self._client, source, rules))
+        return engine.submit(partial(_detect, self._fleet, source, rules))
 
     def _check_process(self) -> None:
         if os.getpid() != self._process_id:
@@ -94,12 +95,12 @@ class Session:
             )
 
 
-async def _detect(client: Client, source: Source, rules: Rules) -> DetectionResult:
+async def _detect(fleet: Fleet, source: Source, rules: Rules) -> DetectionResult:
     """The result; when the model is closed meanwhile, no failure of the connection, which differs by protocol."""
     try:
-        return await detect(client, source, rules)
+        return await detect(fleet, source, rules)
     except Exception:  # of gRPC, aiohttp or ours
-        if client.closed:
+        if fleet.closed:
             raise InvalidArgumentError(CLOSED) from None
         raise
 
@@ -113,20 +114,31 @@ def open_session(options: Options) -> Future[Session]:
 
 
 async def _open(options: Options) -> Session:
-    client, timeout_s = Client(options.connection), options.connection.timeout_s
+    fleet, timeout_s = await Fleet.of(options.connection), options.connection.timeout_s
     try:
         name = f"{options.model_name}_hpi" if options.use_hpip else options.model_name
         export = None if options.model_dir is None else read_export(options.model_dir, options.model_name)
-        served = await describe(client, name, timeout_s)
+        served = await fleet.ask(lambda client, seconds: describe(client, name, seconds), timeout_s)
         check_device(options.device, served)
         if export is not None:
-            served = await publish(client, export, served, timeout_s)
+            served = await _publish(fleet, export, served, timeout_s)
         size_wh = check_img_size(options.img_size, served) or served.input_size_wh
         threshold = served.threshold if options.threshold is None else options.threshold
-        return Session(client, served, options, threshold, size_wh)
+        return Session(fleet, served, options, threshold, size_wh)
     except BaseException:
-        await client.close()
+        await fleet.close()
         raise
+
+
+async def _publish(fleet: Fleet, export: Export, base: Served, timeout_s: float) -> Served:
+    """Publish the export on each server that is there; what one refuses is refused."""
+    answers = await fleet.ask_all(lambda client, seconds: publish(client, export, base, seconds), timeout_s)
+    failures = [answer for answer in answers.values() if isinstance(answer, TritonFaceError)]
+    refusals = [failure for failure in failures if not isinstance(failure, ServerUnavailableError)]
+    published = [answer for answer in answers.values() if isinstance(answer, Served)]
+    if refusals or not published:
+        raise (refusals or failures)[0]
+    return published[0]
 
 
 def _release_unless_open(future: Future[Session]) -> None:
@@ -134,12 +146,12 @@ def _release_unless_open(future: Future[Session]) -> None:
         engine.release()
 
 
-def _close(client: Client, process_id: int) -> None:
+def _close(fleet: Fleet, process_id: int) -> None:
     """End the connection and give up the engine; runs once, also when a model is forgotten or Python ends."""
     if os.getpid() != process_id:
         return  # a forked child has nothing to close
-    future = engine.submit(client.close)
+    future = engine.submit(fleet.close)
     if not engine.is_current():
-        patience_s = LEAVE_TIMEOUT_S if client.connection.shared_memory else 0.0
+        patience_s = LEAVE_TIMEOUT_S if fleet.connection.shared_memory else 0.0
         wait_for_futures([future], CLOSE_TIMEOUT_S + patience_s)
     engine.release()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import os
@@ -22,6 +21,7 @@ from PIL import Image
 
 from tests.certificates import write_certificates
 from tests.conftest import Serve, WatchedList
+from tests.forwarder import Forwarder
 from tritonface import (
     TLS,
     Connection,
@@ -56,40 +56,8 @@ def secure(certificates: Path, serve: Serve, one_detector: Path) -> Iterator[dic
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
     context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
     context.verify_mode = ssl.CERT_REQUIRED
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    start = asyncio.start_server(partial(forward, server.endpoints.http_port), "127.0.0.1", 0, ssl=context)
-    proxy = asyncio.run_coroutine_threadsafe(start, loop).result()
-    yield {"grpc": server.endpoints.grpc, "http": f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}"}
-    asyncio.run_coroutine_threadsafe(stop(proxy), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-async def forward(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-
-    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(2**16):
-                target.write(data)
-                await target.drain()
-        except OSError:
-            pass
-        finally:
-            target.close()
-
-    await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
-
-
-async def stop(proxy: asyncio.Server) -> None:
-    proxy.close()
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    with Forwarder(server.endpoints.http_port, context=context) as proxy:
+        yield {"grpc": server.endpoints.grpc, "http": f"127.0.0.1:{proxy.port}"}
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

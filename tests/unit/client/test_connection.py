@@ -36,6 +36,9 @@ def connection(
         ({}, {"TRITONFACE_URL": "host:1", "TRITONFACE_TIMEOUT_S": "2.5"}, ("host:1", "grpc", 2.5)),
         ({"url": "b:2", "timeout_s": 3}, {"TRITONFACE_URL": "a:1", "TRITONFACE_TIMEOUT_S": "x"}, ("b:2", "grpc", 3)),
         ({"url": "[::1]:8001"}, {"TRITONFACE_URL": "", "TRITONFACE_TIMEOUT_S": ""}, ("[::1]:8001", "grpc", 30)),
+        ({"url": ["a:1", " b:2", "a:1"]}, {}, ("a:1,b:2", "grpc", 30)),
+        ({"url": "a:1, b:2"}, {}, ("a:1,b:2", "grpc", 30)),
+        ({}, {"TRITONFACE_URL": "a:1,b:2"}, ("a:1,b:2", "grpc", 30)),
     ],
 )
 def test_where_settings_come_from(
@@ -66,6 +69,11 @@ def test_where_settings_come_from(
         ({"retries": -1}, {}, "retries must be a whole number"),
         ({"retries": 1.5}, {}, "retries must be a whole number"),
         ({"url": 8001}, {}, "url is host:port"),
+        ({"url": []}, {}, "url is host:port"),
+        ({"url": ["a:1", 8001]}, {}, "url is host:port"),
+        ({"url": ["a:1,b:2"]}, {}, "url is host:port"),
+        ({"url": "a:1,,b:2"}, {}, "url is host:port"),
+        ({"url": ["a:1", "https://b:2"]}, {}, "without a scheme"),
         ({"retries": True}, {}, "retries"),
         ({"timeout_s": np.bool_(True)}, {}, "timeout_s"),
         ({"timeout_s": np.array([1.0, 2.0])}, {}, "timeout_s"),
@@ -93,6 +101,12 @@ def test_a_connection_is_a_value() -> None:
     assert "secret" not in repr(made)
     with pytest.raises(FrozenInstanceError):
         made.url = "host:2"
+
+
+def test_several_servers() -> None:
+    made = Connection(["a:1", "b:2"], retries=1)
+    assert made.servers == ("a:1", "b:2") and Connection("a:1").servers == ("a:1",)
+    assert replace(made, retries=2).servers == made.servers == pickle.loads(pickle.dumps(made)).servers  # noqa: S301
 
 
 def test_header_names_are_lower_case_as_grpc_wants_them() -> None:
