@@ -13,7 +13,7 @@ from tritonface_server.admission import Budget
 from tritonface_server.detector import Detector
 from tritonface_server.limits import MAX_BATCH_SIZE, MAX_NETWORK_SIDE_PX, MAX_REQUEST_BYTES, MIN_NETWORK_SIDE_PX
 from tritonface_server.model_names import model_names, preprocess_name
-from tritonface_server.tensorrt import NOT_BUILT, PROFILE
+from tritonface_server.tensorrt import ENGINE_KIND, PROFILE
 
 Tensor = tuple[str, int, list[int]]
 
@@ -97,7 +97,7 @@ CPU_SETTINGS = {
 """`{CPUs: (configuration name, settings)}`: one single-threaded copy of the network for each CPU, as copies share them
 better than the threads of one copy do, and half as many processes to decode for it, two at least: Triton 2.51 can miss
 that a single one is free while its queue is full, and then looks again after half a second."""
-DEVICES = [*CPU_SETTINGS.values(), ("gpu", GPU), ("gpu_tensorrt", GPU)]
+DEVICES = [*CPU_SETTINGS.values(), ("gpu", GPU), (ENGINE_KIND, GPU)]
 CPU_THREADS = "1"
 """Threads of one copy of the network on a CPU."""
 QUEUE_TIMEOUT_S = 10
@@ -115,8 +115,8 @@ def cpu_config_name(cpus: int) -> str:
 def model_configs(detector: Detector, openvino_file: str = "model.onnx") -> dict[str, dict[str, pb.ModelConfig]]:
     """All configurations of a detector's own models: `{model name: {configuration name: configuration}}`.
 
-    The configuration names are those of `--model-config-name`: those of `CPU_SETTINGS`, "gpu", which needs nothing but
-    the exported network, and "gpu_tensorrt", where an engine serves the high-performance variant. A size that has the
+    The configuration names are those of `--model-config-name`: those of `CPU_SETTINGS`, "gpu", which never needs an
+    engine, and "gpu_tensorrt", which is the same until an engine is built, see `engine_configs`. A size that has the
     settings of "cpu" is left out: Triton then takes config.pbtxt, which is "cpu". Ensembles come last; their name ""
     stands for all kinds of servers that have none of their own.
     """
@@ -126,16 +126,20 @@ def model_configs(detector: Detector, openvino_file: str = "model.onnx") -> dict
         {name: onnxruntime_config(detector, network, device) for name, device in DEVICES},
         {
             **{name: openvino_config(detector, device, openvino_file) for name, device in CPU_SETTINGS.values()},
-            "gpu": onnxruntime_config(detector, hpi_network, GPU),
-            "gpu_tensorrt": tensorrt_config(detector),
+            **dict.fromkeys(("gpu", ENGINE_KIND), onnxruntime_config(detector, hpi_network, GPU)),
         },
         {"": ensemble_config(detector, detector.name, "detector")},
-        {
-            "": ensemble_config(detector, f"{detector.name}_hpi", "hpi_detector"),
-            "gpu_tensorrt": ensemble_config(detector, f"{detector.name}_hpi", "hpi_detector", one_size=True),
-        },
+        dict.fromkeys(("", ENGINE_KIND), ensemble_config(detector, f"{detector.name}_hpi", "hpi_detector")),
     ]
     return {name: _distinct(variants) for name, variants in zip(model_names(detector.name), configs, strict=True)}
+
+
+def engine_configs(detector: Detector) -> dict[str, pb.ModelConfig]:
+    """What replaces the configurations "gpu_tensorrt" of these models where there is an engine: `{model name: ...}`."""
+    return {
+        f"{detector.name}_hpi": ensemble_config(detector, f"{detector.name}_hpi", "hpi_detector", one_size=True),
+        f"{detector.name}_hpi_detector": tensorrt_config(detector),
+    }
 
 
 def preprocess_configs(detector: Detector) -> dict[str, pb.ModelConfig]:
@@ -149,12 +153,11 @@ def ensemble_config(detector: Detector, name: str, network: str, one_size: bool 
     Args:
         one_size: whether its network takes the detector's own input size only, as an engine does.
     """
-    sizes: dict[str, Any] = {"multiple": detector.size_multiple}
+    sizes: dict[str, Any] = {"min_px": MIN_NETWORK_SIDE_PX, "max_px": MAX_NETWORK_SIDE_PX}
     if one_size:
-        sizes |= {"min_px": min(detector.input_size_wh), "max_px": max(detector.input_size_wh)}
-        sizes |= {"only_wh": detector.input_size_wh}
-    else:
-        sizes |= {"min_px": MIN_NETWORK_SIDE_PX, "max_px": MAX_NETWORK_SIDE_PX}
+        size_wh = detector.input_size_wh
+        sizes = {"min_px": min(size_wh), "max_px": max(size_wh), "only_wh": size_wh}
+    sizes = {"multiple": detector.size_multiple, **sizes}
     parameters = _as_json(labels=detector.labels, img_size=sizes)
     config = _config(name, [IMAGE], DETECTIONS, parameters, optional=[THRESHOLD, IMG_SIZE, STRICT])
     config.platform = "ensemble"
@@ -204,8 +207,10 @@ def postprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
 
 def onnxruntime_config(detector: Detector, name: str, device: Device) -> pb.ModelConfig:
     """A network by ONNX Runtime, FP32: the normal mode, and on a GPU what serves where there is no engine."""
-    threads = {"intra_op_thread_count": CPU_THREADS, "inter_op_thread_count": "1"} if device.kind == CPU.kind else {}
-    return _network_config(detector, name, "onnxruntime", device, threads)
+    parameters = {"intra_op_thread_count": CPU_THREADS, "inter_op_thread_count": "1"}
+    if device.kind == GPU.kind:
+        parameters = {"cudnn_conv_algo_search": "1"}  # heuristic: batches and sizes vary, each would be searched for
+    return _network_config(detector, name, "onnxruntime", device, parameters)
 
 
 def openvino_config(detector: Detector, device: Device, file_name: str) -> pb.ModelConfig:
@@ -232,7 +237,6 @@ def tensorrt_config(detector: Detector) -> pb.ModelConfig:
     config = _network_config(detector, f"{detector.name}_hpi_detector", "tensorrt", GPU, {})
     width, height = detector.input_size_wh
     config.input[0].dims[:] = [height, width, 3]
-    config.default_model_filename = NOT_BUILT
     return config
 
 

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonface_server import tensorrt
-from tritonface_server.configs import model_configs, preprocess_configs
+from tritonface_server.configs import engine_configs, model_configs, preprocess_configs
 from tritonface_server.detector import Detector
 from tritonface_server.errors import CommandError
 from tritonface_server.export_folder import NETWORK, QUANTISED, SETTINGS, exported_folder, read_folder
@@ -57,11 +57,15 @@ def build_entry(detector: Detector, exported: Path, output: Path, quantised: Pat
     }
     ensemble = {"1/.gitkeep": b""}  # Triton wants a version folder, git does not keep empty ones
     configs = model_configs(detector, QUANTISED[0] if small_network else NETWORK)
-    _keep_engine(configs, detector, network, output)
     folders = [write_preprocess(detector, output)]
+    with_engine = {name: _text(config) for name, config in engine_configs(detector).items()}
+    engine = tensorrt.built_engine(detector.name, output, detector.input_size_wh, network)
     for name, variants in configs.items():
-        files = models.get(name.removeprefix(f"{detector.name}_"), ensemble)
-        folders.append(_write(output / name, {**files, **_texts(variants)}))
+        files = models.get(name.removeprefix(f"{detector.name}_"), ensemble) | _texts(variants)
+        if name in with_engine:
+            files[tensorrt.WITH_ENGINE] = with_engine[name]
+            files |= {tensorrt.IN_USE: tensorrt.naming(engine, with_engine[name].decode()).encode()} if engine else {}
+        folders.append(_write(output / name, files))
     for file in QUANTISED if not small_network else ():
         (output / f"{detector.name}_hpi_detector" / "1" / file).unlink(missing_ok=True)  # of an earlier network
     return folders
@@ -92,18 +96,13 @@ def _write(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def _keep_engine(
-    configs: dict[str, dict[str, pb.ModelConfig]], detector: Detector, network: bytes, repository: Path
-) -> None:
-    name = f"{detector.name}_hpi_detector"
-    file = repository / name / "configs" / f"{tensorrt.CONFIG}.pbtxt"
-    engine = tensorrt.built_engine(file, detector.input_size_wh, network)
-    configs[name][tensorrt.CONFIG].default_model_filename = engine
+def _text(config: pb.ModelConfig) -> bytes:
+    return (HEADER + text_format.MessageToString(config)).encode()
 
 
 def _texts(variants: dict[str, pb.ModelConfig]) -> dict[str, bytes]:
     """The files of a model's configurations, "" and "cpu" being the one that Triton takes if it has no other."""
-    texts = {name: (HEADER + text_format.MessageToString(config)).encode() for name, config in variants.items()}
+    texts = {name: _text(config) for name, config in variants.items()}
     default = texts.get("") or texts[DEFAULT_CONFIG]
     return {"config.pbtxt": default, **{f"configs/{name}.pbtxt": text for name, text in texts.items() if name}}
 

@@ -28,10 +28,13 @@ DECODING = "decode/"
 TENSORRT_MAJOR = 10
 CONTAINER = "NVIDIA's tritonserver or tensorrt container with TensorRT 10 (24.10, for instance)"
 TRTEXEC = Path("/usr/src/tensorrt/bin/trtexec")
-CONFIG = "gpu_tensorrt"
-"""The name of the configurations, `--model-config-name`, of which the high-performance ones name engines."""
+ENGINE_KIND = "gpu_tensorrt"
+"""The name, `--model-config-name`, of the configurations that use the engines which are there."""
 
-NOT_BUILT = "model.plan"  # what the generated configuration names until an engine is there
+IN_USE, WITH_ENGINE = f"configs/{ENGINE_KIND}.pbtxt", "engine.pbtxt"
+"""In the folder of a high-performance network and in that of its ensemble: the configuration that Triton reads, with
+ONNX Runtime until there is an engine; and what it becomes then, where no `--model-config-name` finds it."""
+
 REBUILD = "`tritonface-server tensorrt build` (`make tensorrt`) in the container builds one for this machine"
 
 
@@ -41,8 +44,8 @@ class TensorRTError(CommandError):
 
 def chosen(names: list[str] | None, repository: Path) -> list[str]:
     """These names, or those of all detectors with a network in the repository; TensorRTError if there is none."""
-    configs = sorted(repository.glob(f"*_hpi_detector/configs/{CONFIG}.pbtxt"))
-    there = [config.parent.parent.name.removesuffix("_hpi_detector") for config in configs]
+    configs = sorted(repository.glob(f"*_hpi_detector/{WITH_ENGINE}"))
+    there = [config.parent.name.removesuffix("_hpi_detector") for config in configs]
     names = names or [name for name in there if _onnx_file(name, repository).is_file()]
     if not names:
         raise TensorRTError(f"there is no network in {repository}; `make repository` and `make export` write it")
@@ -171,20 +174,20 @@ def tensorrt_version(number: int) -> str:
 
 
 def build(name: str, repository: Path) -> Path:
-    """Build a detector's engine and name it in its configuration; TensorRTError, and no engine, if that fails."""
+    """Build a detector's engine and have it used; TensorRTError, and what was there stays in use, if that fails."""
     trtexec, gpu, version = find_trtexec(), find_gpu(), find_tensorrt()
-    onnx_file, config_file = _onnx_file(name, repository), _config_file(name, repository)
-    for needed in (onnx_file, config_file):
+    onnx_file, folder, ensemble = _onnx_file(name, repository), _folder(name, repository), repository / f"{name}_hpi"
+    for needed in (onnx_file, folder / WITH_ENGINE, ensemble / WITH_ENGINE):
         if not needed.is_file():
             raise TensorRTError(f"there is no {needed}; `make repository` and `make export` write it")
-    network, size_wh = onnx_file.read_bytes(), input_size_wh(config_file)
+    network, size_wh = onnx_file.read_bytes(), input_size_wh(folder / WITH_ENGINE)
     if DECODING.encode() not in network:
         raise TensorRTError(f"no layer of {onnx_file} is named {DECODING}..., to stay FP32; `make export` names them")
     here = target(gpu, version, size_wh, network)
-    engine = config_file.parent.parent / "1" / here.file_name()
+    engine = folder / "1" / here.file_name()
     logs = repository.resolve().parent / "build" / "tensorrt"
-    for folder in (engine.parent, logs):
-        folder.mkdir(parents=True, exist_ok=True)
+    for needed in (engine.parent, logs):
+        needed.mkdir(parents=True, exist_ok=True)
     timing_cache = logs / f"timing.{here.gpu}.trt-{version}.cache"  # one of another GPU makes the builder fail
     partial, log = engine.with_name(f".{engine.name}.partial"), logs / f"{name}.log"
     try:
@@ -198,7 +201,8 @@ def build(name: str, repository: Path) -> Path:
         partial.replace(engine)
     finally:
         partial.unlink(missing_ok=True)
-    use_engine(config_file, engine.name)
+    for model in (ensemble, folder):  # clients must not be offered a size that the engine lacks, not even in between
+        use_engine(model, engine.name)
     return engine
 
 
@@ -208,46 +212,55 @@ def input_size_wh(config_file: Path) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def use_engine(config_file: Path, file_name: str) -> None:
-    """Name the engine in a text-format model configuration, atomically and without protobuf."""
-    line, text = f'default_model_filename: "{file_name}"\n', config_file.read_text()
-    text, found = re.subn(r"^default_model_filename:.*\n?", line, text, flags=re.MULTILINE)
-    partial = config_file.with_name(f".{config_file.name}.partial")
-    partial.write_text(text if found else text.rstrip("\n") + "\n" + line)
-    partial.replace(config_file)
+def use_engine(model: Path, file_name: str) -> None:
+    """Make the configuration in use of a network or its ensemble the one with an engine, atomically."""
+    text = naming(file_name, (model / WITH_ENGINE).read_text())
+    partial = model / f".{WITH_ENGINE}.partial"
+    partial.write_text(text)
+    partial.replace(model / IN_USE)
+
+
+def naming(file_name: str, text: str) -> str:
+    """A text-format model configuration that names this engine if it is one of TensorRT, written without protobuf."""
+    return text + f'default_model_filename: "{file_name}"\n' if '\nbackend: "tensorrt"\n' in text else text
 
 
 def check(name: str, repository: Path) -> Path:
     """The engine that a detector's configuration names, if it exists and fits this machine; TensorRTError if not."""
-    config_file, onnx_file = _config_file(name, repository), _onnx_file(name, repository)
-    engine = config_file.parent.parent / "1" / named_engine(config_file)
-    if not engine.is_file():
-        raise TensorRTError(f"{name} has no engine yet ({engine} is missing); {REBUILD}")
-    here = target(find_gpu(), find_tensorrt(), input_size_wh(config_file), onnx_file.read_bytes())
-    check_engine(engine.name, here)
-    return engine
+    folder, named = _folder(name, repository), named_engine(name, repository)
+    if not named:
+        raise TensorRTError(f"{name} has no engine yet, ONNX Runtime serves it; {REBUILD}")
+    if not (folder / "1" / named).is_file():
+        raise TensorRTError(f"the engine of {name}, {folder / '1' / named}, is missing; {REBUILD}")
+    here = target(
+        find_gpu(), find_tensorrt(), input_size_wh(folder / WITH_ENGINE), _onnx_file(name, repository).read_bytes()
+    )
+    check_engine(named, here)
+    return folder / "1" / named
 
 
-def named_engine(config_file: Path) -> str:
-    """File name of the engine that a text-format model configuration names, which need not be there."""
+def named_engine(name: str, repository: Path) -> str | None:
+    """File name of the engine that a detector's configuration names, which need not be there; None if it names none."""
+    config_file = _folder(name, repository) / IN_USE
     text = config_file.read_text() if config_file.is_file() else ""
     named = re.search(r'^default_model_filename: "(.*)"', text, flags=re.MULTILINE)
-    return named[1] if named else NOT_BUILT
+    return named[1] if named else None
 
 
-def built_engine(config_file: Path, size_wh: tuple[int, int], network: bytes) -> str:
-    """The engine that a configuration names, if it is there and was built of this; NOT_BUILT otherwise."""
-    name = named_engine(config_file)
+def built_engine(name: str, repository: Path, size_wh: tuple[int, int], network: bytes) -> str | None:
+    """The engine that a detector's configuration names, if it is there and was built of this; None otherwise."""
+    named = named_engine(name, repository)
+    if not named or not (_folder(name, repository) / "1" / named).is_file():
+        return None
     with suppress(TensorRTError):
-        built = engine_target(name)
-        is_there = (config_file.parent.parent / "1" / name).is_file()
-        return name if is_there and built == target(built.gpu, built.tensorrt, size_wh, network) else NOT_BUILT
-    return NOT_BUILT
+        built = engine_target(named)
+        return named if built == target(built.gpu, built.tensorrt, size_wh, network) else None
+    return None
 
 
 def _onnx_file(name: str, repository: Path) -> Path:
     return repository / f"{name}_detector" / "1" / "model.onnx"
 
 
-def _config_file(name: str, repository: Path) -> Path:
-    return repository / f"{name}_hpi_detector" / "configs" / f"{CONFIG}.pbtxt"
+def _folder(name: str, repository: Path) -> Path:
+    return repository / f"{name}_hpi_detector"

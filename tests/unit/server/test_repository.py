@@ -118,21 +118,26 @@ def test_scaled_decoding_stays_as_it_is_set(repository: Path) -> None:
 def test_an_engine_stays_until_the_network_changes(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     network = network_file().read_bytes()
     engine = tensorrt.target("NVIDIA L4", "10.4.0", (640, 640), network).file_name()
-    configs = repository / "BlazeFace_hpi_detector" / "configs"
-    tensorrt.use_engine(configs / "gpu_tensorrt.pbtxt", engine)
+    models = [repository / "BlazeFace_hpi", repository / "BlazeFace_hpi_detector"]
+    by_onnxruntime = [read_config(model, "gpu_tensorrt") for model in models]
+    for model in models:
+        tensorrt.use_engine(model, engine)
     rebuild(repository, [])
-    assert named_in(repository, "gpu_tensorrt") == "model.plan"  # it is named, but not there
-    tensorrt.use_engine(configs / "gpu_tensorrt.pbtxt", engine)
-    (configs.parent / "1" / engine).write_bytes(b"engine")
+    assert [read_config(model, "gpu_tensorrt") for model in models] == by_onnxruntime  # it is named, but not there
+    for model in models:
+        tensorrt.use_engine(model, engine)
+    by_engine = [read_config(model, "gpu_tensorrt") for model in models]
+    (models[1] / "1" / engine).write_bytes(b"engine")
     rebuild(repository, [])
     take_in(network_file().parent, repository)
+    assert [read_config(model, "gpu_tensorrt") for model in models] == by_engine
     assert named_in(repository, "gpu_tensorrt") == engine
 
     trained_on = tmp_path_factory.mktemp("exported")
     shutil.copy(network_file().with_name("inference.yml"), trained_on)
     (trained_on / "model.onnx").write_bytes(network + b"\0")
     take_in(trained_on, repository)
-    assert named_in(repository, "gpu_tensorrt") == "model.plan"
+    assert [read_config(model, "gpu_tensorrt") for model in models] == by_onnxruntime
 
 
 @pytest.mark.fault("B9")

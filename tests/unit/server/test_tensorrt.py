@@ -9,11 +9,13 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from tests.shipped import shipped
+from tests.shipped import network_file, shipped
 from training.paths import ROOT
 from tritonface_server import tensorrt
 from tritonface_server.configs import GPU, onnxruntime_config, tensorrt_config
 from tritonface_server.limits import MAX_BATCH_SIZE
+from tritonface_server.repository import build_entry
+from tritonface_server.served_models import read_config
 from tritonface_server.tensorrt import (
     TensorRTError,
     build,
@@ -24,9 +26,9 @@ from tritonface_server.tensorrt import (
     find_gpu,
     find_tensorrt,
     find_trtexec,
+    naming,
     target,
     tensorrt_version,
-    use_engine,
 )
 
 GPU_NAME, VERSION = "NVIDIA A100-SXM4-40GB", "10.4.0"
@@ -66,15 +68,19 @@ def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    folder = tmp_path / "model_repository"
-    network, config = folder / "BlazeFace_detector" / "1", folder / "BlazeFace_hpi_detector" / "configs"
-    network.mkdir(parents=True)
-    config.mkdir(parents=True)
-    (network / "model.onnx").write_bytes(NETWORK)
-    (config / "gpu_tensorrt.pbtxt").write_text(
-        "# generated\n" + text_format.MessageToString(tensorrt_config(shipped()))
-    )
+    exported, folder = tmp_path / "exported", tmp_path / "model_repository"
+    exported.mkdir()
+    (exported / "model.onnx").write_bytes(NETWORK)
+    (exported / "inference.yml").write_bytes(network_file().with_name("inference.yml").read_bytes())
+    build_entry(shipped(), exported, folder)
     return folder
+
+
+def in_use(repository: Path, model: str) -> pb.ModelConfig:
+    """What Triton reads of a model with `--model-config-name=gpu_tensorrt`."""
+    config = read_config(repository / model, "gpu_tensorrt")
+    assert config
+    return config
 
 
 @pytest.mark.parametrize("action", ["build", "check"])
@@ -226,19 +232,39 @@ def test_the_config_has_the_interface_of_the_detector() -> None:
 
 
 def test_build_then_check(container: Path, repository: Path) -> None:
-    (repository / "BlazeFace_hpi_detector" / "1").mkdir()
-    with pytest.raises(TensorRTError, match="has no engine yet"):
+    with pytest.raises(TensorRTError, match="has no engine yet, ONNX Runtime serves it"):
         check("BlazeFace", repository)
     engine = build("BlazeFace", repository)
     assert engine == repository / "BlazeFace_hpi_detector" / "1" / ENGINE
-    assert [path.name for path in engine.parent.iterdir()] == [ENGINE] and engine.read_bytes() == b"engine"
+    assert engines(repository) == [ENGINE] and engine.read_bytes() == b"engine"
     assert "--fp16" in (container / "arguments").read_text()
     logs = repository.parent / "build" / "tensorrt"
     assert (logs / "timing.NVIDIA-A100-SXM4-40GB.trt-10.4.0.cache").read_text() == "timings"
-    text = (repository / "BlazeFace_hpi_detector" / "configs" / "gpu_tensorrt.pbtxt").read_text()
-    config = text_format.Parse(text, pb.ModelConfig())
-    assert text.startswith("# generated\n") and config.default_model_filename == ENGINE
     assert check("BlazeFace", repository) == engine
+    engine.unlink()
+    with pytest.raises(TensorRTError, match=r"the engine of BlazeFace, .* is missing"):
+        check("BlazeFace", repository)
+
+
+@pytest.mark.fault("D")
+def test_one_name_serves_without_an_engine_and_uses_the_one_that_is_there(container: Path, repository: Path) -> None:
+    network, ensemble = "BlazeFace_hpi_detector", "BlazeFace_hpi"
+    assert in_use(repository, network) == read_config(repository / network, "gpu")
+    assert in_use(repository, ensemble) == read_config(repository / ensemble)
+    build("BlazeFace", repository)
+    assert (in_use(repository, network).backend, in_use(repository, network).default_model_filename) == (
+        "tensorrt",
+        ENGINE,
+    )
+    assert "only_wh" in str(in_use(repository, ensemble).parameters["img_size"])
+    assert not list(repository.rglob("*.partial"))
+    for model in (network, ensemble):
+        other = read_config(repository / model, "gpu")
+        assert other and other != in_use(repository, model), "servers without this engine keep their settings"
+
+
+def engines(repository: Path) -> list[str]:
+    return [path.name for path in (repository / "BlazeFace_hpi_detector" / "1").glob("*.plan*")]
 
 
 def test_an_engine_copied_to_another_machine_is_refused(container: Path, repository: Path) -> None:
@@ -260,11 +286,12 @@ def test_a_failed_build_leaves_the_old_engine(container: Path, repository: Path,
     program(container / "trtexec", f"#!/bin/sh\n{failure}\n")
     with pytest.raises(TensorRTError, match=message):
         build("BlazeFace", repository)
-    assert [path.name for path in engine.parent.iterdir()] == [ENGINE] and engine.read_bytes() == b"engine"
+    assert engines(repository) == [ENGINE] and engine.read_bytes() == b"engine"
+    assert check("BlazeFace", repository) == engine
 
 
 @pytest.mark.parametrize(
-    "missing", ["BlazeFace_detector/1/model.onnx", "BlazeFace_hpi_detector/configs/gpu_tensorrt.pbtxt"]
+    "missing", ["BlazeFace_detector/1/model.onnx", "BlazeFace_hpi_detector/engine.pbtxt", "BlazeFace_hpi/engine.pbtxt"]
 )
 def test_what_the_build_needs(container: Path, repository: Path, missing: str) -> None:
     (repository / missing).unlink()
@@ -278,13 +305,11 @@ def test_a_network_without_named_decoding_is_not_built_in_fp16(container: Path, 
         build("BlazeFace", repository)
 
 
-@pytest.mark.parametrize("text", ["", 'name: "a"', 'name: "a"\ndefault_model_filename: "old"\nbackend: "tensorrt"\n'])
-def test_naming_an_engine_keeps_the_rest(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "gpu.pbtxt"
-    file.write_text(text)
-    before = text_format.Parse(text, pb.ModelConfig())
-    use_engine(file, ENGINE)
-    after = text_format.Parse(file.read_text(), pb.ModelConfig())
-    assert after.default_model_filename == ENGINE
-    before.default_model_filename = ENGINE
-    assert after == before and list(tmp_path.iterdir()) == [file]
+def test_naming_an_engine_keeps_the_rest() -> None:
+    config = tensorrt_config(shipped())
+    named = text_format.Parse(naming(ENGINE, text_format.MessageToString(config)), pb.ModelConfig())
+    assert named.default_model_filename == ENGINE
+    config.default_model_filename = ENGINE
+    assert named == config
+    other = text_format.MessageToString(onnxruntime_config(shipped(), "BlazeFace_hpi_detector", GPU))
+    assert naming(ENGINE, other) == other
