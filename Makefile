@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RELEASE := build/release
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 HOST ?= 127.0.0.1
@@ -19,7 +20,7 @@ WEIGHTS ?= weights/$(DETECTOR).safetensors
 # threads that wait leave the cores to the others.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak chaos bench-locust accuracy report docs docs-serve fuzz export official-weights demo-dataset repository tensorrt lock clean
+.PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak chaos bench-locust accuracy report docs docs-serve release-check licences fuzz export official-weights demo-dataset repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +76,12 @@ docs: $(VENV)/.docs ## Build the documentation site, strictly: output/docs/index
 docs-serve: $(VENV)/.docs ## The same on http://127.0.0.1:8090, built anew when a page changes
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8090
 
+release-check: setup $(RELEASE)/.ready ## Build both distributions and try them with Python 3.10 to 3.12: output/release
+	@$(BIN)/python -m tests.contract.check_release
+
+licences: setup-training $(RELEASE)/.ready ## Write the licences of all dependencies into docs/licences.md
+	@$(RELEASE)/bin/python docs/licences.py --python $(BIN)/python
+
 fuzz: $(VENV)/.fuzz ## Fuzz decoding, guided by coverage (INPUTS=1000000; goes on where it stopped; Python 3.11 or 3.12)
 	@$(BIN)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS))
 
@@ -96,7 +103,7 @@ tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)
 	@PYTHONPATH=server $(PYTHON) -m tritonface_server tensorrt build --model-repository $(MODEL_REPOSITORY)
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
-	@for name in serving training dev docs; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
+	@for name in serving training dev docs release; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
 		--generate-hashes --no-header --no-emit-index-url --no-annotate \
 		requirements/$$name.in --output-file requirements/$$name.txt; done
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
@@ -112,7 +119,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "error: cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-$(VENV)/.serving: requirements/serving.txt server/pyproject.toml client/pyproject.toml | $(VENV)/bin/python
+$(VENV)/.serving: requirements/serving.txt VERSION server/pyproject.toml client/pyproject.toml | $(VENV)/bin/python
 	@echo "setting up $(VENV): requirements/serving.txt ..."
 	@$(PIP) install --require-hashes -r requirements/serving.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable ./server --editable ./client
@@ -131,6 +138,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.training
 $(VENV)/.docs: requirements/docs.txt $(VENV)/.serving
 	@echo "setting up $(VENV): requirements/docs.txt ..."
 	@$(PIP) install --require-hashes -r requirements/docs.txt
+	@touch $@
+
+$(RELEASE)/.ready: requirements/release.txt | $(VENV)/bin/python
+	@echo "setting up $(RELEASE): requirements/release.txt ..."
+	@$(BIN)/python -m venv --clear $(RELEASE)
+	@$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/release.txt
 	@touch $@
 
 $(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev

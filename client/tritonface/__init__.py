@@ -1,5 +1,7 @@
 """Face detection by a Triton server, with the API of PaddleX: `create_model(...).predict(...)`."""
 
+import typing
+
 from tritonface._async_detector import AsyncFaceDetector, create_async_model
 from tritonface._box import Box
 from tritonface._connection import TLS, Connection
@@ -39,4 +41,13 @@ __all__ = [
     "create_model",
 ]
 
-__version__ = "0.1.0"
+__version__: str
+
+if not typing.TYPE_CHECKING:  # a type checker would take every name for one of the package's
+
+    def __getattr__(name: str) -> str:
+        if name == "__version__":
+            from importlib.metadata import version  # it takes a while, and few ask
+
+            return version("tritonface")
+        raise AttributeError(f"module 'tritonface' has no attribute {name!r}")

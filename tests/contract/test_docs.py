@@ -1,0 +1,127 @@
+"""The pages of the documentation: links, blocks of code and who runs them, messages and figures that stand twice.
+
+`make docs` builds the site, strictly; this needs no package for that. A block of bash or Python has a comment before it
+that says who runs it: `run by` a test that reads the page, `as in` a test that does the same with names of its own,
+`needs` what no test has.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.markers import Marker
+
+import tritonface
+from tests.contract.test_architecture import distribution_name
+from training.paths import ROOT
+
+CODE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)")
+MARKED = re.compile(r"(?:run by|as in|needs) ")
+
+
+def entries(nav: object) -> list[str]:
+    if isinstance(nav, str):
+        return [nav]
+    return [each for item in (nav.values() if isinstance(nav, dict) else nav) for each in entries(item)]
+
+
+SETTINGS = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for entry in entries(SETTINGS["nav"])
+    for path in [ROOT / "docs" / entry if (ROOT / "docs" / entry).is_file() else ROOT / entry]
+}
+page = pytest.mark.parametrize("page", PAGES)
+
+
+@page
+def test_links_lead_somewhere(page: str) -> None:
+    for target in LINK.findall(CODE.sub("", PAGES[page])):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.exists(), target
+        assert path.resolve().is_relative_to(ROOT), target
+        if anchor and path.suffix == ".md":
+            assert anchor in anchors(path.read_text()), target
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", CODE.sub("", text), re.MULTILINE)
+    return {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
+@page
+def test_every_block_of_code_says_who_runs_it(page: str) -> None:
+    text = PAGES[page]
+    for block in CODE.finditer(text):
+        if block[1] not in ("bash", "python"):
+            continue
+        line = text[: block.start()].splitlines()[-1] if block.start() else ""
+        marker = re.fullmatch(r"<!-- (.*) -->", line)
+        assert marker and MARKED.match(marker[1]), f"{page}: nothing says who runs\n{block[0]}"
+        for part in marker[1].split("; "):
+            paths = re.findall(r"(?:tests/|\.ci/)[\w/.-]+", part)
+            assert paths or part.startswith("needs "), part
+            for path in paths:
+                assert (ROOT / path).is_file(), path
+                if part.startswith("run by "):
+                    assert Path(page).name in (ROOT / path).read_text(), f"{path} does not read {page}"
+
+
+@page
+def test_make_targets_exist(page: str) -> None:
+    targets = set(re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split())
+    code = "\n".join(block[2] for block in CODE.finditer(PAGES[page]))
+    named = set(re.findall(r"`make ([a-z][a-z-]+)[ `]", PAGES[page].replace("\n", " ")))
+    named |= set(re.findall(r"^make ([a-z][a-z-]+)", code, re.MULTILINE))
+    assert named <= targets
+
+
+def test_the_readme_is_one_screen() -> None:
+    assert len(PAGES["README.md"].splitlines()) <= 80
+
+
+def test_the_reference_lists_all_that_the_sdk_exports() -> None:
+    listed = set(re.findall(r"^::: tritonface\.(\w+)$", PAGES["docs/api.md"], re.MULTILINE))
+    assert listed == {*tritonface.__all__, "integrations"}
+
+
+def rows(page: str, heading: str) -> dict[str, list[str]]:
+    """The table whose heading begins so: its rows by their first cell, without links and emphasis."""
+    lines = PAGES[page].splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith(heading))
+    found = {}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        first, *others = (re.sub(r"\[(.*?)\]\(.*?\)|\*\*", r"\1", cell).strip() for cell in line.strip("|").split("|"))
+        found[first] = others
+    return found
+
+
+def test_the_readmes_figures_are_those_of_the_pages() -> None:
+    accuracy = rows("docs/accuracy.md", "| detector | AP |")
+    performance = rows("docs/performance.md", "| detector | normal, ms |")
+    readme = rows("README.md", "| detector | AP |")
+    assert len(readme) == 4
+    assert readme == {name: [*accuracy[name][:2], *performance[name][:2]] for name in readme}
+
+
+def test_the_page_of_licences_is_not_stale() -> None:
+    """`make licences` writes it; made with another Python or on another system it would list other packages."""
+    machine = {"python_version": "3.11", "python_full_version": "3.11.7", "implementation_name": "cpython"}
+    machine |= {"sys_platform": "linux", "platform_machine": "x86_64", "os_name": "posix", "platform_system": "Linux"}
+    pinned = {}
+    for file in ("training", "serving"):
+        locked = (ROOT / "requirements" / f"{file}.txt").read_text()
+        for name, version, condition in re.findall(r"^([\w.-]+)==([^\s;]+)(?: ; (.*?))?(?: \\)?$", locked, re.M):
+            if not condition or Marker(condition).evaluate(machine):
+                pinned[distribution_name(name)] = version
+    listed = {name: cells[0] for name, cells in rows("docs/licences.md", "| package | version |").items()}
+    assert listed == pinned
