@@ -37,10 +37,10 @@ serve: setup ## Run the server in the foreground (HOST, HTTP_PORT, GRPC_PORT, ME
 		--metrics-port $(METRICS_PORT) --model-repository $(MODEL_REPOSITORY) $(if $(CPUS),--cpus $(CPUS)) $(if $(DETECTORS),--detectors $(DETECTORS)) $(if $(WATCH),--watch) \
 		$(if $(INSECURE),--insecure)
 
-test: setup-dev ## Run all tests against a real server
+test: setup-dev $(VENV)/.cli ## Run all tests against a real server
 	@$(PYTEST)
 
-test-fast: setup-dev ## Run the tests that need neither a server nor steps of training: 90 seconds
+test-fast: setup-dev $(VENV)/.cli ## Run the tests that need neither a server nor steps of training: 90 seconds
 	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/training/engine -m "not server"
 
 lint: setup-dev ## Check style and types
@@ -103,7 +103,7 @@ tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)
 	@PYTHONPATH=server $(PYTHON) -m tritonface_server tensorrt build --model-repository $(MODEL_REPOSITORY)
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
-	@for name in serving training dev docs release; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
+	@for name in serving training dev docs release cli; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
 		--generate-hashes --no-header --no-emit-index-url --no-annotate \
 		requirements/$$name.in --output-file requirements/$$name.txt; done
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
@@ -144,6 +144,11 @@ $(RELEASE)/.ready: requirements/release.txt | $(VENV)/bin/python
 	@echo "setting up $(RELEASE): requirements/release.txt ..."
 	@$(BIN)/python -m venv --clear $(RELEASE)
 	@$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/release.txt
+	@touch $@
+
+$(VENV)/.cli: requirements/cli.txt $(VENV)/.serving
+	@echo "setting up $(VENV): requirements/cli.txt ..."
+	@$(PIP) install --require-hashes -r requirements/cli.txt
 	@touch $@
 
 $(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev

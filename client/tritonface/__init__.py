@@ -19,6 +19,7 @@ from tritonface._errors import (
 )
 from tritonface._fetch import UrlPolicy
 from tritonface._result import DetectionResult
+from tritonface._video import VideoFrame
 
 __all__ = [
     "TLS",
@@ -37,6 +38,7 @@ __all__ = [
     "ServerUnavailableError",
     "TritonFaceError",
     "UrlPolicy",
+    "VideoFrame",
     "create_async_model",
     "create_model",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar
@@ -17,6 +17,8 @@ from tritonface._request import OnError
 from tritonface._result import DetectionResult
 from tritonface._run import Run
 from tritonface._session import CLOSED, Session, open_session
+from tritonface._video import UNDER_WAY, Shown, VideoFrame, VideoSources, checked_video
+from tritonface._video_file import VideoInput
 
 T = TypeVar("T")
 
@@ -92,6 +94,16 @@ class AsyncFaceDetector:
 
     __call__ = predict
 
+    def predict_video(
+        self, source: VideoInput, batch_size: Whole = UNDER_WAY, threshold: Number | None = None
+    ) -> AsyncIterator[VideoFrame]:
+        """Detect faces in each picture of a video or camera, in order, lazily: `async for frame in ...`.
+
+        Arguments and errors are those of `FaceDetector.predict_video`. The video is decoded in a thread.
+        """
+        video = VideoSources(checked_video(source))
+        return _frames(self._session.run_sources(iter(video), batch_size, threshold, "raise"), video.shown)
+
     async def close(self) -> None:
         """Close the connection to the server; what is under way fails."""
         await asyncio.get_running_loop().run_in_executor(None, self._session.close)
@@ -108,7 +120,7 @@ class AsyncFaceDetector:
         return _open_again, (AsyncFaceDetector, self._session.options)
 
 
-async def _results(run: Run) -> AsyncIterator[DetectionResult]:
+async def _results(run: Run) -> AsyncGenerator[DetectionResult, None]:
     loop = asyncio.get_running_loop()
     try:
         while True:
@@ -118,6 +130,15 @@ async def _results(run: Run) -> AsyncIterator[DetectionResult]:
             yield await _wait(future)
     finally:
         run.cancel()
+
+
+async def _frames(run: Run, shown: Shown) -> AsyncIterator[VideoFrame]:
+    results = _results(run)
+    try:
+        async for result in results:
+            yield VideoFrame(*shown.popleft(), result)
+    finally:
+        await results.aclose()
 
 
 async def _wait(future: Future[T]) -> T:

@@ -1,4 +1,4 @@
-"""The command `tritonface`: predict, models, health."""
+"""The command `tritonface`; what asks a server about itself: models, health."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import asdict
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
-from tritonface._cli_options import UNDER_WAY, make_parser
+from tritonface._cli_blur import blur
+from tritonface._cli_completion import completion
+from tritonface._cli_crop import crop
+from tritonface._cli_model import connection_of
+from tritonface._cli_options import Command, Commands, make_parser
+from tritonface._cli_predict import predict
 from tritonface._client import Client
-from tritonface._connection import TLS, Connection
-from tritonface._detector import FaceDetector, create_model
+from tritonface._connection import Connection
 from tritonface._engine import engine
 from tritonface._errors import InvalidArgumentError, TritonFaceError
-from tritonface._fetch import UrlPolicy
 from tritonface._fleet import Fleet
 from tritonface._health import Health, check, lines
-from tritonface._inputs import Source, iterate_sources
-from tritonface._result import DetectionResult
 from tritonface._served import detectors
 
 GOOD, SOME_FAILED, USAGE, FAILED, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 130, 141
@@ -35,8 +35,8 @@ T = TypeVar("T")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own log, before it is imported; failures are told below
-    options = make_parser(_predict, _models, _health).parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
+    options = make_parser(COMMANDS).parse_args(arguments)
+    command: Command = options.command
     for stream in (sys.stdout, sys.stderr):  # file names may hold bytes that are no text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -58,56 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
         return FAILED
 
 
-def _predict(options: argparse.Namespace) -> int:
-    sources = list(iterate_sources(options.input))  # paths only; it tells how many there are
-    connection = _connection(options)
-    batch_size = UNDER_WAY * len(connection.servers) if options.batch_size is None else options.batch_size
-    model = create_model(
-        options.model,
-        options.model_dir,
-        device=options.device,
-        img_size=options.img_size,
-        threshold=options.threshold,
-        use_hpip=options.hpi,
-        max_side_px=options.max_side_px,
-        urls=UrlPolicy(allowed=not options.no_urls, allow_private=options.private_urls),
-        timings=options.timings,
-        strict=options.strict,
-        connection=connection,
-    )
-    failed = 0
-    with model, _Progress(len(sources), sys.stderr) as progress:
-        for result in _results(model, sources, batch_size):
-            failed += result.error is not None
-            progress.clear()
-            if result.error is None and options.save is not None:
-                result.save_all(options.save)
-            _show(result, options)
-            progress.advance()
-    return SOME_FAILED if failed else GOOD
-
-
-def _results(model: FaceDetector, sources: list[Source], batch_size: int) -> Any:
-    return model.predict([source.origin for source in sources], batch_size, on_error="yield")
-
-
-def _show(result: DetectionResult, options: argparse.Namespace) -> None:
-    if options.json:
-        failed_id = result.request_id if result.error else None
-        more = {"timings_ms": result.timings_ms, "warning": result.warning, "request_id": failed_id}
-        told = {name: value for name, value in more.items() if value is not None}
-        print(json.dumps({**result, **told}, ensure_ascii=False), flush=True)
-    elif result.error is not None:
-        print(f"error: {result.error}", file=sys.stderr)
-    else:
-        count = len(result)
-        stages = (result.timings_ms or {}).items()
-        times = "".join(f", {name} {milliseconds:.1f} ms" for name, milliseconds in stages)
-        print(f"{result['input_path']}: {count} {'face' if count == 1 else 'faces'}{times}", flush=True)
+def _counted(detect: Command) -> Command:
+    """The exit code of a command that returns how many inputs have no result."""
+    return lambda options: SOME_FAILED if detect(options) else GOOD
 
 
 def _models(options: argparse.Namespace) -> int:
-    connection = _connection(options)
+    connection = connection_of(options)
     found = _ask(connection, lambda fleet: fleet.ask(detectors, connection.timeout_s))
     for served in found:
         facts = {"name": served.name, "devices": list(served.devices), "labels": served.labels}
@@ -118,7 +75,7 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _health(options: argparse.Namespace) -> int:
-    connection = _connection(options)
+    connection = connection_of(options)
     photo = None if options.probe is None else options.probe.read_bytes()
     deadline = time.monotonic() + options.wait
 
@@ -165,49 +122,7 @@ def _ask(connection: Connection, question: Callable[[Fleet], Coroutine[Any, Any,
         engine.release()
 
 
-class _Progress:
-    """`[===>   ] 12/500` on a terminal, nothing elsewhere."""
-
-    WIDTH = 30
-
-    def __init__(self, total: int, stream: TextIO) -> None:
-        self._total, self._done, self._stream = total, 0, stream
-        self._shown = total > 1 and stream.isatty()
-
-    def advance(self) -> None:
-        self._done += 1
-        self._draw()
-
-    def clear(self) -> None:
-        if self._shown:
-            self._stream.write("\r\033[K")
-            self._stream.flush()
-
-    def _draw(self) -> None:
-        if self._shown:
-            bar = "=" * (self.WIDTH * self._done // self._total)
-            self._stream.write(f"\r\033[K[{bar:<{self.WIDTH}}] {self._done}/{self._total}")
-            self._stream.flush()
-
-    def __enter__(self) -> _Progress:
-        self._draw()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        with suppress(OSError):
-            self.clear()
-
-
-def _connection(options: argparse.Namespace) -> Connection:
-    files = (options.tls_ca, options.tls_cert, options.tls_key)
-    return Connection(
-        options.url,
-        options.protocol,
-        timeout_s=options.timeout,
-        tls=TLS(*files) if options.tls or any(files) else None,
-        headers=dict(header.split("=", 1) for header in options.header),
-    )
-
+COMMANDS = Commands(_counted(predict), _counted(blur), _counted(crop), _models, _health, completion)
 
 if __name__ == "__main__":
     sys.exit(main())

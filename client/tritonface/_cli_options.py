@@ -5,15 +5,31 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+from tritonface._blur import MARGIN, STYLES
+from tritonface._cli_formats import FORMATS
 from tritonface._health import PROBE_PHOTO
 from tritonface._options import DEFAULT_DETECTOR
+from tritonface._video import UNDER_WAY
 
 EXIT_CODES = "exit codes: 0 all well, 1 some images have no result, 2 wrong usage, 3 server or model not available"
-UNDER_WAY = 4
-"""Images, for each server, unless told otherwise."""
+SHELLS = ("bash", "zsh")
+BLUR_THRESHOLD = 0.3
+"""A box too many costs little where faces must not be seen."""
 
 Command = Callable[[argparse.Namespace], int]
+
+
+class Commands(NamedTuple):
+    """What is run; each returns the exit code."""
+
+    predict: Command
+    blur: Command
+    crop: Command
+    models: Command
+    health: Command
+    completion: Command
 
 
 def _header(text: str) -> str:
@@ -30,10 +46,64 @@ def _size(text: str) -> int | list[int]:
     return sides[0] if len(sides) == 1 else sides
 
 
-def make_parser(predict_command: Command, models_command: Command, health_command: Command) -> argparse.ArgumentParser:
-    """The parser; `command` of what it parses is one of the three."""
+def make_parser(do: Commands) -> argparse.ArgumentParser:
+    """The parser; `command` of what it parses is one of those."""
     parser = argparse.ArgumentParser(prog="tritonface", description="Face detection by a Triton server.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    server, detector, as_json = _server(), _detector(), argparse.ArgumentParser(add_help=False)
+    as_json.add_argument("--json", action="store_true", help="one JSON object a line")
+
+    def add(name: str, command: Command, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, parents=parents, help=text, description=text, epilog=EXIT_CODES)
+        added.set_defaults(command=command)
+        return added
+
+    predict = add("predict", do.predict, "find the faces of pictures and videos", server, detector, as_json)
+    _inputs(predict, "picture, video, directory, http(s) URL of a picture, or camera:0")
+    predict.add_argument(
+        "--format", choices=FORMATS, default="text", help="of what is printed; --json is short for jsonl (%(default)s)"
+    )
+    _save(predict, "a folder for pictures or videos with boxes, and JSON files; or the file of a single input", False)
+    _threshold(predict, None, "the model's own")
+    predict.add_argument("--timings", action="store_true", help="milliseconds of each stage")
+    _no_audio(predict)
+
+    blur = add("blur", do.blur, "make faces unrecognisable in pictures and videos", server, detector)
+    _inputs(blur, "picture, video, directory or http(s) URL of a picture")
+    _save(blur, "the folder to write to, or the file of a single input", True)
+    _threshold(blur, BLUR_THRESHOLD, "%(default)s, which finds more than the model's own")
+    blur.add_argument("--style", choices=STYLES, default=STYLES[0], help="fill is black (%(default)s)")
+    _margin(blur, MARGIN)
+    _no_audio(blur)
+
+    crop = add("crop", do.crop, "cut the faces out of pictures and videos", server, detector)
+    _inputs(crop, "picture, video, directory, http(s) URL of a picture, or camera:0")
+    _save(crop, "the folder to write to: NAME_0.jpg, NAME_1.jpg ..., in the order of the scores", True)
+    _threshold(crop, None, "the model's own")
+    _margin(crop, 0.0)
+    crop.add_argument("--square", action="store_true", help="widen the shorter side to the longer one")
+    crop.add_argument("--size", type=int, metavar="PX", help="resize each to PX x PX pixels")
+    crop.add_argument("--min-side-px", type=float, default=0, metavar="PX", help="leave out smaller faces")
+
+    add("models", do.models, "what the server serves", server, as_json)
+    health = add("health", do.health, "whether server and detectors can do their work", server, as_json)
+    health.add_argument("--model", action="append", default=[], metavar="NAME", help="this one only; repeatable")
+    health.add_argument(
+        "--probe",
+        type=Path,
+        nargs="?",
+        const=PROBE_PHOTO,
+        metavar="PHOTO",
+        help="send a photo (of your own, or one of the package) and expect a face",
+    )
+    health.add_argument("--wait", type=float, default=0.0, metavar="S", help="ask again for so long; default: once")
+    completion = add("completion", do.completion, "print a script that makes a shell complete this command")
+    completion.add_argument("shell", choices=SHELLS)
+    completion.set_defaults(parser=parser)
+    return parser
+
+
+def _server() -> argparse.ArgumentParser:
     server = argparse.ArgumentParser(add_help=False)
     group = server.add_argument_group("server")
     group.add_argument(
@@ -48,43 +118,47 @@ def make_parser(predict_command: Command, models_command: Command, health_comman
     group.add_argument("--tls-ca", metavar="PEM", help="encrypt; trust these authorities")
     group.add_argument("--tls-cert", metavar="PEM", help="own certificate, for mutual TLS")
     group.add_argument("--tls-key", metavar="PEM", help="its key")
-    output = argparse.ArgumentParser(add_help=False)
-    output.add_argument("--json", action="store_true", help="one JSON object a line")
+    return server
 
-    predict = commands.add_parser(
-        "predict", parents=[server, output], help="find the faces of images", epilog=EXIT_CODES
+
+def _detector() -> argparse.ArgumentParser:
+    detector = argparse.ArgumentParser(add_help=False)
+    group = detector.add_argument_group("detector")
+    group.add_argument("--model", default=DEFAULT_DETECTOR, metavar="NAME", help="default: %(default)s")
+    group.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this export; the server must allow it")
+    group.add_argument("--hpi", action="store_true", help="the high-performance variant")
+    group.add_argument("--device", metavar="NAME", help="cpu, gpu or gpu:0: refuse a server that computes elsewhere")
+    group.add_argument("--img-size", type=_size, metavar="PX", help="network input: 640, or 640x512 (width x height)")
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help=f"pictures under way (default: {UNDER_WAY} for each server)",
     )
-    predict.add_argument("input", nargs="+", help="image file, directory or http(s) URL")
-    predict.add_argument("--model", default=DEFAULT_DETECTOR, metavar="NAME", help="default: %(default)s")
-    predict.add_argument("--model-dir", type=Path, metavar="DIR", help="serve this export; the server must allow it")
-    predict.add_argument("--save", type=Path, metavar="DIR", help="write pictures with boxes and JSON files here")
-    predict.add_argument("--threshold", type=float, metavar="SCORE", help="0 to 1; default: the model's own")
-    predict.add_argument("--hpi", action="store_true", help="the high-performance variant")
-    predict.add_argument("--device", metavar="NAME", help="cpu, gpu or gpu:0: refuse a server that computes elsewhere")
-    predict.add_argument("--img-size", type=_size, metavar="PX", help="network input: 640, or 640x512 (width x height)")
-    predict.add_argument(
-        "--batch-size", type=int, metavar="N", help=f"images under way (default: {UNDER_WAY} for each server of --url)"
+    group.add_argument("--max-side-px", type=int, metavar="PX", help="shrink larger pictures before sending")
+    group.add_argument("--strict", action="store_true", help="refuse images whose file is cut off")
+    group.add_argument("--no-urls", action="store_true", help="do not fetch URLs")
+    group.add_argument("--private-urls", action="store_true", help="fetch URLs of private addresses too")
+    return detector
+
+
+def _inputs(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("input", nargs="+", help=text)
+
+
+def _save(parser: argparse.ArgumentParser, text: str, required: bool) -> None:
+    parser.add_argument("--save", type=Path, metavar="PATH", required=required, help=text)
+
+
+def _threshold(parser: argparse.ArgumentParser, default: float | None, text: str) -> None:
+    parser.add_argument("--threshold", type=float, default=default, metavar="SCORE", help=f"0 to 1; default: {text}")
+
+
+def _margin(parser: argparse.ArgumentParser, default: float) -> None:
+    parser.add_argument(
+        "--margin", type=float, default=default, metavar="SHARE", help="widen boxes on each side (%(default)s)"
     )
-    predict.add_argument("--max-side-px", type=int, metavar="PX", help="shrink larger images before sending")
-    predict.add_argument("--timings", action="store_true", help="milliseconds of each stage")
-    predict.add_argument("--strict", action="store_true", help="refuse images whose file is cut off")
-    predict.add_argument("--no-urls", action="store_true", help="do not fetch URLs")
-    predict.add_argument("--private-urls", action="store_true", help="fetch URLs of private addresses too")
-    predict.set_defaults(command=predict_command)
-    models = commands.add_parser("models", parents=[server, output], help="what the server serves", epilog=EXIT_CODES)
-    models.set_defaults(command=models_command)
-    health = commands.add_parser(
-        "health", parents=[server, output], help="whether server and detectors can do their work", epilog=EXIT_CODES
-    )
-    health.add_argument("--model", action="append", default=[], metavar="NAME", help="this one only; repeatable")
-    health.add_argument(
-        "--probe",
-        type=Path,
-        nargs="?",
-        const=PROBE_PHOTO,
-        metavar="PHOTO",
-        help="send a photo (of your own, or one of the package) and expect a face",
-    )
-    health.add_argument("--wait", type=float, default=0.0, metavar="S", help="ask again for so long; default: once")
-    health.set_defaults(command=health_command)
-    return parser
+
+
+def _no_audio(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-audio", action="store_true", help="leave the sound of videos out")

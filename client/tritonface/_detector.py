@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from tritonface._request import OnError
 from tritonface._result import DetectionResult
 from tritonface._run import Run
 from tritonface._session import CLOSED, Session, open_session
+from tritonface._video import UNDER_WAY, Shown, VideoFrame, VideoSources, checked_video
+from tritonface._video_file import VideoInput
 
 T = TypeVar("T")
 
@@ -115,6 +118,35 @@ class FaceDetector:
 
     __call__ = predict
 
+    def predict_video(
+        self, source: VideoInput, batch_size: Whole = UNDER_WAY, threshold: Number | None = None
+    ) -> Iterator[VideoFrame]:
+        """Detect faces in each picture of a video or camera, in order, lazily.
+
+        No more than `batch_size` pictures are held here, however long the video; nothing is read ahead of them.
+
+        Args:
+            source: path of a video file, or the number of a camera of this machine (Linux).
+            batch_size: how many pictures are under way at once.
+            threshold: overrides that of `create_model`.
+
+        Raises:
+            InvalidArgumentError: at once for the parameters; at the first picture if PyAV is not installed
+                (`pip install tritonface[video]`).
+            ImageError: at the first picture: no such file or camera, not a video, or nothing can be decoded.
+            ServerUnavailableError, DeadlineExceededError, ServerError, ModelNotFoundError: as `predict`.
+
+        Example:
+            >>> with create_model("BlazeFace") as model:
+            ...     for frame in model.predict_video("film.mp4"):
+            ...         print(frame.index, frame.time_s, frame.image.shape, len(frame.result) > 0)
+            0 0.0 (240, 320, 3) True
+            1 0.04 (240, 320, 3) True
+            2 0.08 (240, 320, 3) True
+        """
+        video = VideoSources(checked_video(source))
+        return _frames(self._session.run_sources(iter(video), batch_size, threshold, "raise"), video.shown)
+
     def close(self) -> None:
         """Close the connection to the server; what is under way fails."""
         self._session.close()
@@ -138,12 +170,18 @@ def _open_again(kind: type[T], options: Options) -> T:
     return detector
 
 
-def _results(run: Run) -> Iterator[DetectionResult]:
+def _results(run: Run) -> Generator[DetectionResult, None, None]:
     try:
         while (future := run.next()) is not None:
             yield _wait(future)
     finally:
         run.cancel()
+
+
+def _frames(run: Run, shown: Shown) -> Iterator[VideoFrame]:
+    with contextlib.closing(_results(run)) as results:
+        for result in results:
+            yield VideoFrame(*shown.popleft(), result)
 
 
 def _wait(future: Future[T]) -> T:

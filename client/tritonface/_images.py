@@ -42,6 +42,8 @@ TRANSPOSED = {
 """What makes a picture of each orientation upright."""
 
 JPEG_QUALITY = 95
+TRANSPARENT = frozenset({".png", ".tif", ".tiff", ".webp"})
+"""Suffixes of formats that are written with transparency."""
 BMP_HEADER_BYTES = 14 + 40
 
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
@@ -94,7 +96,7 @@ def open_image(data: bytes) -> OpenedImage:
     """
     try:
         header = _image_file.read_header(data)
-        _check_size(header.stored_wh)
+        check_size(header.stored_wh)
         return OpenedImage(header, _image_file.decodable(data, header))
     except ImageFileError as error:
         raise ImageError(str(error)) from None
@@ -139,7 +141,7 @@ def _read_with_pillow(data: bytes, name: str) -> Image.Image:
         )
     try:
         with Image.open(io.BytesIO(data), formats=[READ_BY_PILLOW[name]]) as image:
-            _check_size(image.size)
+            check_size(image.size)
             image.load()
             _turn_by_pillow(image)
             return to_rgb(image)
@@ -170,7 +172,7 @@ def _read_heic(data: bytes) -> Image.Image:
         ) from None
     try:
         container = pillow_heif.open_heif(io.BytesIO(data))
-        _check_size(container.size)
+        check_size(container.size)
         return to_rgb(container.to_pillow())  # upright: a HEIC is turned by its own boxes, its EXIF tells nothing new
     except ImageError:
         raise
@@ -217,7 +219,7 @@ def encode_array(array: npt.NDArray[np.uint8]) -> bytes:
     if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
         raise ImageError(f"has shape {list(array.shape)}, images are [height, width, 3] BGR or [height, width] grey")
     height, width = array.shape[:2]
-    _check_size((width, height))
+    check_size((width, height))
     if array.ndim == 3 and array.size < MAX_ENCODED_BYTES * 0.99:
         return _bgr_to_bmp(array)
     mode, raw_mode = ("L", "L") if array.ndim == 2 else ("RGB", "BGR")
@@ -238,12 +240,29 @@ def _bgr_to_bmp(array: npt.NDArray[np.uint8]) -> bytes:
     return b"".join((file_header, info_header, np.ascontiguousarray(rows).data))
 
 
+def save_like(picture: Image.Image, original: bytes, path: Path) -> None:
+    """Write an upright RGB picture with the original's transparency and colour profile, nothing else of its file."""
+    header, decodable = open_image(original)
+    with Image.open(io.BytesIO(decodable), formats=[header.format]) as image:
+        profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "P") else None  # of these pixels
+        transparent = image.has_transparency_data and path.suffix.lower() in TRANSPARENT
+        alpha = image.convert("RGBA").getchannel("A") if transparent else None
+    if alpha is not None:
+        if header.orientation in TRANSPOSED:
+            alpha = alpha.transpose(TRANSPOSED[header.orientation])
+        picture = picture.copy()
+        picture.putalpha(alpha)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, quality=JPEG_QUALITY, icc_profile=profile)
+
+
 def is_writable(suffix: str) -> bool:
     """Whether a picture can be written to a file of this suffix."""
     return Image.registered_extensions().get(suffix.lower()) in Image.SAVE
 
 
-def _check_size(size_wh: tuple[int, int]) -> None:
+def check_size(size_wh: tuple[int, int]) -> None:
+    """ImageError unless (width, height) are within the limits."""
     width, height = size_wh
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
         raise ImageError(

@@ -38,20 +38,24 @@ class Source:
         index: position among all images of the call, from 0.
         origin: uint8 [H, W, 3] BGR or [H, W] grey, a file, or a URL.
         file_name: the name that saved results derive theirs from.
+        video: path of the video, or camera:0, that an array is picture `index` of; None for others.
     """
 
     index: int
     origin: Origin
     file_name: str
+    video: str | None = None
 
     @property
     def input_path(self) -> str | None:
         """The path or URL as results report it: as it was given, but for the data in a data URL."""
-        return None if isinstance(self.origin, np.ndarray) else shown(str(self.origin))
+        return self.video if isinstance(self.origin, np.ndarray) else shown(str(self.origin))
 
     @property
     def label(self) -> str:
         """The image's name in messages."""
+        if self.video is not None:
+            return f"picture {self.index} of {self.video!r}"
         return f"array {self.index}" if self.input_path is None else repr(self.input_path)
 
     @property
@@ -103,6 +107,11 @@ def iterate_sources(value: Input, unnamed: Iterator[int] | None = None) -> Itera
     skipped: list[Path] = []
     for index, origin in enumerate(_flatten(value, skipped)):
         yield Source(index, origin, _file_name(origin) or f"image_{next(numbers):06d}.png")
+    tell_skipped(skipped)
+
+
+def tell_skipped(skipped: list[Path]) -> None:
+    """One warning of what was left out, if anything was."""
     if skipped:
         names = ", ".join(map(str, skipped[:NAMES_IN_A_MESSAGE]))
         more = ", ..." if len(skipped) > NAMES_IN_A_MESSAGE else ""

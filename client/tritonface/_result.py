@@ -14,7 +14,7 @@ from PIL import Image
 from tritonface._box import Box
 from tritonface._draw import draw_boxes
 from tritonface._errors import TritonFaceError
-from tritonface._images import is_writable, open_upright
+from tritonface._images import is_writable, open_image, open_upright, save_like
 from tritonface._saved_names import saved_names
 
 StrPath = Union[str, "os.PathLike[str]"]
@@ -34,6 +34,7 @@ class DetectionResult(dict[str, Any]):
         request_id: the id under which the server knows the request; None if none was sent.
         timings_ms: with `timings=True`, milliseconds: "encode" (reading, fetching, encoding), "wait" (sending, the
             server's work, the answer; pauses between retries too) and "total"; None otherwise.
+        file_name: the input's, from which the names of saved files are made.
         warning: what is wrong with the image although it has a result: that it is cut off; None for a whole one.
     """
 
@@ -58,7 +59,7 @@ class DetectionResult(dict[str, Any]):
         self.timings_ms = timings_ms
         self.warning = warning
         self._encoded = encoded
-        self._file_name = Path(file_name)
+        self.file_name = Path(file_name)
         self._origin = origin
 
     def __len__(self) -> int:
@@ -84,6 +85,11 @@ class DetectionResult(dict[str, Any]):
     def class_ids(self) -> npt.NDArray[np.int64]:
         """The indices of the labels as int64 [K]."""
         return np.array([box["cls_id"] for box in self["boxes"]], dtype=np.int64)
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """(width, height) of the upright original in pixels, read from its header; (0, 0) without a result."""
+        return (0, 0) if self.error is not None else open_image(self._encoded).header.upright_wh
 
     @property
     def json(self) -> Wrapped:
@@ -149,12 +155,24 @@ class DetectionResult(dict[str, Any]):
                 `<stem>_res<suffix>` is written (.png where the input's format cannot be written), with the stem of
                 `save_to_json`.
         """
-        path, suffix = Path(save_path), self._file_name.suffix
+        path, suffix = Path(save_path), self.file_name.suffix
         if not is_writable(path.suffix):
             path /= f"{self._stem_in(path)}_res{suffix if is_writable(suffix) else '.png'}"
         picture = self.img["res"]
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path, quality=95)
+
+    def save_picture(self, picture: Image.Image, save_path: StrPath) -> None:
+        """Write a picture that was made of `picture()`, in place of the original.
+
+        It gets the original's transparency and colour profile, where its format has them, and nothing else of that
+        file: no EXIF, position or thumbnail.
+
+        Args:
+            picture: RGB, of the original's upright size.
+            save_path: a file, whose suffix says the format.
+        """
+        save_like(picture, self._encoded, Path(save_path))
 
     def save_all(self, save_path: StrPath) -> None:
         """Write picture and JSON into a directory, as `save_to_img` and `save_to_json` do."""
@@ -162,4 +180,4 @@ class DetectionResult(dict[str, Any]):
         self.save_to_json(save_path)
 
     def _stem_in(self, folder: Path) -> Text:
-        return saved_names.name(folder, self._file_name.stem, self._origin)
+        return saved_names.name(folder, self.file_name.stem, self._origin)

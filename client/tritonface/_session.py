@@ -9,6 +9,7 @@ import itertools
 import os
 import uuid
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from functools import partial
@@ -61,8 +62,15 @@ class Session:
 
     def run(self, input: Input, batch_size: Whole | None, threshold: Number | None, on_error: OnError) -> Run:
         """The images of one `predict` call, not started yet; InvalidArgumentError at once."""
+        size = self.options.batch_size if batch_size is None else batch_size
+        return self.run_sources(iterate_sources(input, self._unnamed), size, threshold, on_error)
+
+    def run_sources(
+        self, sources: Iterator[Source], batch_size: Whole, threshold: Number | None, on_error: OnError
+    ) -> Run:
+        """The same of images that are taken apart already."""
         own_threshold = checked_threshold(threshold)
-        size = self.options.batch_size if batch_size is None else checked_batch_size(batch_size)
+        size = checked_batch_size(batch_size)
         if on_error not in ("raise", "yield"):
             raise InvalidArgumentError(f"on_error must be 'raise' or 'yield', got {on_error!r}")
         self._check_process()
@@ -81,7 +89,7 @@ class Session:
             uuid.uuid4().hex[:12],
             trace_headers(),
         )
-        return Run(self.submit, iterate_sources(input, self._unnamed), rules, size)
+        return Run(self.submit, sources, rules, size)
 
     def submit(self, source: Source, rules: Rules) -> Future[DetectionResult]:
         """Start one image."""

@@ -20,10 +20,11 @@ from PIL import Image
 
 import tritonface
 from tests.conftest import WatchedList
+from tests.films import write_film
 from tests.reference import InProcess
 from tests.shipped import shipped
 from training.paths import ROOT
-from tritonface import DetectionResult, FaceDetector, integrations
+from tritonface import DetectionResult, FaceDetector, integrations, video
 from tritonface_server.server import TritonServer
 
 
@@ -54,7 +55,7 @@ def test_the_code_of_the_readme_runs(
 
 EXAMPLES = [
     test
-    for module in (tritonface, integrations)
+    for module in (tritonface, integrations, video)
     for name in module.__all__
     for test in doctest.DocTestFinder().find(getattr(module, name), name, module=False)
     if test.examples
@@ -66,9 +67,11 @@ def test_the_examples_of_docstrings(
     server: TritonServer, tmp_path: Path, solvay: Path, example: doctest.DocTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(solvay, tmp_path / "photo.jpg")
+    if "film.mp4" in example.docstring:
+        write_film(tmp_path / "film.mp4", 3, sound="aac")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRITONFACE_URL", server.endpoints.grpc)
-    example.globs = {**vars(tritonface), **vars(integrations)}
+    example.globs = {**vars(tritonface), **vars(integrations), **vars(video)}
     assert doctest.DocTestRunner().run(example).failed == 0
 
 

@@ -1,0 +1,43 @@
+"""From the options of a command to a connection and an open detector."""
+
+from __future__ import annotations
+
+import argparse
+
+from tritonface._connection import TLS, Connection
+from tritonface._detector import FaceDetector, create_model
+from tritonface._fetch import UrlPolicy
+from tritonface._video import UNDER_WAY
+
+
+def connection_of(options: argparse.Namespace) -> Connection:
+    """Server, deadline, TLS and headers."""
+    files = (options.tls_ca, options.tls_cert, options.tls_key)
+    return Connection(
+        options.url,
+        options.protocol,
+        timeout_s=options.timeout,
+        tls=TLS(*files) if options.tls or any(files) else None,
+        headers=dict(header.split("=", 1) for header in options.header),
+    )
+
+
+def open_model(options: argparse.Namespace) -> FaceDetector:
+    """The detector that a command asks for; `options.batch_size` is then set."""
+    connection = connection_of(options)
+    if options.batch_size is None:
+        options.batch_size = UNDER_WAY * len(connection.servers)
+    return create_model(
+        options.model,
+        options.model_dir,
+        device=options.device,
+        img_size=options.img_size,
+        threshold=options.threshold,
+        use_hpip=options.hpi,
+        batch_size=options.batch_size,
+        max_side_px=options.max_side_px,
+        urls=UrlPolicy(allowed=not options.no_urls, allow_private=options.private_urls),
+        timings=getattr(options, "timings", False),
+        strict=options.strict,
+        connection=connection,
+    )
