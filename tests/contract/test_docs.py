@@ -15,11 +15,14 @@ import yaml
 from packaging.markers import Marker
 
 import tritonface
+from perf import page_plots
 from tests.contract.test_architecture import distribution_name
 from training.paths import ROOT
 
 CODE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)")
+ELSEWHERE = {"weights/official/", "weights/official.lock.json", "weights/onnx/FaceDetector.onnx"}
+"""Made by `make official-weights`; in another repository."""
 MARKED = re.compile(r"(?:run by|as in|needs) ")
 
 
@@ -92,25 +95,25 @@ def test_the_reference_lists_all_that_the_sdk_exports() -> None:
     assert listed == {*tritonface.__all__, "integrations"}
 
 
-def rows(page: str, heading: str) -> dict[str, list[str]]:
-    """The table whose heading begins so: its rows by their first cell, without links and emphasis."""
-    lines = PAGES[page].splitlines()
-    start = next(index for index, line in enumerate(lines) if line.startswith(heading))
-    found = {}
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        first, *others = (re.sub(r"\[(.*?)\]\(.*?\)|\*\*", r"\1", cell).strip() for cell in line.strip("|").split("|"))
-        found[first] = others
-    return found
-
-
 def test_the_readmes_figures_are_those_of_the_pages() -> None:
-    accuracy = rows("docs/accuracy.md", "| detector | AP |")
-    performance = rows("docs/performance.md", "| detector | normal, ms |")
-    readme = rows("README.md", "| detector | AP |")
+    accuracies, times = page_plots.accuracies(), page_plots.times()
+    readme = page_plots.table(ROOT / "README.md", "| detector | AP |")
     assert len(readme) == 4
-    assert readme == {name: [*accuracy[name][:2], *performance[name][:2]] for name in readme}
+    assert readme == {name: [*accuracies[name][:2], *times[name]] for name in readme}
+
+
+@pytest.mark.parametrize("name", page_plots.PLOTS)
+def test_plots_show_the_figures_of_the_pages(name: str) -> None:
+    """`python -m perf.page_plots` draws them anew."""
+    _, sources = page_plots.PLOTS[name]
+    assert page_plots.digest(sources) in (page_plots.PICTURES / name).read_text()
+
+
+@page
+def test_files_that_are_named_exist(page: str) -> None:
+    folders = "client|server|training|tests|perf|deploy|docs|requirements|weights|demo|model_repository"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", CODE.sub("", PAGES[page]))
+    assert [name for name in named if not (ROOT / name).exists() and name not in ELSEWHERE] == []
 
 
 def test_the_page_of_licences_is_not_stale() -> None:
@@ -123,5 +126,5 @@ def test_the_page_of_licences_is_not_stale() -> None:
         for name, version, condition in re.findall(r"^([\w.-]+)==([^\s;]+)(?: ; (.*?))?(?: \\)?$", locked, re.M):
             if not condition or Marker(condition).evaluate(machine):
                 pinned[distribution_name(name)] = version
-    listed = {name: cells[0] for name, cells in rows("docs/licences.md", "| package | version |").items()}
-    assert listed == pinned
+    listed = page_plots.table(ROOT / "docs" / "licences.md", "| package | version |")
+    assert {name: cells[0] for name, cells in listed.items()} == pinned
