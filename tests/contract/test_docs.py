@@ -92,7 +92,7 @@ def test_the_readme_is_one_screen() -> None:
 
 def test_the_reference_lists_all_that_the_sdk_exports() -> None:
     listed = set(re.findall(r"^::: tritonface\.(\w+)$", PAGES["docs/api.md"], re.MULTILINE))
-    assert listed == {*tritonface.__all__, "integrations"}
+    assert listed == {*tritonface.__all__, "integrations", "video"}
 
 
 def test_the_readmes_figures_are_those_of_the_pages() -> None:
