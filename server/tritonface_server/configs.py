@@ -99,7 +99,7 @@ better than the threads of one copy do, and half as many processes to decode for
 that a single one is free while its queue is full, and then looks again after half a second."""
 DEVICES = [*CPU_SETTINGS.values(), ("gpu", GPU), (ENGINE_KIND, GPU)]
 CPU_THREADS = "1"
-"""Threads of one copy of the network on a CPU."""
+"""Threads of one copy of the network on a CPU, as long as others work as well; see `network_backend`."""
 QUEUE_TIMEOUT_S = 10
 """How long a request waits in a step's queue at most; its own `timeout` can be shorter."""
 LATER_QUEUE_SIZE = 512

@@ -25,6 +25,9 @@ REST_AFTER_S = 5.0
 20 ms more."""
 NICENESS = 5
 """Networks give way to the short steps around them: measured at saturation, 1 to 5 % more images per second."""
+PATIENCE = 8
+"""So many images in a row find the wrong form of the network before the other one is loaded, which takes as long as
+one to five of them."""
 
 
 class NetworkBackend:
@@ -32,12 +35,18 @@ class NetworkBackend:
 
     One image after the other: on a CPU a batch is no faster, and its activations outgrow the caches.
 
+    There is a copy for each core. A request that is alone on the server gets all cores, many get one each, as copies
+    share them better than the threads of one copy do. A runtime fixes the threads of what it loads, so a copy that has
+    the wrong form of the network for a while loads the other one instead.
+
     The launcher may name a repository whose networks wait until they are asked for: at the start their files are
     checked, and the runtime is not even imported. All others, those that clients send among them, are loaded and tried
     out at the start.
     """
 
     default_file_name: str
+    threads_parameter: str
+    """The native backend's name for the number of threads; a configuration without it leaves that to the runtime."""
 
     @property
     def run_errors(self) -> tuple[type[Exception], ...]:
@@ -62,25 +71,32 @@ class NetworkBackend:
         self.inputs = [item["name"] for item in self.config["input"]]
         self.outputs = [item["name"] for item in self.config["output"]]
         self.batch_axis = [1] if self.config["max_batch_size"] else []  # otherwise it is written in the shapes
+        self.parameters = {key: value["string_value"] for key, value in self.config.get("parameters", {}).items()}
+        self.copies = sum(group["count"] for group in self.config["instance_group"])
+        self.most_cores = self.copies if self.threads_parameter in self.parameters else 1
         self.network: Network | None = None
+        self.cores = 0  # of the copies that the network's threads work for, 0 without one
+        self.unsuited = 0  # requests in a row
+        self.ledger = Ledger(server_name())
         self.idle = Idle(self._rest, REST_AFTER_S)
         self.warm_ups = 0
         if _may_wait(Path(args["model_repository"])):
             check_outline(self.model_file, self.outputs)
             self.warm_ups = len(self.config.get("model_warmup", []))
         else:
-            self.network = self._loaded()
+            self._load(self.most_cores)
         self.report = StepReport(args["model_name"])
 
     def finalize(self) -> None:
         """Triton calls this when the model is unloaded."""
         self.report.close()
+        self.ledger.close()
 
-    def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Network:
-        """A function from one image's inputs by name to its outputs in the order of `self.outputs`.
+    def load(self, cores: int) -> Network:
+        """What is in `self.model_file`, from one image's inputs by name to its outputs in the order of `self.outputs`.
 
         Args:
-            instances: how many processes like this one run the model.
+            cores: for how many of the copies its threads may work.
         """
         raise NotImplementedError
 
@@ -88,14 +104,13 @@ class NetworkBackend:
         """Triton calls this for every batch of requests."""
         return [self._respond(request) for request in requests]
 
-    def _loaded(self) -> Network:
-        """The network, tried out with the images of the warm-up, as one that fails in Triton's own can crash it.
+    def _load(self, cores: int) -> Network:
+        """Try the network out with the images of the warm-up, as one that fails in Triton's own can crash it.
 
         Raises:
             NetworkError: it cannot be loaded, or an output is not what the configuration promises.
         """
-        parameters = {key: value["string_value"] for key, value in self.config.get("parameters", {}).items()}
-        network = self.load(self.model_file, parameters, sum(group["count"] for group in self.config["instance_group"]))
+        network = self.load(cores)
         for sample in self.config.get("model_warmup", []):
             feeds = {
                 name: np.zeros([*self.batch_axis, *map(int, tensor["dims"])], numpy_type(tensor["data_type"]))
@@ -103,7 +118,8 @@ class NetworkBackend:
             }
             for array, output in zip(network(feeds), self.config["output"]):
                 self._check_output(array, output)
-        release_freed_memory()  # what loading alone has needed
+        self.network, self.cores, self.unsuited = network, cores, 0
+        release_freed_memory()  # what loading alone has needed, and the form before
         return network
 
     def _check_output(self, array: np.ndarray, output: dict[str, Any]) -> None:
@@ -115,22 +131,26 @@ class NetworkBackend:
             )
 
     def _network_now(self) -> Network:
-        """The network, loaded if it is not there yet.
+        """The network, loaded if it is not there yet, or has not suited the load for a while.
 
         Raises:
             FailedError: it cannot be; the next request tries again.
         """
-        if self.network is None:
-            try:
-                self.network = self._loaded()
-            except Exception as error:  # runtimes have errors of many kinds
-                reason = next(iter(str(error).splitlines()), type(error).__name__)
+        cores = self.most_cores if self.ledger.under_way().requests <= 1 else 1
+        self.unsuited = self.unsuited + 1 if cores != self.cores else 0
+        if self.network is not None and self.unsuited < PATIENCE:
+            return self.network
+        self.unsuited = 0
+        try:
+            return self._load(cores)
+        except Exception as error:  # runtimes have errors of many kinds
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            if self.network is None:
                 raise FailedError(f"the network cannot be loaded: {reason}") from error
-            finally:
-                ledger = Ledger(server_name())
-                ledger.network_loaded()
-                ledger.close()
-        return self.network
+            pb_utils.Logger.log_warn(f"the network cannot be loaded for {cores} threads, and stays as it is: {reason}")
+            return self.network
+        finally:
+            self.ledger.network_loaded()
 
     def _rest(self) -> None:
         if self.network is not None:
@@ -152,10 +172,9 @@ class NetworkBackend:
 
     def _rows(self, request: Any, batch: dict[str, np.ndarray]) -> Iterator[list[np.ndarray]]:
         """The outputs for one image after the other, as long as somebody waits for them."""
-        check_awaited(request)
-        network = self._network_now()
         for i in range(len(next(iter(batch.values())))):
             check_awaited(request)
+            network = self._network_now()
             with self.idle.work(), self.report.stage("network"):
                 row = network({name: array[i : i + 1] for name, array in batch.items()})
             yield row

@@ -6,8 +6,6 @@ thread parameters as the native backend, and steps aside where that one is insta
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tritonface_server.network_backend import NetworkBackend
 from tritonface_server.runtimes import Network, onnxruntime_run
 
@@ -16,6 +14,7 @@ class TritonPythonModel(NetworkBackend):
     """One instance of one ONNX model."""
 
     default_file_name = "model.onnx"
+    threads_parameter = "intra_op_thread_count"
 
     @property
     def run_errors(self) -> tuple[type[Exception], ...]:
@@ -24,11 +23,11 @@ class TritonPythonModel(NetworkBackend):
 
         return (errors.Fail, errors.InvalidArgument, errors.RuntimeException)
 
-    def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Network:
+    def load(self, cores: int) -> Network:
         """A session on the CPU."""
         return onnxruntime_run(
-            model_file,
+            self.model_file,
             self.outputs,
-            threads=int(parameters.get("intra_op_thread_count", 0)),
-            parallel_operators=int(parameters.get("inter_op_thread_count", 0)),
+            threads=int(self.parameters.get(self.threads_parameter, 0)) * cores,
+            parallel_operators=int(self.parameters.get("inter_op_thread_count", 0)),
         )

@@ -6,8 +6,6 @@ parameters INFERENCE_NUM_THREADS, NUM_STREAMS and HINT_BF16, and steps aside whe
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tritonface_server.network_backend import NetworkBackend
 from tritonface_server.runtimes import Network, openvino_run
 
@@ -16,19 +14,20 @@ class TritonPythonModel(NetworkBackend):
     """One instance of one model."""
 
     default_file_name = "model.xml"
+    threads_parameter = "INFERENCE_NUM_THREADS"
     run_errors = (RuntimeError,)
 
-    def load(self, model_file: Path, parameters: dict[str, str], instances: int) -> Network:
+    def load(self, cores: int) -> Network:
         """A network compiled for the CPU, bfloat16 where asked for and available."""
         # The native backend's numbers are for all instances together; here each is a process of its own.
         threads, streams = (
-            max(1, int(parameters[name]) // instances) if name in parameters else None
-            for name in ("INFERENCE_NUM_THREADS", "NUM_STREAMS")
+            max(1, int(self.parameters[name]) * share // self.copies) if name in self.parameters else None
+            for name, share in ((self.threads_parameter, cores), ("NUM_STREAMS", 1))
         )
         return openvino_run(
-            model_file,
+            self.model_file,
             self.outputs,
             threads=threads,
             streams=streams,
-            bfloat16=parameters.get("HINT_BF16", "").lower() == "yes",
+            bfloat16=self.parameters.get("HINT_BF16", "").lower() == "yes",
         )
