@@ -20,6 +20,7 @@ import tritonclient.grpc
 from perf.chaos import open_loop
 from tests.conftest import Serve
 from tests.functional.L0_overload.test_limits_of_steps import TYPES, Arrays, infer, photos
+from tests.launched import Launched, launched
 from tritonface_server.admission import Ledger, server_name
 from tritonface_server.server import TritonServer
 
@@ -68,7 +69,7 @@ def encoded_request(
 
 
 @contextmanager
-def calls_of(server: TritonServer) -> Iterator[tritonclient.grpc.service_pb2_grpc.GRPCInferenceServiceStub]:
+def calls_of(server: TritonServer | Launched) -> Iterator[tritonclient.grpc.service_pb2_grpc.GRPCInferenceServiceStub]:
     options = [("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(server.endpoints.grpc, options) as channel:
         yield tritonclient.grpc.service_pb2_grpc.GRPCInferenceServiceStub(channel)
@@ -116,19 +117,28 @@ def test_the_server_sheds_what_it_cannot_do(
     assert pss_bytes(server) < MAX_MEMORY_BYTES
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory, one_detector: Path) -> Iterator[Launched]:
+    """One whose launcher starts it anew: calls that are cancelled over gRPC end Triton 2.51 now and then."""
+    with launched(tmp_path_factory.mktemp("lasting"), repository=one_detector) as launcher:
+        yield launcher
+
+
 @pytest.mark.fault("C1")
-def test_clients_that_go_away_take_no_room_with_them(
-    server: TritonServer, address: dict[str, str], ledger: Ledger, solvay: Path
-) -> None:
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_clients_that_go_away_take_no_room_with_them(lasting: Launched, protocol: str, solvay: Path) -> None:
     rng = np.random.default_rng(0)
     for _ in range(10):
-        with calls_of(server) as stub:
+        with calls_of(lasting) as stub:
             calls = [stub.ModelInfer.future(encoded_request("BlazeFace", photos(solvay))) for _ in range(6)]
             for call in calls:
                 time.sleep(rng.uniform(0, 0.05))
                 call.cancel()
+    address = {"protocol": protocol, "url": getattr(lasting.endpoints, protocol)}
     assert load(address, solvay, rate=0, seconds=0)["fresh_s"] < 20
-    wait_until_empty(ledger)
+    opened = Ledger(server_name(lasting.server_pid))
+    wait_until_empty(opened)
+    opened.close()
 
 
 def test_timeouts_that_end_in_the_middle_are_answered(server: TritonServer, ledger: Ledger, solvay: Path) -> None:
