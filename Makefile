@@ -20,7 +20,7 @@ WEIGHTS ?= weights/$(DETECTOR).safetensors
 # threads that wait leave the cores to the others.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup setup-training setup-dev demo serve test test-fast lint format bench bench-quick bench-soak chaos bench-locust accuracy report docs docs-serve release-check licences fuzz export official-weights demo-dataset repository tensorrt lock clean
+.PHONY: help setup setup-training setup-dev demo serve test test-fast test-long lint format bench bench-quick bench-soak chaos bench-locust accuracy report docs docs-serve release-check licences fuzz export official-weights demo-dataset repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,7 +41,10 @@ test: setup-dev $(VENV)/.cli ## Run all tests against a real server
 	@$(PYTEST)
 
 test-fast: setup-dev $(VENV)/.cli ## Run the tests that need neither a server nor steps of training: 90 seconds
-	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/training/engine -m "not server"
+	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/training/engine -m "not server and not long"
+
+test-long: setup-dev ## Run the tests that take minutes, which `make test` leaves out, one after the other
+	@$(BIN)/python -m pytest -m long
 
 lint: setup-dev ## Check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
