@@ -25,14 +25,15 @@ from tritonface._errors import (
     TritonFaceError,
 )
 from tritonface._failures import unavailable
+from tritonface._limits import MAX_RETRY_DELAY_S
 
 T = TypeVar("T")
 Call = Callable[[Client, float], Awaitable[T]]
 """A question to a server, with the seconds that are left for it."""
 
-FIRST_PAUSE_S, MAX_PAUSE_S = 0.25, 4.0
+FIRST_PAUSE_S = 0.25
 """For how long a server that could not take a request is left alone; it doubles until the server answers one."""
-PATIENCE_S, LIVE_TIMEOUT_S = 0.5, 1.0
+PATIENCE_S, LIVE_TIMEOUT_S = 0.25, 1.0
 """A request waits so long for its answer before the server is asked whether it lives, and so long for that answer."""
 LOOK_UP_INTERVAL_S, LOOK_UP_AGAIN_S = 30.0, 1.0
 """How old the addresses of a name may be; and after a server has died."""
@@ -136,7 +137,7 @@ class Server:
     def _next_pause_s(self) -> float:
         """Its first half is certain; the rest is random, so that not all clients ask at once."""
         pause_s = random.uniform(0.5, 1) * self._pause_s
-        self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)
+        self._pause_s = min(2 * self._pause_s, MAX_RETRY_DELAY_S)
         return pause_s
 
 

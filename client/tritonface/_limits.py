@@ -16,7 +16,7 @@ FETCH_TIMEOUT_S = 20.0
 """Time for fetching one image, redirects included."""
 
 MAX_RETRY_DELAY_S = 2.0
-"""Longest pause before an attempt is repeated."""
+"""Longest pause before an attempt is repeated, or a server is tried again."""
 
 MAX_SHARED_BYTES = 2**29
 """Shared memory of one model; images beyond travel over the network."""

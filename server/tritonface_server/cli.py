@@ -18,6 +18,7 @@ from tritonface_server.errors import CommandError
 if TYPE_CHECKING:
     from tritonface_server.access import Certificates
 
+DEFAULT_REPOSITORY = ["model_repository"]
 LACKS = (
     "other machines can reach this server: Triton 2.51 (24.10) lacks what 25.07 mends, CVE-2025-23310 and -23311 "
     "(chunked HTTP), -23319, -23320 and -23334 (shared memory of its Python backend); let trusted clients or a gateway "
@@ -44,13 +45,21 @@ def make_parser() -> argparse.ArgumentParser:
     repository.add_argument(
         "--model-repository",
         type=Path,
-        default=Path("model_repository"),
+        default=Path(*DEFAULT_REPOSITORY),
         metavar="DIR",
         help="folder with a folder for each model (default: %(default)s)",
     )
-    shared = [repository]
-    _add_serve(commands.add_parser("serve", parents=shared, help="serve a model repository until Ctrl-C"))
-    _add_publish(commands.add_parser("publish", help="serve an exported detector under a name of its own"), shared)
+    repositories = argparse.ArgumentParser(add_help=False)
+    repositories.add_argument(
+        "--model-repository",
+        action="append",
+        metavar="DIR",
+        help="folder with a folder for each model; may be repeated: the last one takes what is published (default: "
+        "model_repository)",
+    )
+    shared, several = [repository], [repositories]
+    _add_serve(commands.add_parser("serve", parents=several, help="serve model repositories until Ctrl-C"))
+    _add_publish(commands.add_parser("publish", help="serve an exported detector under a name of its own"), several)
     _add_repository(commands.add_parser("repository", parents=shared, help="write the configurations of a repository"))
     _add_tensorrt(commands.add_parser("tensorrt", help="build and check TensorRT engines"), shared)
     return parser
@@ -149,7 +158,7 @@ def _names(text: str) -> list[str]:
 
 def _serve(options: argparse.Namespace) -> int:
     from tritonface_server.access import Access, find_key
-    from tritonface_server.model_names import check_detectors
+    from tritonface_server.repositories import Repositories, place
     from tritonface_server.serve import serve, warn
     from tritonface_server.server import TritonServer
     from tritonface_server.tracing import trace_arguments
@@ -160,14 +169,17 @@ def _serve(options: argparse.Namespace) -> int:
             f"--model-control explicit lets every client run code here, so not with --host {options.host}; "
             "clients that have the server's key (--key-file) need it not"
         )
-    check_detectors(options.detectors or [], options.model_repository)
+    repositories = Repositories([place(text) for text in options.model_repository or DEFAULT_REPOSITORY])
+    repositories.check_detectors(options.detectors or [])
+    if options.watch and not repositories.folders:
+        raise CommandError("--watch needs a --model-repository that is a folder: the launcher cannot watch a store")
     ends, certificates = _listening(options)
     if beyond:
         warn(LACKS)
     key = find_key(options.key_file, os.environ)
     access = Access(open_apis=("model-repository",) if explicit else (), **({"key": key} if key else {}))
     server = TritonServer(
-        options.model_repository,
+        repositories.places,
         ends,
         arguments=(*trace_arguments(options.trace_to), *options.arguments),
         cpus=options.cpus,
@@ -202,9 +214,15 @@ def _listening(options: argparse.Namespace) -> tuple[Endpoints, Certificates | N
 def _publish_add(options: argparse.Namespace) -> int:
     from tritonface_server.publish import publish, receipt_of
 
-    print("published:", *publish(options.folder, options.name, options.model_repository))
-    print(accuracy_line(receipt_of(options.name, options.model_repository)["accuracy"]))
+    *others, repository = _folders(options)
+    print("published:", *publish(options.folder, options.name, repository, others))
+    print(accuracy_line(receipt_of(options.name, repository)["accuracy"]))
     return 0
+
+
+def _folders(options: argparse.Namespace) -> list[Path]:
+    """The repositories of the servers that are published for; the last one is changed."""
+    return [Path(text) for text in options.model_repository or DEFAULT_REPOSITORY]
 
 
 def accuracy_line(accuracy: dict[str, Any] | None) -> str:
@@ -227,7 +245,8 @@ def _figure(figures: dict[str, Any]) -> str:
 def _publish_undo(options: argparse.Namespace) -> int:
     from tritonface_server.publish import undo
 
-    restored = undo(options.name, options.model_repository)
+    *others, repository = _folders(options)
+    restored = undo(options.name, repository, others)
     print(f"taken back: {options.name}" + ("; the one before is served again" if restored else ""))
     return 0
 
@@ -235,7 +254,7 @@ def _publish_undo(options: argparse.Namespace) -> int:
 def _publish_list(options: argparse.Namespace) -> int:
     from tritonface_server.publish import published
 
-    for name in published(options.model_repository):
+    for name in published(_folders(options)[-1]):
         print(name)
     return 0
 

@@ -132,14 +132,3 @@ def port_lock(host: str, port: int) -> Iterator[None]:
         except OSError:
             raise LaunchError(f"another server is starting on {host}:{port}; choose another port") from None
         yield
-
-
-def check_repository(folder: Path) -> None:
-    """LaunchError unless the folder holds at least one model."""
-    if not folder.is_dir():
-        raise LaunchError(f"there is no model repository at {folder}; name one with --model-repository DIR")
-    if not any(folder.glob("*/config.pbtxt")):
-        raise LaunchError(
-            f"the model repository {folder} is empty: there is no */config.pbtxt in it; name another one with "
-            "--model-repository DIR"
-        )

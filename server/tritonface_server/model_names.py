@@ -39,10 +39,14 @@ def detector_names(repository: Path) -> list[str]:
 
 def check_detectors(names: Iterable[str], repository: Path) -> None:
     """CommandError unless the repository holds all of these detectors."""
-    known = detector_names(repository)
+    check_known(names, detector_names(repository), str(repository))
+
+
+def check_known(names: Iterable[str], known: list[str], where: str) -> None:
+    """CommandError unless all of the names are among the detectors that are known there."""
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, n=2, cutoff=0.5)
             meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ";"
             all_known = ", ".join(known) or "none"
-            raise CommandError(f"there is no detector {name!r} in {repository}{meant} its detectors are: {all_known}")
+            raise CommandError(f"there is no detector {name!r} in {where}{meant} its detectors are: {all_known}")

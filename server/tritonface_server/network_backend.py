@@ -195,8 +195,8 @@ class NetworkBackend:
 
 def _may_wait(model_folder: Path) -> bool:
     """Whether the network of this folder is to be loaded when it is first asked for."""
-    repository = os.environ.get(LOAD_LATER)
-    return repository is not None and model_folder.resolve().parent == Path(repository)
+    repositories = os.environ.get(LOAD_LATER, "").split(os.pathsep)
+    return str(model_folder.resolve().parent) in repositories
 
 
 def _check_size(name: str, pictures: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,7 +44,7 @@ from tritonface_server.run_folder import run_folders
 from tritonface_server.served_models import is_used, preprocess_of
 from tritonface_server.server import TritonServer
 from tritonface_server.snapshot import copy_folder
-from tritonface_server.watcher import wait_until_loaded
+from tritonface_server.watcher import repositories_beside, wait_until_loaded
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RECEIPT = "published.json"
@@ -55,10 +56,11 @@ class PublishError(CommandError):
     """Nothing was published or taken back; the message says why."""
 
 
-def publish(folder: Path, name: str, repository: Path) -> list[str]:
+def publish(folder: Path, name: str, repository: Path, others: Sequence[Path] = ()) -> list[str]:
     """Serve an exported folder as `name`; what was published under that name before is kept for `undo`.
 
     What decodes for it is a model that detectors share: it comes if it is not there, and never replaces one that is.
+    It may also lie in `others`, the repositories that the same servers have beside this one.
 
     The folder is copied once, so that a training may go on writing there. The new models are written beside the
     repository and loaded by a server of their own, which must find its way through a real photo. Only then are they
@@ -81,22 +83,23 @@ def publish(folder: Path, name: str, repository: Path) -> list[str]:
         detector, accuracy = _read(folder, exported)
         detector = replace(detector, name=name)
         repository.mkdir(parents=True, exist_ok=True)
+        _check_named(repository, others)
         with exclusively(repository) as staging:
-            _check_free(name, repository)
+            _check_free(name, repository, others)
             new = staging / "models"
             build_entry(detector, exported, new)
             _try_out(new, detector, log=staging / "log")
             (new / name / RECEIPT).write_text(json.dumps(_receipt(folder, exported, accuracy), indent=2))
-            models = _exchange(name, repository, source=new, target=_next_kept(repository, name))
+            models = _exchange(name, repository, others, source=new, target=_next_kept(repository, name))
             failures = wait_until_loaded(models, repository, run_folders)
             if failures:
-                _take_back(name, repository, staging)
+                _take_back(name, repository, others, staging)
                 reasons = "; ".join(f"{model}: {why}" for model, why in failures.items())
                 raise PublishError(f"the running server cannot load it, so it was taken back: {reasons}")
     return models
 
 
-def undo(name: str, repository: Path) -> bool:
+def undo(name: str, repository: Path, others: Sequence[Path] = ()) -> bool:
     """Take back the last publication of `name`.
 
     Returns:
@@ -108,7 +111,7 @@ def undo(name: str, repository: Path) -> bool:
     _check_published(name, repository)
     with exclusively(repository) as staging:
         _check_published(name, repository)  # somebody else may have been faster
-        is_replaced = _take_back(name, repository, staging)
+        is_replaced = _take_back(name, repository, others, staging)
     wait_until_loaded(model_names(name), repository, run_folders)
     return is_replaced
 
@@ -118,11 +121,11 @@ def published(repository: Path) -> list[str]:
     return sorted(receipt.parent.name for receipt in repository.glob(f"*/{RECEIPT}"))
 
 
-def _take_back(name: str, repository: Path, staging: Path) -> bool:
+def _take_back(name: str, repository: Path, others: Sequence[Path], staging: Path) -> bool:
     """Bring back what was there before, if there was something."""
     earlier = sorted(_kept(repository, name).glob("*"))
     source = earlier[-1] if earlier else staging / "nothing"
-    _exchange(name, repository, source=source, target=staging / "discarded")
+    _exchange(name, repository, others, source=source, target=staging / "discarded")
     if earlier:
         shutil.rmtree(source)
     return bool(earlier)
@@ -155,16 +158,30 @@ def _read(folder: Path, copy: Path) -> tuple[Detector, dict[str, Any] | None]:
     return detector, accuracy
 
 
-def _check_free(name: str, repository: Path) -> None:
+def _check_named(repository: Path, others: Sequence[Path]) -> None:
+    """PublishError if a server that watches has a further repository, where what decodes may lie already."""
+    missing = repositories_beside(repository, run_folders) - {other.resolve() for other in others}
+    if missing:
+        options = " ".join(f"--model-repository {folder}" for folder in sorted(missing))
+        raise PublishError(
+            f"the server that watches {repository} has further models; name them as it does, this one last: {options} "
+            f"--model-repository {repository}"
+        )
+
+
+def _check_free(name: str, repository: Path, others: Sequence[Path]) -> None:
     """PublishError if one of the models of `name` is there and belongs to somebody else."""
-    taken = [model for model in model_names(name) if (repository / model).exists()]
-    if not taken or (repository / name / RECEIPT).is_file():
-        return
-    owners = [path.name for path in repository.iterdir() if path.name != name and taken[0] in model_names(path.name)]
-    owner = f"a model of the detector {owners[0]!r}" if owners else "a model that was not published"
-    raise PublishError(
-        f"{name!r} would need the name {taken[0]!r}, and that is {owner} in {repository}; choose another name"
-    )
+    for folder in (repository, *others):
+        taken = [model for model in model_names(name) if (folder / model).exists()]
+        if not taken or (folder == repository and (folder / name / RECEIPT).is_file()):
+            continue
+        owners = [path.name for path in folder.iterdir() if path.name != name and taken[0] in model_names(path.name)]
+        owner = f"a model of the detector {owners[0]!r}" if owners else "a model that was not published"
+        if folder != repository:
+            owner = "a model of another repository of the server,"
+        raise PublishError(
+            f"{name!r} would need the name {taken[0]!r}, and that is {owner} in {folder}; choose another name"
+        )
 
 
 def _check_published(name: str, repository: Path) -> None:
@@ -173,7 +190,7 @@ def _check_published(name: str, repository: Path) -> None:
         raise PublishError(f"{name!r} was not published in {repository}; published are: {known}")
 
 
-def _exchange(name: str, repository: Path, *, source: Path, target: Path) -> list[str]:
+def _exchange(name: str, repository: Path, others: Sequence[Path], *, source: Path, target: Path) -> list[str]:
     """Exchange the models of a detector for those in `source`; what it shares with others stays where it is.
 
     Returns:
@@ -181,7 +198,7 @@ def _exchange(name: str, repository: Path, *, source: Path, target: Path) -> lis
     """
     before, after = preprocess_of(repository, name), preprocess_of(source, name)
     moving = []
-    if after and (repository / after).is_dir():
+    if after and any((folder / after).is_dir() for folder in (repository, *others)):
         shutil.rmtree(source / after, ignore_errors=True)
     elif after:
         _complete(source, name, after)

@@ -105,7 +105,7 @@ class Service:
         with suppress(ControlError):
             self._supervisor.take_over()
         if self._watch:
-            watcher = Watcher(server.model_repository, server.control, server.folder, say)
+            watcher = Watcher(server.repositories.folders, server.control, server.folder, say)
         self._announce(self._supervisor)
         while (ended := server.exit_code(within_s=CHECK_INTERVAL_S)) is None:
             with suppress(ControlError):  # it does not answer; if it has died, the next look at its process tells

@@ -26,13 +26,12 @@ from tritonface_server.leftovers import (
     shared_memory_prefix,
     temporary_folders,
 )
-from tritonface_server.machine import LaunchError, Triton, check_port, check_repository, find_triton, port_lock
-from tritonface_server.model_names import detector_names
+from tritonface_server.machine import LaunchError, Triton, check_port, find_triton, port_lock
 from tritonface_server.network_outline import LOAD_LATER
 from tritonface_server.parent import end_with_parent, guarded, wait_for_end
-from tritonface_server.room import check_shared_memory, count_processes, raise_open_files
+from tritonface_server.repositories import Repositories
+from tritonface_server.room import check_shared_memory, raise_open_files
 from tritonface_server.run_folder import base_folder, run_folder
-from tritonface_server.served_models import all_models, models_of
 from tritonface_server.stubs import Stub, find_stubs
 
 DRAIN_TIMEOUT_S = 15.0
@@ -52,6 +51,7 @@ class TritonServer:
     """A tritonserver process; as a context manager it is ready inside and gone outside.
 
     Args:
+        model_repository: the folder with a folder for each model, or several places with models, see `Repositories`.
         log: file that receives the server's log; None leaves it on the terminal.
         arguments: further arguments for tritonserver; a `--model-config-name` among them takes precedence over `cpus`.
         cpus: CPUs to make use of, which sets the numbers of processes; None takes those this process may use.
@@ -66,7 +66,7 @@ class TritonServer:
 
     def __init__(
         self,
-        model_repository: Path,
+        model_repository: Path | Sequence[Path | str],
         endpoints: Endpoints | None = None,
         log: Path | None = None,
         arguments: tuple[str, ...] = (),
@@ -76,7 +76,7 @@ class TritonServer:
         certificates: Certificates | None = None,
         detectors: Sequence[str] | None = None,
     ) -> None:
-        self.model_repository = model_repository
+        self.repositories = Repositories([model_repository] if isinstance(model_repository, Path) else model_repository)
         self.endpoints = endpoints or Endpoints()
         self.log = log
         self.arguments = arguments
@@ -100,7 +100,7 @@ class TritonServer:
     def start(self) -> None:
         """Start the process; it is not ready yet, see `wait_until_ready`."""
         triton = find_triton()
-        check_repository(self.model_repository)
+        self.repositories.check()
         raise_open_files()
         for purpose, port in self.endpoints.ports.items():
             host = self.endpoints.hosts[purpose]
@@ -114,8 +114,8 @@ class TritonServer:
         self.backends = {path.name for path in self.folder.iterdir() if path.is_dir()}
         models = self.chosen_models()
         if not models:
-            raise LaunchError(f"{self.model_repository} holds none of {', '.join(self.detectors or [])} any more")
-        self.warning = check_shared_memory(count_processes(self.model_repository, models, self.config_name))
+            raise LaunchError(f"{self.repositories} holds none of {', '.join(self.detectors or [])} any more")
+        self.warning = check_shared_memory(self.repositories.processes(models, self.config_name))
         self._folders_before = temporary_folders()
         output = self._resources.enter_context(self.log.open("wb")) if self.log else None
         self.process = subprocess.Popen(
@@ -167,14 +167,12 @@ class TritonServer:
 
     def chosen_models(self) -> list[str]:
         """The models to be loaded at the start."""
-        if self.detectors is None:
-            return all_models(self.model_repository)
-        return models_of(self.model_repository, self.detectors)
+        return self.repositories.models(self.detectors)
 
     def also_serve(self, models: Collection[str]) -> None:
         """At the next start, choose the detectors of these models, too."""
         if self.detectors is not None:
-            more = [name for name in detector_names(self.model_repository) if name in models]
+            more = [name for name in self.repositories.detectors() if name in models]
             self.detectors = list(dict.fromkeys([*self.detectors, *more]))
 
     def stubs(self) -> list[Stub]:
@@ -236,7 +234,7 @@ class TritonServer:
     def _options(self) -> list[str]:
         named = any(argument.startswith("--model-config-name") for argument in self.arguments)
         return [
-            f"--model-repository={self.model_repository}",
+            *(f"--model-repository={place}" for place in self.repositories.places),
             f"--backend-directory={self.folder}",
             "--model-control-mode=explicit",  # by whoever has the key
             *(f"--load-model={model}" for model in self.chosen_models()),  # not *: it wants every folder
@@ -251,7 +249,8 @@ class TritonServer:
         ]
 
     def _when_to_load(self) -> dict[str, str]:
-        return {LOAD_LATER: str(self.model_repository.resolve())} if self.detectors is None else {}
+        folders = os.pathsep.join(str(folder.resolve()) for folder in self.repositories.folders)
+        return {LOAD_LATER: folders} if self.detectors is None else {}
 
     def _log_tail(self) -> str:
         if not self.log or not self.log.is_file():

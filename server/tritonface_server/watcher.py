@@ -1,17 +1,18 @@
-"""Follows a model repository: what is published into it is loaded, what is taken out of it unloaded."""
+"""Follows model repositories: what is published into it is loaded, what is taken out of it unloaded."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tritonface_server.control import LOAD_TIMEOUT_S, READY, Control, ControlError
 from tritonface_server.model_names import STEPS
+from tritonface_server.repositories import twofold
 
 INTERVAL_S = 0.5
 REPORT = "watching.json"
@@ -19,23 +20,25 @@ REPORT = "watching.json"
 
 
 class Watcher:
-    """The repository of a running server.
+    """The repositories of a running server.
 
     Args:
-        repository: as it is now, the server has loaded it.
+        repositories: as they are now, the server has loaded them.
         run_folder: of the server.
         say: takes a line for the user.
     """
 
-    def __init__(self, repository: Path, control: Control, run_folder: Path, say: Callable[[str], None]) -> None:
-        self._repository = repository
+    def __init__(
+        self, repositories: Sequence[Path], control: Control, run_folder: Path, say: Callable[[str], None]
+    ) -> None:
+        self._repositories = repositories
         self._control = control
         self._say = say
         self._report = run_folder / REPORT
         self._failures: dict[str, str] = {}
         self.came: set[str] = set()
         """Models that were loaded meanwhile."""
-        self._loaded = self._found = signatures(repository)
+        self._loaded = self._found = self._signatures()
         self._looked_at_s = time.monotonic()
         self._tell()
 
@@ -48,12 +51,15 @@ class Watcher:
         if time.monotonic() - self._looked_at_s < INTERVAL_S:
             return
         self._looked_at_s = time.monotonic()
-        before, self._found = self._found, signatures(self._repository)
+        before, self._found = self._found, self._signatures()
         if self._found != before or self._found == self._loaded:
             return
         gone = self._loaded.keys() - self._found.keys()
         changed = [name for name, files in self._found.items() if self._loaded.get(name) != files]
         self._loaded = self._found
+        twice = twofold(self._repositories)
+        if twice:
+            self._say(f"in more than one repository: {', '.join(twice)}; what needs them cannot be loaded")
         for name in sorted(gone, key=_is_step):
             with suppress(ControlError):
                 (self._control.forget if name in self._failures else self._control.unload)(name)
@@ -71,8 +77,16 @@ class Watcher:
         lists = {"loaded": served, "unloaded": sorted(gone)}
         self._say("; ".join(f"{what}: {', '.join(names)}" for what, names in lists.items() if names))
 
+    def _signatures(self) -> dict[str, str]:
+        """Of all models; of one that lies in two repositories those of the first, as it was served first."""
+        found: dict[str, str] = {}
+        for repository in self._repositories:
+            found = {**signatures(repository), **found}
+        return found
+
     def _tell(self) -> None:
-        report = {"repository": str(self._repository.resolve()), "loaded": self._loaded, "failures": self._failures}
+        folders = [str(repository.resolve()) for repository in self._repositories]
+        report = {"repositories": folders, "loaded": self._loaded, "failures": self._failures}
         unfinished = self._report.with_suffix(".new")
         with suppress(OSError):  # a full disk: whoever publishes waits in vain
             unfinished.write_text(json.dumps(report))
@@ -115,10 +129,16 @@ def wait_until_loaded(models: list[str], repository: Path, run_folders: Callable
         time.sleep(INTERVAL_S / 5)
 
 
+def repositories_beside(repository: Path, run_folders: Callable[[], list[Path]]) -> set[Path]:
+    """The other repositories of the servers that watch this one."""
+    reports = [report for folder in run_folders() if (report := _read_report(folder, repository))]
+    return {Path(each) for report in reports for each in report["repositories"]} - {repository.resolve()}
+
+
 def _read_report(run_folder: Path, repository: Path) -> dict[str, Any] | None:
     """What a server that watches this repository says."""
     try:
         report = json.loads((run_folder / REPORT).read_text())
     except (OSError, ValueError):
         return None
-    return report if report["repository"] == str(repository.resolve()) else None
+    return report if str(repository.resolve()) in report["repositories"] else None

@@ -24,6 +24,8 @@ UNTOUCHED, KILLED, STOPPED = ALL = "ABC"
 UNDER_WAY = 24
 """Images, eight for each of them."""
 WIDTHS_PX = range(96, 296)
+SETTLED_S = 3.0
+"""After a change: what it costs is over."""
 
 
 class Servers:
@@ -49,10 +51,9 @@ class Servers:
     def kill(self) -> None:
         self._signal(KILLED, signal.SIGKILL)
 
-    def clear_away(self) -> None:
-        """What the killed one has left."""
-        self._running[KILLED].process.wait(30)
-        self._running[KILLED].stop()
+    def start_again(self) -> None:
+        self._running[KILLED].stop()  # clears away what the killed one has left
+        self.start(KILLED)
 
     def stop(self) -> None:
         self._signal(STOPPED, signal.SIGSTOP)
@@ -106,23 +107,46 @@ class Run:
 
     Attributes:
         results: in order.
-        seconds: for all of them.
+        times_s: when each was there.
+        acted_s: when something was done to a server.
         lived: from when on, in seconds, which servers did.
     """
 
     results: list[DetectionResult] = field(default_factory=list)
-    seconds: float = 0.0
+    times_s: list[float] = field(default_factory=list)
+    acted_s: list[float] = field(default_factory=list)
     lived: list[tuple[float, str]] = field(default_factory=lambda: [(0.0, ALL)])
-
-    def living(self) -> list[tuple[str, float]]:
-        """Sets of servers with the seconds that they lived."""
-        ends_s = [since_s for since_s, _ in self.lived[1:]] + [self.seconds]
-        return [(names, end_s - since_s) for (since_s, names), end_s in zip(self.lived, ends_s)]
 
     @property
     def rate(self) -> float:
         """Images a second."""
-        return len(self.results) / self.seconds
+        return len(self.results) / self.times_s[-1]
+
+    def stretches(self) -> list[Stretch]:
+        """The times in which the same servers lived."""
+        acted_s, lived = [*self.acted_s, self.times_s[-1]], [*self.lived, (self.times_s[-1], "")]
+        found = []
+        for (since_s, names), (until_s, _), end_s in zip(lived, lived[1:], acted_s):
+            first_s = since_s + SETTLED_S if end_s - since_s > 2 * SETTLED_S else since_s
+            settled = [time_s for time_s in self.times_s if first_s <= time_s < end_s]
+            found.append(Stretch(names, until_s - since_s, len(settled) / (end_s - first_s)))
+        return found
+
+
+class Stretch(NamedTuple):
+    """A time in which the same servers lived.
+
+    Attributes:
+        rate: images a second, when what the change before it costs was over, and before the next one.
+    """
+
+    living: str
+    seconds: float
+    rate: float
+
+
+def at_once() -> None:
+    """Takes no time."""
 
 
 class Change(NamedTuple):
@@ -145,29 +169,32 @@ def run(model: FaceDetector, photos: Sequence[Path], changes: Sequence[Change] =
     step = len(photos) // (len(changes) + 1)
     waiting, threads = list(changes), []
 
+    def now_s() -> float:
+        return time.monotonic() - began_s
+
     def wait(change: Change) -> None:
         change.wait()
-        done.lived.append((time.monotonic() - began_s, change.living))
+        done.lived.append((now_s(), change.living))
 
     for result in model.predict(photos, batch_size=UNDER_WAY):
         done.results.append(result)
+        done.times_s.append(now_s())
         if len(done.results) % step == 0 and waiting:
             change = waiting.pop(0)
+            done.acted_s.append(now_s())
             change.act()
             threads.append(threading.Thread(target=wait, args=(change,)))
             threads[-1].start()
-    done.seconds = time.monotonic() - began_s
     for thread in threads:
         thread.join()
-    done.lived = [each for each in done.lived if each[0] < done.seconds]
     return done
 
 
 def changes(servers: Servers) -> list[Change]:
     """One is killed, one stopped, the killed one started again, the stopped one resumed."""
     return [
-        Change(servers.kill, servers.clear_away, UNTOUCHED + STOPPED),
-        Change(servers.stop, lambda: None, UNTOUCHED),
-        Change(lambda: servers.start(KILLED), lambda: servers.wait_until_ready(KILLED), UNTOUCHED + KILLED),
-        Change(servers.resume, lambda: None, ALL),
+        Change(servers.kill, at_once, UNTOUCHED + STOPPED),
+        Change(servers.stop, at_once, UNTOUCHED),
+        Change(servers.start_again, lambda: servers.wait_until_ready(KILLED), UNTOUCHED + KILLED),
+        Change(servers.resume, at_once, ALL),
     ]

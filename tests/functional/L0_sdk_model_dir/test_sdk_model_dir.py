@@ -38,7 +38,7 @@ def test_an_export_is_served(trusting: TritonServer, folder: Path, solvay: Path,
     with (folder / "model.onnx").open("ab") as network:  # another network for each protocol: an unknown field of ONNX's
         network.write(b"\xfa\x7f" + bytes([len(protocol)]) + protocol.encode())
     address = {"protocol": protocol, "url": getattr(trusting.endpoints, protocol), "use_hpip": use_hpip}
-    before = sorted(path.name for path in trusting.model_repository.iterdir())
+    before = sorted(path.name for path in trusting.repositories.folders[0].iterdir())
     with create_model("BlazeFace", folder, **address) as model:
         assert (model.threshold, model.img_size_wh, model.labels) == (0.7, (640, 320), ["person"])
         (result,) = model.predict(solvay)
@@ -58,7 +58,7 @@ def test_an_export_is_served(trusting: TritonServer, folder: Path, solvay: Path,
         assert (model.threshold, model.img_size_wh, model.model_name) == (0.9, (320, 640), name)
     with create_model("BlazeFace", **address) as model:
         assert next(model.predict(solvay))["boxes"][0]["label"] == "face"
-    assert sorted(path.name for path in trusting.model_repository.iterdir()) == before
+    assert sorted(path.name for path in trusting.repositories.folders[0].iterdir()) == before
 
 
 @pytest.mark.fault("C7")

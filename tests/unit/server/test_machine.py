@@ -9,24 +9,10 @@ from tritonface_server.machine import (
     LaunchError,
     check_glibc,
     check_port,
-    check_repository,
     find_libpython,
     find_triton,
     libpython_places,
 )
-
-
-def test_no_repository(tmp_path: Path) -> None:
-    with pytest.raises(LaunchError, match="no model repository at"):
-        check_repository(tmp_path / "missing")
-    with pytest.raises(LaunchError, match=r"is empty.*--model-repository DIR"):
-        check_repository(tmp_path)
-
-
-def test_a_repository_with_a_model(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.pbtxt").touch()
-    check_repository(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,11 @@ from training.paths import ROOT
         (["--tls-cert", "no.pem", "--tls-key", "no.key"], "no.pem is no file that can be read"),
         (["--detectors", "BlazeFac"], "no detector 'BlazeFac' in model_repository; did you mean 'BlazeFace'"),
         (["--detectors", "BlazeFace,,"], "'BlazeFace,,' is no list of names, such as A,B"),
+        (["--model-repository", "s3://bucket/models"], "name the detectors to be served with --detectors A,B"),
+        (
+            ["--model-repository", "s3://bucket/models", "--watch"],
+            "--watch needs a --model-repository that is a",
+        ),
         (["--key-file", "no.key"], "the key cannot be read from no.key"),
     ],
 )
