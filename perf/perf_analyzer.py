@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from perf.settings import SETTLE_REQUESTS
 from training.paths import ROOT
 from tritonface_server.access import Access
 from tritonface_server.machine import LaunchError, find_triton
@@ -145,7 +146,7 @@ def measure(
         PerfAnalyzerError: it failed, or a request did.
     """
     load = (
-        [f"--concurrency-range={concurrency}"]
+        [f"--concurrency-range={concurrency}", f"--warmup-request-count={SETTLE_REQUESTS}"]
         if rate is None
         else [f"--request-rate-range={rate:.3f}", f"--request-distribution={distribution}"]
     )

@@ -30,7 +30,6 @@ from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import read_detector
 from tritonface_server.server import TritonServer
 
-THREAD_PARAMETERS = ("intra_op_thread_count", "INFERENCE_NUM_THREADS")
 CLIENTS_PER_CORE = 2
 SETTLE_S = 0.2  # threads that spin while they wait for work give up by then
 
@@ -99,7 +98,6 @@ def _contest(
         settings.slot_s,
         cores(),
     )
-    threads = served_threads(url, name, variant)
     served = name if variant == "normal" else f"{name}_hpi"
     image_file = perf_analyzer.write_input("image", [encoded], folder / "image.json")
     body_file = perf_analyzer.write_input("input", [high_stability.request_body(encoded)], folder / "body.json")
@@ -114,7 +112,6 @@ def _contest(
         )
 
     many, one = bare(count, 1), bare(1, count)
-    alone = {1: many, count: one}.get(threads) or bare(1, threads)
     arguments = (name, variant, url, encoded)
     clients = stack.enter_context(Workers(client_side.make_call, arguments, count, CLIENTS_PER_CORE))
     _send_one(rival.endpoints.grpc, high_stability.model_name(detector, variant), high_stability.request_body(encoded))
@@ -131,7 +128,7 @@ def _contest(
         "high stability": analyzer(rival_name, rival_url, body_file, IN_FLIGHT, "images_per_s"),
     }
     latencies: dict[str, Measure] = {
-        "in process": lambda: statistics.median(alone.latencies_ms(slot_s)),
+        "in process": lambda: statistics.median(one.latencies_ms(slot_s)),
         "served": analyzer(served, url, image_file, 1, "p50_ms"),
         "client side": lambda: statistics.median(clients.latencies_ms(slot_s)),
         "high stability": analyzer(rival_name, rival_url, body_file, 1, "p50_ms"),
@@ -153,20 +150,6 @@ def _paddlex(stack: ExitStack, name: str, encoded: bytes, slot_s: float, folder:
         return lambda: 1e3 / statistics.fmean(peer.latencies_ms(slot_s))
 
     return {"PaddleX: as it comes": rate(0), f"PaddleX: {cores()} threads": rate(cores())}
-
-
-def served_threads(url: str, name: str, variant: str) -> int:
-    """Threads that the served network has in one instance, by its configuration; 1 if that does not say."""
-    model = f"{name}_hpi_detector" if variant == "hpi" else f"{name}_detector"
-    with grpc.InferenceServerClient(url) as client:
-        if not client.is_model_ready(model):
-            return 1
-        parameters = client.get_model_config(model, as_json=True)["config"].get("parameters", {})
-    for key in THREAD_PARAMETERS:
-        value = parameters.get(key, {}).get("string_value", "")
-        if value.isdigit() and int(value):
-            return int(value)
-    return 1
 
 
 def _send_one(url: str, model: str, body: bytes) -> None:

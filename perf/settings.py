@@ -10,6 +10,8 @@ IN_FLIGHT = 8
 """Requests under way where the server shall be saturated."""
 WATCHED = "BlazeFace"
 """The detector of the sections that look at one only: the fastest, where all that is not the network shows most."""
+SETTLE_REQUESTS = 32
+"""Requests before those that are measured: the copies of a network take some to suit one caller, or many."""
 MEASURED = (WATCHED, "PP-YOLOE_plus-S_face")
 """Those of the report: that one and the one that finds most."""
 
