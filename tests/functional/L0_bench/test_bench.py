@@ -28,7 +28,7 @@ TINY = replace(
     faces=(0, 4, 16),
     batches=(1, 2, 3),
     growth_slot_s=0.05,
-    locust_s=6,
+    locust_s=12,
     step_requests=4,
 )
 
