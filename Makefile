@@ -20,7 +20,7 @@ WEIGHTS ?= weights/$(DETECTOR).safetensors
 # threads that wait leave the cores to the others.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup setup-training setup-dev demo serve test test-fast test-long lint format bench bench-quick bench-soak chaos bench-locust accuracy report docs docs-serve release-check licences fuzz export official-weights demo-dataset repository tensorrt lock clean
+.PHONY: help setup setup-training setup-dev setup-examples demo serve test test-fast test-long lint format bench bench-quick bench-soak chaos bench-locust accuracy report docs docs-serve release-check licences fuzz export official-weights demo-dataset repository tensorrt lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,7 @@ help: ## List the targets
 setup: $(VENV)/.serving ## Make .venv with all that serving and the SDK need
 setup-training: $(VENV)/.training ## Add Paddle and the ONNX converter
 setup-dev: $(VENV)/.dev ## Add tests and linters
+setup-examples: $(VENV)/.examples ## Add what the scripts of examples/ need
 
 demo: setup ## Start a server, find the faces of demo/photos, write output/, stop the server
 	@$(BIN)/python demo/demo.py
@@ -43,7 +44,7 @@ test: setup-dev $(VENV)/.cli ## Run all tests against a real server
 test-fast: setup-dev $(VENV)/.cli ## Run the tests that need neither a server nor steps of training: 90 seconds
 	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/training/engine -m "not server and not long"
 
-test-long: setup-dev ## Run the tests that take minutes, which `make test` leaves out, one after the other
+test-long: setup-dev $(VENV)/.examples ## Run the tests that take minutes, which `make test` leaves out, one after the other
 	@$(BIN)/python -m pytest -m long
 
 lint: setup-dev ## Check style and types
@@ -106,7 +107,7 @@ tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)
 	@PYTHONPATH=server $(PYTHON) -m tritonface_server tensorrt build --model-repository $(MODEL_REPOSITORY)
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
-	@for name in serving training dev docs release cli; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
+	@for name in serving training dev docs release cli examples; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
 		--generate-hashes --no-header --no-emit-index-url --no-annotate \
 		requirements/$$name.in --output-file requirements/$$name.txt; done
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
@@ -152,6 +153,11 @@ $(RELEASE)/.ready: requirements/release.txt | $(VENV)/bin/python
 $(VENV)/.cli: requirements/cli.txt $(VENV)/.serving
 	@echo "setting up $(VENV): requirements/cli.txt ..."
 	@$(PIP) install --require-hashes -r requirements/cli.txt
+	@touch $@
+
+$(VENV)/.examples: requirements/examples.txt $(VENV)/.cli
+	@echo "setting up $(VENV): requirements/examples.txt ..."
+	@$(PIP) install --require-hashes -r requirements/examples.txt
 	@touch $@
 
 $(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev

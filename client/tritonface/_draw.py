@@ -15,9 +15,18 @@ BOX_COLOUR = (255, 0, 0)
 TEXT_COLOUR = (255, 255, 255)
 
 
-def draw_boxes(image: Image.Image, boxes: list[Box], box_colour: tuple[int, int, int] = BOX_COLOUR) -> Image.Image:
+def draw_boxes(image: Image.Image, boxes: list[Box]) -> Image.Image:
     """A copy of an RGB picture with the boxes on it, the best one on top."""
-    canvas = image.copy()
+    return _draw(image.copy(), boxes, BOX_COLOUR)
+
+
+def draw_on_bgr(image: npt.NDArray[np.uint8], boxes: list[Box]) -> npt.NDArray[np.uint8]:
+    """A copy of a picture, uint8 [H, W, 3] BGR, with the boxes on it; its channels stay where they are."""
+    red, green, blue = BOX_COLOUR
+    return np.array(_draw(Image.fromarray(image), boxes, (blue, green, red)))
+
+
+def _draw(canvas: Image.Image, boxes: list[Box], box_colour: tuple[int, int, int]) -> Image.Image:
     draw = ImageDraw.Draw(canvas)
     line_px = max(1, int(max(canvas.size) * 0.002))
     font = _font(int(0.018 * canvas.width) + 2)
@@ -31,12 +40,6 @@ def draw_boxes(image: Image.Image, boxes: list[Box], box_colour: tuple[int, int,
     for box in reversed(boxes):  # after all labels, which would hide them in a crowd
         draw.rectangle(tuple(box["coordinate"]), outline=box_colour, width=line_px)
     return canvas
-
-
-def draw_on_bgr(image: npt.NDArray[np.uint8], boxes: list[Box]) -> npt.NDArray[np.uint8]:
-    """A copy of a picture, uint8 [H, W, 3] BGR, with the boxes on it; its channels stay where they are."""
-    red, green, blue = BOX_COLOUR
-    return np.array(draw_boxes(Image.fromarray(image), boxes, (blue, green, red)))
 
 
 @lru_cache

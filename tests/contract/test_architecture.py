@@ -130,11 +130,11 @@ def test_make_help_lists_every_target() -> None:
     assert {line.split()[1] for line in help_text.splitlines()} == targets
 
 
-@pytest.mark.parametrize("name", ["serving", "training", "dev", "docs", "release"])
+@pytest.mark.parametrize("name", ["serving", "training", "dev", "docs", "release", "examples", "cli"])
 def test_requirements_are_pinned_with_hashes(name: str) -> None:
     locked = (ROOT / "requirements" / f"{name}.txt").read_text()
     packages = re.findall(r"^[a-z0-9].*$", locked, re.MULTILINE | re.IGNORECASE)
-    assert len(packages) > 20
+    assert len(packages) > (20 if name != "cli" else 1)
     assert all("==" in package for package in packages)
     assert locked.count("\n    --hash=sha256:") >= len(packages)
     assert "://" not in locked
