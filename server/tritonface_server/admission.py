@@ -1,23 +1,25 @@
 """Room for what is on its way from decoding to NMS: a ledger in memory that the steps of one server share.
 
 The first step takes a ticket before it decodes, the last one gives it back; in between, Triton alone knows where a
-request is. It tells nobody when it drops one between two steps, so a ticket that is not given back expires, after a
-multiple of the time that others took. A ticket that comes back late still tells how long it took.
+request is. It tells nobody when it drops one between two steps, so a ticket that is not given back counts as lost: at
+once where its process died while it decoded, where networks have nothing to do although there are tickets, and else
+after a multiple of the time that others took. A ticket that comes back late still tells how long it took.
 """
 
 from __future__ import annotations
 
-import fcntl
-import mmap
 import os
 import secrets
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from tritonface_server.shared_file import SharedFile
 
 SHARED_MEMORY = Path("/dev/shm")
 PREFIX = "tritonface-admission-"
@@ -30,8 +32,8 @@ POLLS = 8
 """After so many the rows are looked at even if nothing was given back, for tickets that have expired."""
 HEAD_OF_LINE_S = 0.2
 """How long the one who waits longest keeps its place without asking again; it may have died."""
-LOCK_PATIENCE_S = 0.05
-"""The lock is held for microseconds. Whoever is stopped while holding it must not stop the others."""
+FREE_S = 0.05
+"""A network whose process has been free for so long has no queue; a request needs a few milliseconds to reach it."""
 
 MIN_EXPIRY_S, MAX_EXPIRY_S, FIRST_EXPIRY_S = 0.5, 30.0, 10.0
 MARGIN = 2
@@ -49,7 +51,18 @@ HEADER = np.dtype(
         ("loaded_s", "f8"),
     ]
 )
-ROW = np.dtype([("ticket", "u8"), ("taken_s", "f8"), ("expires_s", "f8"), ("bytes", "i8"), ("work_bytes", "i8")])
+ROW = np.dtype(
+    [
+        ("ticket", "u8"),
+        ("taken_s", "f8"),
+        ("handed_on_s", "f8"),  # 0 as long as the process that took it has it
+        ("expires_s", "f8"),
+        ("bytes", "i8"),
+        ("work_bytes", "i8"),
+    ]
+)
+WORKERS = 1024
+WORKER = np.dtype([("network", "u8"), ("in_hand", "i8"), ("free_since_s", "f8")])
 
 
 class Budget(NamedTuple):
@@ -75,13 +88,11 @@ class Ledger:
     """
 
     def __init__(self, name: str, folder: Path = SHARED_MEMORY) -> None:
-        _remove_abandoned(folder)
         self.path = ledger_file(name, folder)
-        self._descriptor = _open_shared(self.path)
-        os.ftruncate(self._descriptor, HEADER.itemsize + ROWS * ROW.itemsize)  # zeros, or what is there already
-        memory = mmap.mmap(self._descriptor, HEADER.itemsize + ROWS * ROW.itemsize)
-        self._header = np.frombuffer(memory, HEADER, 1)[0:1]
-        self._rows = np.frombuffer(memory, ROW, ROWS, HEADER.itemsize)
+        self._file = SharedFile(self.path, PREFIX, HEADER.itemsize + ROWS * ROW.itemsize + WORKERS * WORKER.itemsize)
+        self._header = np.frombuffer(self._file.memory, HEADER, 1)[0:1]
+        self._rows = np.frombuffer(self._file.memory, ROW, ROWS, HEADER.itemsize)
+        self._workers = np.frombuffer(self._file.memory, WORKER, WORKERS, HEADER.itemsize + ROWS * ROW.itemsize)
         self._own_number = secrets.randbits(63)
 
     @contextmanager
@@ -98,18 +109,42 @@ class Ledger:
         Raises:
             NoRoomError: there is none.
         """
-        ticket = self._take_in_time(size_bytes, budget, patience_s, check)
+        i = self._take_in_time(size_bytes, budget, patience_s, check)
+        ticket = int(self._rows["ticket"][i])
         try:
             yield ticket
         except BaseException:
             self.give_back(ticket)
             raise
+        finally:
+            if self._rows["ticket"][i] == ticket:
+                self._rows["handed_on_s"][i] = time.monotonic()
+            self._file.release(i)
+
+    def join(self, network: str) -> None:
+        """Tell from now on, by `working`, whether this process of a network has something to do."""
+        with self._file.writing():
+            for i in range(WORKERS):
+                if self._file.hold(ROWS + i):
+                    self._workers[i] = (zlib.crc32(network.encode()) + 1, 0, time.monotonic())
+                    self._worker = self._workers[i : i + 1]
+                    return
+        raise RuntimeError(f"more than {WORKERS} processes of networks")
+
+    @contextmanager
+    def working(self, requests: int) -> Iterator[None]:
+        """The block works on so many requests, for a process that has joined."""
+        self._worker["in_hand"] = requests
+        try:
+            yield
+        finally:
+            self._worker["free_since_s"], self._worker["in_hand"] = time.monotonic(), 0
 
     def give_back(self, ticket: int) -> None:
         """Free the room of a ticket, and learn from the time it took; an unknown one has no effect."""
         if ticket == NO_TICKET:
             return
-        with self._locked():
+        with self._file.writing():
             for i in np.flatnonzero(self._rows["ticket"] == ticket):
                 row = self._rows[i]
                 if row["taken_s"] > self._header["loaded_s"][0]:
@@ -141,17 +176,15 @@ class Ledger:
 
     def close(self) -> None:
         """Leave the ledger; the last one removes it."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        _remove_unless_used(self._descriptor, self.path)
-        os.close(self._descriptor)
+        self._file.close()
 
     def _take_in_time(self, size_bytes: int, budget: Budget, patience_s: float, check: Callable[[], None]) -> int:
         deadline_s = time.monotonic() + patience_s
         while True:
             given_back = int(self._header["given_back"][0])
-            ticket = self._take(size_bytes, budget)
-            if ticket != NO_TICKET:
-                return ticket
+            i = self._take(size_bytes, budget)
+            if i is not None:
+                return i
             check()
             for _ in range(POLLS):
                 if time.monotonic() >= deadline_s:
@@ -160,29 +193,60 @@ class Ledger:
                 if given_back != self._header["given_back"][0]:
                     break
 
-    def _take(self, size_bytes: int, budget: Budget) -> int:
-        """A ticket if there is room and nobody waits for longer."""
-        with self._locked():
+    def _take(self, size_bytes: int, budget: Budget) -> int | None:
+        """The row of a ticket if there is room and nobody waits for longer."""
+        with self._file.writing():
             now_s, header = time.monotonic(), self._header[0]
-            live = self._live(now_s)
-            used = Budget(int(live.sum()), int(self._rows["bytes"][live].sum()))
-            fits = used.requests < budget.requests and used.bytes + size_bytes <= budget.bytes
+            used = self.under_way()
+            if not _fits(size_bytes, used, budget):
+                self._end_lost(now_s)
+                used = self.under_way()
             turn = header["head"] in (NO_TICKET, self._own_number) or now_s - header["head_seen_s"] > HEAD_OF_LINE_S
-            if turn and (fits or not used.requests):
+            if turn and _fits(size_bytes, used, budget):
                 header["head"] = NO_TICKET
-                return self._write(size_bytes, used, now_s, live)
+                return self._write(size_bytes, used, now_s)
             if turn:
                 header["head"], header["head_seen_s"] = self._own_number, now_s
-            return NO_TICKET
+            return None
 
-    def _write(self, size_bytes: int, used: Budget, now_s: float, live: np.ndarray) -> int:
+    def _write(self, size_bytes: int, used: Budget, now_s: float) -> int:
         work_bytes = _work_bytes(used, size_bytes)
-        ticket = secrets.randbits(62) + 1
+        live = self._live(now_s)
         # The row that was free first: what expired last may still come back and tell how long it took.
         free = np.where(live, np.inf, np.where(self._rows["ticket"] == NO_TICKET, 0, self._rows["expires_s"]))
+        i = int(free.argmin())
+        # Locked by somebody else only where that one is late with the ticket that was here; it then just expires.
+        handed_on_s = 0 if self._file.hold(i) else now_s
         expires_s = now_s + self.expiry_s(work_bytes)
-        self._rows[free.argmin()] = (ticket, now_s, expires_s, size_bytes, work_bytes)
-        return ticket
+        self._rows[i] = (secrets.randbits(62) + 1, now_s, handed_on_s, expires_s, size_bytes, work_bytes)
+        return i
+
+    def _end_lost(self, now_s: float) -> None:
+        """Let tickets expire now that nobody can give back."""
+        live = self._live(now_s)
+        had = live & (self._rows["handed_on_s"] == 0)
+        lost = [i for i in np.flatnonzero(had) if not self._file.is_held(i)]
+        past = np.flatnonzero(live & (self._rows["handed_on_s"] > 0) & (self._rows["handed_on_s"] < now_s - FREE_S))
+        past = past[np.argsort(self._rows["handed_on_s"][past])]
+        lost += list(past[: max(len(past) - self._most_past_decoding(now_s), 0)])
+        self._rows["expires_s"][lost] = now_s
+        self._header["given_back"] += len(lost)
+
+    def _most_past_decoding(self, now_s: float) -> int:
+        """How many requests can be alive that were handed on a while ago: those that networks have in hand.
+
+        So it is where every network has a process that has been free for a while, as none then has a queue. Elsewhere,
+        and where the networks do not tell, as many as there are rows.
+        """
+        networks = self._workers["network"]
+        for i in np.flatnonzero(networks):
+            if not self._file.is_held(ROWS + i):
+                self._workers[i] = (0, 0, 0)
+        free = (self._workers["in_hand"] == 0) & (self._workers["free_since_s"] < now_s - FREE_S)
+        there = set(networks[networks > 0].tolist())
+        if not there or there - set(networks[free].tolist()):
+            return ROWS
+        return int(self._workers["in_hand"].sum())
 
     def _live(self, now_s: float) -> np.ndarray:
         return (self._rows["ticket"] != NO_TICKET) & (self._rows["expires_s"] > now_s)
@@ -196,22 +260,10 @@ class Ledger:
         header["deviation_s"] += DEVIATION_SHARE * (abs(error) - header["deviation_s"])
         header["mean_s"] += MEAN_SHARE * error
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Alone with the ledger; its lock ends with the process. Unlike the one in `_open_shared`, it is this one's."""
-        deadline_s = time.monotonic() + LOCK_PATIENCE_S
-        while True:
-            try:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > deadline_s:
-                    break  # two may now write at once: room for one request too many, or a ticket that expires
-                time.sleep(0.0001)
-        try:
-            yield
-        finally:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+def _fits(size_bytes: int, used: Budget, budget: Budget) -> bool:
+    room = used.requests < budget.requests and used.bytes + size_bytes <= budget.bytes
+    return room or not used.requests
 
 
 def _work_bytes(used: Budget, size_bytes: int) -> int:
@@ -230,28 +282,3 @@ def server_name(server_pid: int | None = None) -> str:
     start = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]  # in clock ticks since the boot
     namespace = Path("/proc/self/ns/pid").stat().st_ino  # containers may share /dev/shm
     return f"{namespace}-{pid}-{start}"
-
-
-def _open_shared(path: Path) -> int:
-    """A descriptor of the file, created if need be, with a lock that tells that somebody uses it."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        if os.fstat(descriptor).st_nlink:
-            return descriptor
-        os.close(descriptor)  # removed by the last user in this moment
-
-
-def _remove_abandoned(folder: Path) -> None:
-    for path in folder.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # somebody else's, or gone by now
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            _remove_unless_used(descriptor, path)
-            os.close(descriptor)
-
-
-def _remove_unless_used(descriptor: int, path: Path) -> None:
-    with suppress(BlockingIOError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_nlink:  # otherwise the path is another one's by now
-            path.unlink()

@@ -86,6 +86,7 @@ class NetworkBackend:
         else:
             self._load(self.most_cores)
         self.report = StepReport(args["model_name"])
+        self.ledger.join(args["model_name"])
 
     def finalize(self) -> None:
         """Triton calls this when the model is unloaded."""
@@ -102,7 +103,8 @@ class NetworkBackend:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Triton calls this for every batch of requests."""
-        return [self._respond(request) for request in requests]
+        with self.ledger.working(len(requests)):
+            return [self._respond(request) for request in requests]
 
     def _load(self, cores: int) -> Network:
         """Try the network out with the images of the warm-up, as one that fails in Triton's own can crash it.

@@ -167,7 +167,7 @@ class Supervisor:
 
     def _changed_config(self, model: str) -> dict[str, Any]:
         config = self._control.config(model)
-        parameters = {**config.get("parameters", {}), MARK: {"string_value": str(time.time())}}
+        parameters = {**config.get("parameters", {}), MARK: {"string_value": str(time.monotonic_ns())}}
         return {**config, "parameters": parameters}
 
     def _load_ensembles(self) -> None:

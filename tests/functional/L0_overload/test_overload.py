@@ -22,6 +22,7 @@ from tests.conftest import Serve
 from tests.functional.L0_overload.test_limits_of_steps import TYPES, Arrays, infer, photos
 from tests.launched import Launched, launched
 from tritonface_server.admission import Ledger, server_name
+from tritonface_server.configs import CPU_SETTINGS
 from tritonface_server.server import TritonServer
 
 MAX_MEMORY_BYTES = 1.6 * 2**30
@@ -178,6 +179,23 @@ def test_a_lost_ticket_expires(server: TritonServer, ledger: Ledger, solvay: Pat
     reply = infer(address, "640x640_cubic_preprocess", photos(solvay))
     assert reply.as_numpy("ticket")[0, 0] and ledger.under_way() == (1, 640 * 640 * 3)
     wait_until_empty(ledger)
+
+
+def test_lost_tickets_do_not_wait_for_their_expiry(server: TritonServer, ledger: Ledger, solvay: Path) -> None:
+    """As many as there is room for, of clients that have gone; the next one would be told that the server is busy."""
+    address = {"protocol": "grpc", "url": server.endpoints.grpc}
+    wait_until_empty(ledger)
+    learned = ledger._header.copy()
+    ledger._header["mean_s"] = 1.0  # a second for each byte: they expire after the longest time
+    try:
+        for _ in range(CPU_SETTINGS[1][1].budget.requests):
+            infer(address, "640x640_cubic_preprocess", photos(solvay))
+        lost = ledger.under_way().requests
+        assert infer(address, "BlazeFace", photos(solvay)).as_numpy("num_detections")[0, 0] > 10
+        assert lost == CPU_SETTINGS[1][1].budget.requests
+    finally:
+        ledger._header[:] = learned
+    assert ledger.under_way().requests == 0
 
 
 @pytest.mark.parametrize("images", [[b"no picture"], [b"no picture"] * 3])

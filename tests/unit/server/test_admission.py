@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tritonface_server import admission
@@ -106,16 +107,16 @@ def test_two_processes_share_it(ledger: Ledger, tmp_path: Path) -> None:
 def test_who_waits_longest_goes_first(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
     """A large request is not starved by small ones that would still fit."""
     small, large = take(ledger, 100), Ledger("test", tmp_path)
-    assert large._take(950, BUDGET) == NO_TICKET
-    assert ledger._take(10, BUDGET) == NO_TICKET
+    assert large._take(950, BUDGET) is None
+    assert ledger._take(10, BUDGET) is None
     ledger.give_back(small)
-    ticket = large._take(950, BUDGET)
-    assert ticket != NO_TICKET
-    large.give_back(ticket)
-    assert large._take(2000, BUDGET) != NO_TICKET
-    assert large._take(950, BUDGET) == NO_TICKET
+    row = large._take(950, BUDGET)
+    assert row is not None
+    large.give_back(int(large._rows["ticket"][row]))
+    assert large._take(2000, BUDGET) is not None
+    assert large._take(950, BUDGET) is None
     clock.now_s += 2 * admission.HEAD_OF_LINE_S  # it has died: the next one takes its place in the line
-    assert ledger._take(10, BUDGET) == NO_TICKET and ledger._header["head"][0] == ledger._own_number
+    assert ledger._take(10, BUDGET) is None and ledger._header["head"][0] == ledger._own_number
     large.close()
 
 
@@ -162,17 +163,121 @@ def test_expiry_has_bounds(ledger: Ledger, clock: Clock) -> None:
 
 
 def take_and_stay(folder: Path, taken: multiprocessing.connection.Connection) -> None:
-    taken.send(take(Ledger("test", folder)))
-    time.sleep(600)
+    with Ledger("test", folder).room(10, BUDGET, 0) as ticket:
+        taken.send(ticket)
+        time.sleep(600)
+
+
+def take_and_die(folder: Path, meanwhile: Callable[[], None] = lambda: None) -> int:
+    """The ticket of a process that is killed while it decodes."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=take_and_stay, args=(folder, there))
+    process.start()
+    ticket = here.recv()
+    meanwhile()
+    process.kill()
+    process.join()
+    return ticket
+
+
+def test_what_a_killed_process_was_decoding_has_its_room_back_at_once(ledger: Ledger, tmp_path: Path) -> None:
+    def fill() -> None:
+        take(ledger), take(ledger)
+        with pytest.raises(NoRoomError):
+            take(ledger)
+
+    ticket = take_and_die(tmp_path, fill)
+    take(ledger)
+    assert ledger.under_way() == (3, 30)
+    ledger.give_back(ticket)  # nobody's any more
+    assert ledger.under_way() == (3, 30)
+    with pytest.raises(NoRoomError):
+        take(ledger)  # those that were handed on are not the dead one's
+
+
+def test_what_is_decoded_for_long_keeps_its_room(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
+    slow = Ledger("test", tmp_path)
+    with slow.room(1000, BUDGET, 0):
+        clock.now_s += admission.FIRST_EXPIRY_S / 2
+        with pytest.raises(NoRoomError):
+            take(ledger)
+        clock.now_s += admission.FIRST_EXPIRY_S  # it expires, and another one has its row
+        others = [take(ledger) for _ in range(BUDGET.requests)]
+    assert ledger.under_way() == (3, 30)
+    for ticket in others:
+        ledger.give_back(ticket)
+    assert ledger.under_way() == (0, 0)
+    slow.close()
+
+
+@pytest.fixture
+def networks(tmp_path: Path, clock: Clock) -> Iterator[dict[str, Ledger]]:
+    """Two processes of a network and one of another."""
+    del clock  # it has to be there first
+    opened = {name: Ledger("test", tmp_path) for name in ("a_0", "a_1", "b_0")}
+    for name, each in opened.items():
+        each.join(name[0])
+    yield opened
+    for each in opened.values():
+        each.close()
+
+
+def test_tickets_are_lost_where_no_network_has_work(ledger: Ledger, networks: dict[str, Ledger], clock: Clock) -> None:
+    """Clients that cancel: Triton drops their requests between the steps, and tells nobody."""
+    del networks
+    for _ in range(5):
+        for _ in range(BUDGET.requests):
+            take(ledger)
+        with pytest.raises(NoRoomError):
+            take(ledger)  # they may be on their way
+        clock.now_s += 2 * admission.FREE_S
+    assert take(ledger) and ledger.under_way() == (1, 10)
+
+
+def test_what_a_network_computes_keeps_its_room(ledger: Ledger, networks: dict[str, Ledger], clock: Clock) -> None:
+    for _ in range(BUDGET.requests):
+        take(ledger)
+    with networks["a_0"].working(1):
+        clock.now_s += 2 * admission.FREE_S
+        assert [take(ledger), take(ledger)] and ledger.under_way() == (3, 30)  # two were lost
+        with networks["b_0"].working(1):
+            clock.now_s += 2 * admission.FREE_S
+            with pytest.raises(NoRoomError):
+                take(ledger)  # it has no other process: more may wait for it
+        with pytest.raises(NoRoomError):
+            take(ledger)  # it has just become free
+        clock.now_s += 2 * admission.FREE_S
+        assert take(ledger) and ledger.under_way() == (2, 20)
+
+
+def test_a_network_whose_process_has_died_holds_nothing(
+    ledger: Ledger, networks: dict[str, Ledger], tmp_path: Path, clock: Clock
+) -> None:
+    for _ in range(BUDGET.requests):
+        take(ledger)
+    working = networks["b_0"].working(1)
+    working.__enter__()
+    clock.now_s += 2 * admission.FREE_S
+    with pytest.raises(NoRoomError):
+        take(ledger)
+    networks.pop("b_0").close()
+    assert take(ledger) and ledger.under_way() == (1, 10)
+    new = Ledger("test", tmp_path)
+    new.join("b")  # in its place
+    assert np.count_nonzero(ledger._workers["network"]) == 3
+    new.close()
+
+
+def test_networks_that_do_not_tell_lose_nothing(ledger: Ledger, clock: Clock) -> None:
+    for _ in range(BUDGET.requests):
+        take(ledger)
+    clock.now_s += admission.FIRST_EXPIRY_S / 2
+    with pytest.raises(NoRoomError):
+        take(ledger)
 
 
 def test_a_killed_process_keeps_neither_the_lock_nor_the_file(tmp_path: Path) -> None:
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=take_and_stay, args=(tmp_path, there))
-    process.start()
-    ticket = here.recv()
-    process.kill()
-    process.join()
+    ticket = take_and_die(tmp_path)
     (left,) = tmp_path.iterdir()
     ledger = Ledger("other", tmp_path)
     assert ticket and not left.exists()
@@ -181,7 +286,9 @@ def test_a_killed_process_keeps_neither_the_lock_nor_the_file(tmp_path: Path) ->
 
 
 def test_a_stopped_holder_of_the_lock_stops_nobody(ledger: Ledger) -> None:
-    code = "import fcntl, sys, time; f = open(sys.argv[1], 'r+b'); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True)"
+    code = (
+        "import fcntl, sys, time; f = open(sys.argv[1], 'r+b'); fcntl.lockf(f, fcntl.LOCK_EX, 1); print(1, flush=True)"
+    )
     holder = subprocess.Popen(
         [sys.executable, "-c", f"{code}; time.sleep(600)", ledger.path], stdout=subprocess.PIPE, text=True
     )
