@@ -36,15 +36,17 @@ def create_model(options: Options) -> FaceDetector:
         threshold: faces with a score <= this are dropped; the model's own default (0.5) if None.
         use_hpip: the high-performance variant of the model, whose boxes and scores differ slightly.
         batch_size: what `predict` uses if it is not told otherwise.
-        url, protocol: short for `connection=Connection(url, protocol)`: host:port of the server, "grpc" or "http"; if
-            None those of the environment (TRITONFACE_URL, TRITONFACE_PROTOCOL), then gRPC on 127.0.0.1:8001.
+        url: host:port of the server, or a list of these for several, see `Connection`, for which it is short; if None
+            that of the environment (TRITONFACE_URL), then 127.0.0.1:8001.
+        protocol: "grpc" or "http"; if None that of the environment (TRITONFACE_PROTOCOL), then gRPC.
         connection: server, deadline, repetitions, TLS, headers, shared memory: see `Connection`.
         urls: what may be fetched when an input is a URL; None for public addresses only.
         max_side_px: images with a longer side are shrunk to this before they are sent, which saves network traffic and
             costs time here; boxes are in the original's pixels all the same. None for never.
         timings: give each result its `timings_ms`.
         strict: refuse an image whose file is cut off, instead of a result with a `warning`.
-        pp_option, hpi_config: of PaddleX, which has them for networks that run in the caller's process; only None.
+        pp_option: of PaddleX, which has it for networks that run in the caller's process; only None.
+        hpi_config: the same.
 
     Raises:
         InvalidArgumentError: an argument is of no use.
