@@ -15,12 +15,14 @@ GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
 MODEL_REPOSITORY ?= model_repository
 DETECTOR ?= BlazeFace
+IMAGE ?= tritonface:latest
+ENGINE ?= docker podman buildah
 WEIGHTS ?= weights/$(DETECTOR).safetensors
 # Four files of tests at a time, which wait for servers and the like for half of it, in the order of tests/conftest.py;
 # threads that wait leave the cores to the others.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup setup-training setup-dev setup-examples demo serve test test-fast test-long lint format bench bench-quick bench-soak chaos bench-locust accuracy report docs docs-serve release-check licences fuzz export official-weights demo-dataset repository tensorrt lock clean
+.PHONY: help setup setup-training setup-dev setup-examples demo serve test test-fast test-long lint format bench bench-quick bench-soak chaos bench-locust accuracy report docs docs-serve release-check licences fuzz export official-weights demo-dataset repository tensorrt image test-deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,12 +108,24 @@ repository: setup ## Write the configurations of MODEL_REPOSITORY anew (SCALED_D
 tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)
 	@PYTHONPATH=server $(PYTHON) -m tritonface_server tensorrt build --model-repository $(MODEL_REPOSITORY)
 
+image: ## Build the server's image with docker, podman or buildah (IMAGE=NAME, TARGET=nvidia, BUILD_OPTIONS=...)
+	@for engine in $(ENGINE); do \
+		$$engine info >/dev/null 2>&1 || continue; \
+		exec env BUILDAH_FORMAT=docker $$engine build --file deploy/Dockerfile --tag $(IMAGE) \
+			$(if $(TARGET),--target $(TARGET)) $(BUILD_OPTIONS) .; \
+	done; echo "error: none of $(ENGINE) is here and works" >&2; exit 1
+
+test-deploy: $(VENV)/.deploy ## Build and run the image, and the parts of deploy/ together (root, Debian's podman, nginx, prometheus ...)
+	@$(BIN)/python -m pytest tests/deploy
+
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
-	@for name in serving training dev docs release cli examples; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
+	@for name in serving training dev docs release cli examples deploy; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
 		--generate-hashes --no-header --no-emit-index-url --no-annotate \
 		requirements/$$name.in --output-file requirements/$$name.txt; done
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		--no-annotate requirements/fuzz.in --output-file requirements/fuzz.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url \
+		--no-annotate requirements/nvidia.in --output-file requirements/nvidia.txt
 
 clean: ## Remove .venv, caches and output
 	rm -rf $(VENV) output build .mypy_cache .pytest_cache .ruff_cache *.egg-info {client,server}/*.egg-info {client,server}/build
@@ -163,4 +177,9 @@ $(VENV)/.examples: requirements/examples.txt $(VENV)/.cli
 $(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev
 	@echo "setting up $(VENV): requirements/fuzz.txt ..."
 	@$(PIP) install --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+$(VENV)/.deploy: requirements/deploy.txt $(VENV)/.dev
+	@echo "setting up $(VENV): requirements/deploy.txt ..."
+	@$(PIP) install --require-hashes -r requirements/deploy.txt
 	@touch $@

@@ -32,7 +32,7 @@ from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
 
 PHOTOS = ROOT / "demo" / "photos"
-LONGEST_FIRST = ("functional", "parity", "contract", "unit")
+LONGEST_FIRST = ("deploy", "functional", "parity", "contract", "unit")
 Serve = Callable[..., TritonServer]
 
 

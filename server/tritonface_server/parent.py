@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 PR_SET_PDEATHSIG = 1
+REAP_ATTEMPTS, REAP_INTERVAL_S = 1000, 0.01
 GUARD = """
 read -r _                                                     # returns when the parent has ended
 n=0; while kill -0 "$1" && [ $n -lt "$2" ]; do sleep 1; n=$((n + 1)); done
@@ -44,6 +45,15 @@ def guarded(group: int, patience_s: int) -> Iterator[None]:
     finally:
         guard.kill()  # before it can read the end
         guard.communicate()
+
+
+def reap(group: int) -> None:
+    """Wait for the killed processes of a group that have become this process's children, as in a container's first."""
+    with suppress(ChildProcessError):  # there are none, or no more
+        for _ in range(REAP_ATTEMPTS):
+            pid, _ = os.waitpid(-group, os.WNOHANG)
+            if not pid:
+                time.sleep(REAP_INTERVAL_S)
 
 
 def wait_for_end(child: subprocess.Popen[bytes], within_s: float) -> int | None:

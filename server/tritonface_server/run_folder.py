@@ -54,16 +54,22 @@ def run_folders() -> list[Path]:
 
 
 def base_folder() -> Path:
-    """`tritonface` in the user's cache, or a folder of temporary files where the user has no cache to write to."""
+    """`tritonface` in the user's cache, or a folder of temporary files where the user has no cache to write to.
+
+    The processes of the models are started from there.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not cache.is_absolute():
         cache = Path(os.path.expanduser("~"), ".cache")  # noqa: PTH111 - Path.home() fails for users without one
     for folder in (cache / "tritonface", Path(tempfile.gettempdir(), f"tritonface-{os.getuid()}")):
         with suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK):
+            if os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_NOEXEC:
                 return folder
-    raise LaunchError(f"there is no folder to write to, neither {cache} nor {tempfile.gettempdir()}")
+    raise LaunchError(
+        f"there is no folder to write to and to start programs from, neither {cache} nor {tempfile.gettempdir()}; "
+        "in a container: --tmpfs /tmp:exec"
+    )
 
 
 @contextmanager

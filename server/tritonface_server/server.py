@@ -28,7 +28,7 @@ from tritonface_server.leftovers import (
 )
 from tritonface_server.machine import LaunchError, Triton, check_port, find_triton, port_lock
 from tritonface_server.network_outline import LOAD_LATER
-from tritonface_server.parent import end_with_parent, guarded, wait_for_end
+from tritonface_server.parent import end_with_parent, guarded, reap, wait_for_end
 from tritonface_server.repositories import Repositories
 from tritonface_server.room import check_shared_memory, raise_open_files
 from tritonface_server.run_folder import base_folder, run_folder
@@ -211,6 +211,7 @@ class TritonServer:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         code = self.process.wait()
+        reap(self.process.pid)
         note_temporary_folders(self.folder, self._folders_before)  # where it has never been ready, too
         remove_leftovers(self.folder)
         self._ledger.unlink(missing_ok=True)  # its users were killed

@@ -53,3 +53,24 @@ def test_the_end_of_a_child() -> None:
         child.stdin.close()
         assert wait_for_end(child, 10) == 3 and time.monotonic() - began_s < 5
         assert wait_for_end(child, 10) == 3
+
+
+FIRST_PROCESS = """
+import ctypes, os, signal, subprocess
+from tritonface_server.parent import reap
+ctypes.CDLL(None).prctl(36, 1)  # orphans become its children, as in a container those of the first process
+group = subprocess.Popen(["sh", "-c", "sleep 60 & echo & wait"], stdout=-1, start_new_session=True)
+group.stdout.readline()
+os.killpg(group.pid, signal.SIGKILL)
+group.wait()
+reap(group.pid)
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("none")
+"""
+
+
+def test_who_inherits_a_killed_group_waits_for_all_of_it() -> None:
+    run = subprocess.run([sys.executable, "-c", FIRST_PROCESS], capture_output=True, text=True, check=True)
+    assert run.stdout == "none\n"

@@ -1,0 +1,150 @@
+"""The image of `make image` on a base that mmdebstrap makes, and containers of it as users run them, by podman."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.scrape import wait_until
+from training.paths import ROOT
+from tritonface_server.endpoints import Endpoints
+
+SUITE, PYTHON = "bookworm", "3.11"
+BASE, IMAGE = f"localhost/tritonface-base:{SUITE}", "localhost/tritonface:test"
+BUILD = ROOT / "build"
+WHEELHOUSE = BUILD / "wheelhouse"
+PODMAN = ("podman", "--runtime", "runc")
+RUN = (*PODMAN, "run", "--cgroups=no-conmon", "--ulimit=nofile=1024:1024", "--ulimit=nproc=16384:16384")
+"""runc, and these settings, because the defaults of podman 4.3 want newer control groups and higher limits than some
+machines have."""
+TEMPORARY = "/tmp:exec,mode=1777,size=256m"
+HARDENED = (
+    "--read-only",
+    "--read-only-tmpfs=false",  # podman adds some of its own, docker does not
+    "--cap-drop=all",
+    "--security-opt=no-new-privileges",
+)
+START_TIMEOUT_S = 180.0
+
+
+def command(*arguments: str, check: bool = True, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    """A command that has ended; if it must not fail, its last words are in the error."""
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=timeout_s)
+    if check and done.returncode:
+        raise AssertionError(
+            f"{' '.join(arguments)}: exit code {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}"
+        )
+    return done
+
+
+def build_image() -> str:
+    """The image by `make image`, from nothing that a registry of images gives; its name."""
+    if subprocess.run(["podman", "image", "exists", BASE]).returncode:
+        BUILD.mkdir(exist_ok=True)
+        tar = BUILD / f"{SUITE}.tar"
+        command("mmdebstrap", "--variant=minbase", SUITE, str(tar), timeout_s=1200)
+        command("podman", "import", str(tar), BASE)
+        tar.unlink()
+    _fill_wheelhouse()
+    options = f"--isolation=chroot --network=host --build-arg DEBIAN={BASE} --build-arg PIP_NO_INDEX=1"
+    command("make", "image", "ENGINE=podman", f"IMAGE={IMAGE}", f"BUILD_OPTIONS={options}", timeout_s=2400)
+    return IMAGE
+
+
+def _fill_wheelhouse() -> None:
+    """All packages of requirements/serving.txt, for the base's Python, as pip on this machine gets them."""
+    lock = ROOT / "requirements" / "serving.txt"
+    digest, stamp = hashlib.sha256(lock.read_bytes()).hexdigest(), WHEELHOUSE / "serving.sha256"
+    if stamp.is_file() and stamp.read_text() == digest:
+        return
+    python = shutil.which(f"python{PYTHON}") if sys.version_info[:2] != (3, 11) else sys.executable
+    assert python, (
+        f"Python {PYTHON}, which the base {SUITE} has, fetches the packages for it: apt-get install python{PYTHON}"
+    )
+    shutil.rmtree(WHEELHOUSE, ignore_errors=True)
+    packages = ("--require-hashes", "--only-binary=:all:", "--requirement", str(lock))
+    command(python, "-m", "pip", "download", "--quiet", "--dest", str(WHEELHOUSE), *packages, timeout_s=1800)
+    stamp.write_text(digest)
+
+
+@dataclass(frozen=True)
+class Container:
+    """One that runs in the background, its ports published on this machine's loopback."""
+
+    name: str
+    endpoints: Endpoints
+
+    def exec(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """A command inside."""
+        return command(*PODMAN, "exec", self.name, *arguments, check=check, timeout_s=240)
+
+    def check_health(self) -> subprocess.CompletedProcess[str]:
+        """The image's health check, once, as an engine runs it."""
+        return command(*PODMAN, "healthcheck", "run", self.name, check=False, timeout_s=240)
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        command(*PODMAN, "stop", "--time=60", self.name)
+        return int(self.state("ExitCode"))
+
+    def log(self) -> str:
+        done = command("podman", "logs", self.name, check=False)
+        return done.stdout + done.stderr
+
+    def state(self, field: str) -> str:
+        return command("podman", "inspect", "--format", f"{{{{.State.{field}}}}}", self.name).stdout.strip()
+
+    def wait_for(self, words: str) -> None:
+        """Until its log holds them, or it has ended."""
+        wait_until(lambda: words in self.log() or self.state("Running") != "true", self.log, START_TIMEOUT_S)
+        assert words in self.log(), self.log()
+
+
+@contextmanager
+def running(
+    image: str, *arguments: str, options: tuple[str, ...] = (), ready: str = "ready: gRPC"
+) -> Iterator[Container]:
+    """A container that is ready; gone at the end."""
+    endpoints = Endpoints.free()
+    name = f"tritonface-test-{os.getpid()}-{endpoints.grpc_port}"
+    inside = {"http": 8000, "grpc": 8001, "metrics": 8002}
+    ports = [f"--publish=127.0.0.1:{port}:{inside[purpose]}" for purpose, port in endpoints.ports.items()]
+    settings = (*HARDENED, f"--tmpfs={TEMPORARY}", "--shm-size=1g", *ports, *options)
+    try:
+        command(*RUN, "--detach", f"--name={name}", *settings, image, *arguments)
+        container = Container(name, endpoints)
+        container.wait_for(ready)
+        yield container
+    finally:
+        command("podman", "rm", "--force", "--time=1", "--ignore", name, check=False)
+
+
+def start_time_s(image: str) -> float:
+    """From the command to the answer that the server is ready."""
+    began = time.monotonic()
+    with running(image, "--insecure"):
+        return time.monotonic() - began
+
+
+def ended(
+    image: str, *arguments: str, options: tuple[str, ...] = ("--shm-size=1g",), tmpfs: str = TEMPORARY
+) -> subprocess.CompletedProcess[str]:
+    """A container that has ended by itself."""
+    return command(*RUN, "--rm", *HARDENED, f"--tmpfs={tmpfs}", *options, image, *arguments, check=False)
+
+
+def image_bytes(image: str) -> int:
+    """Of all its layers, unpacked."""
+    return int(command("podman", "image", "inspect", "--format", "{{.Size}}", image).stdout)
+
+
+def own_bytes(image: str, base: str = BASE) -> int:
+    """Of the layers that are not its base's."""
+    return image_bytes(image) - image_bytes(base)
