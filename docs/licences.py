@@ -2,8 +2,8 @@
 
 build/release/bin/python docs/licences.py --python .venv/bin/python   (`make licences`)
 
-pip-licenses reads them from the packages of that environment; what is pinned in requirements/serving.txt and
-training.txt counts. A test compares names and versions with these files, so that the page is renewed with them.
+pip-licenses reads them from the packages of that environment; what is pinned in `FILES` counts. A test
+compares names and versions with these files, so that the page is renewed with them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from packaging.markers import Marker
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "licences.md"
 BEGIN, END = "<!-- made by make licences -->\n", "<!-- end of what make licences makes -->\n"
-FILES = {"serving": "serving and the SDK", "training": "training"}
+FILES = {"serving": "serving and the SDK", "training": "training", "cli": "videos, completion"}
+"""What users install, and for what; the first purpose of a package counts."""
 LONGEST = 60
 
 
@@ -46,10 +47,10 @@ def main() -> int:
     return 0
 
 
-def pins(path: Path) -> list[tuple[str, str]]:
-    """Names and versions of a locked file, in its order, as far as they concern this machine."""
+def pins(path: Path, machine: dict[str, str] | None = None) -> list[tuple[str, str]]:
+    """Names and versions of a locked file, in its order, as far as they concern a machine; None: this one."""
     pinned = re.findall(r"^([\w.-]+)==([^\s;]+)(?: ; (.*?))?(?: \\)?$", path.read_text(), re.M)
-    return [(plain(name), version) for name, version, when in pinned if not when or Marker(when).evaluate()]
+    return [(plain(name), version) for name, version, when in pinned if not when or Marker(when).evaluate(machine)]
 
 
 def plain(name: str) -> str:

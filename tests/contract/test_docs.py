@@ -8,15 +8,14 @@ that says who runs it: `run by` a test that reads the page, `as in` a test that 
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 import yaml
-from packaging.markers import Marker
 
 import tritonface
 from perf import page_plots
-from tests.contract.test_architecture import distribution_name
 from training.paths import ROOT
 
 CODE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -120,11 +119,9 @@ def test_the_page_of_licences_is_not_stale() -> None:
     """`make licences` writes it; made with another Python or on another system it would list other packages."""
     machine = {"python_version": "3.11", "python_full_version": "3.11.7", "implementation_name": "cpython"}
     machine |= {"sys_platform": "linux", "platform_machine": "x86_64", "os_name": "posix", "platform_system": "Linux"}
+    script = runpy.run_path(str(ROOT / "docs" / "licences.py"))
     pinned = {}
-    for file in ("training", "serving"):
-        locked = (ROOT / "requirements" / f"{file}.txt").read_text()
-        for name, version, condition in re.findall(r"^([\w.-]+)==([^\s;]+)(?: ; (.*?))?(?: \\)?$", locked, re.M):
-            if not condition or Marker(condition).evaluate(machine):
-                pinned[distribution_name(name)] = version
+    for file in reversed(script["FILES"]):
+        pinned |= script["pins"](ROOT / "requirements" / f"{file}.txt", machine)
     listed = page_plots.table(ROOT / "docs" / "licences.md", "| package | version |")
     assert {name: cells[0] for name, cells in listed.items()} == pinned
