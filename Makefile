@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WEB := build/web
 RELEASE := build/release
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -13,6 +14,7 @@ HOST ?= 127.0.0.1
 HTTP_PORT ?= 8000
 GRPC_PORT ?= 8001
 METRICS_PORT ?= 8002
+WEB_PORT ?= 7860
 MODEL_REPOSITORY ?= model_repository
 DETECTOR ?= BlazeFace
 IMAGE ?= tritonface:latest
@@ -22,7 +24,7 @@ WEIGHTS ?= weights/$(DETECTOR).safetensors
 # threads that wait leave the cores to the others.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup setup-training setup-dev setup-examples demo serve test test-fast test-long lint format bench bench-quick bench-soak chaos bench-locust accuracy report docs docs-serve release-check licences fuzz export official-weights demo-dataset repository tensorrt image test-deploy lock clean
+.PHONY: help setup setup-training setup-dev setup-examples demo serve web test test-fast test-long test-web lint format bench bench-quick bench-soak chaos bench-locust accuracy report docs docs-serve release-check licences fuzz export official-weights demo-dataset repository tensorrt image test-deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +42,11 @@ serve: setup ## Run the server in the foreground (HOST, HTTP_PORT, GRPC_PORT, ME
 		--metrics-port $(METRICS_PORT) --model-repository $(MODEL_REPOSITORY) $(if $(CPUS),--cpus $(CPUS)) $(if $(DETECTORS),--detectors $(DETECTORS)) $(if $(WATCH),--watch) \
 		$(if $(INSECURE),--insecure)
 
+web: setup $(WEB)/.done ## A page to try detectors on, http://127.0.0.1:7860, and a server unless one is there (WEB_PORT, HOST, GRPC_PORT)
+	@exec $(BIN)/python demo/web.py --tritonface $(WEB)/bin/tritonface --host $(HOST) --grpc-port $(GRPC_PORT) \
+		--port $(WEB_PORT) -- $(BIN)/tritonface-server serve --host $(HOST) --http-port $(HTTP_PORT) \
+		--grpc-port $(GRPC_PORT) --metrics-port $(METRICS_PORT) --model-repository $(MODEL_REPOSITORY)
+
 test: setup-dev $(VENV)/.cli ## Run all tests against a real server
 	@$(PYTEST)
 
@@ -48,6 +55,9 @@ test-fast: setup-dev $(VENV)/.cli ## Run the tests that need neither a server no
 
 test-long: setup-dev $(VENV)/.examples ## Run the tests that take minutes, which `make test` leaves out, one after the other
 	@$(BIN)/python -m pytest -m long
+
+test-web: $(VENV)/.test-web $(WEB)/.done ## Click on the page in a headless Chromium, against a real server (needs chromium)
+	@$(BIN)/python -m pytest tests/functional/L0_web/check_page.py
 
 lint: setup-dev ## Check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -119,7 +129,7 @@ test-deploy: $(VENV)/.deploy ## Build and run the image, and the parts of deploy
 	@$(BIN)/python -m pytest tests/deploy
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
-	@for name in serving training dev docs release cli examples deploy; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
+	@for name in serving training dev docs release cli examples deploy web test-web; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
 		--generate-hashes --no-header --no-emit-index-url --no-annotate \
 		requirements/$$name.in --output-file requirements/$$name.txt; done
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
@@ -172,6 +182,19 @@ $(VENV)/.cli: requirements/cli.txt $(VENV)/.serving
 $(VENV)/.examples: requirements/examples.txt $(VENV)/.cli
 	@echo "setting up $(VENV): requirements/examples.txt ..."
 	@$(PIP) install --require-hashes -r requirements/examples.txt
+	@touch $@
+
+$(VENV)/.test-web: requirements/test-web.txt $(VENV)/.dev $(VENV)/.cli
+	@echo "setting up $(VENV): requirements/test-web.txt ..."
+	@$(PIP) install --require-hashes -r requirements/test-web.txt
+	@touch $@
+
+# Gradio keeps back Pillow, so the page has an environment of its own.
+$(WEB)/.done: requirements/web.txt client/pyproject.toml | $(VENV)/bin/python
+	@echo "setting up $(WEB): requirements/web.txt ..."
+	@test -x $(WEB)/bin/pip || $(BIN)/python -m venv $(WEB)
+	@$(WEB)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/web.txt
+	@$(WEB)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation --editable ./client
 	@touch $@
 
 $(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev

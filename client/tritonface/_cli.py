@@ -105,6 +105,13 @@ def _show_health(protocol: str, url: str, answer: Health | TritonFaceError, as_j
         print(*lines(health), sep="\n", end="\n" if health.models else "")
 
 
+def _web(options: argparse.Namespace) -> int:
+    from tritonface._web.serving import run
+
+    run(connection_of(options), options.port)
+    return GOOD
+
+
 def _ask(connection: Connection, question: Callable[[Fleet], Coroutine[Any, Any, T]]) -> T:
     """The answer to one question, over connections of its own."""
 
@@ -122,7 +129,7 @@ def _ask(connection: Connection, question: Callable[[Fleet], Coroutine[Any, Any,
         engine.release()
 
 
-COMMANDS = Commands(_counted(predict), _counted(blur), _counted(crop), _models, _health, completion)
+COMMANDS = Commands(_counted(predict), _counted(blur), _counted(crop), _models, _health, _web, completion)
 
 if __name__ == "__main__":
     sys.exit(main())

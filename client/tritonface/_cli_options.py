@@ -14,6 +14,7 @@ from tritonface._options import DEFAULT_DETECTOR
 from tritonface._video import UNDER_WAY
 
 EXIT_CODES = "exit codes: 0 all well, 1 some images have no result, 2 wrong usage, 3 server or model not available"
+WEB_PORT = 7860
 SHELLS = ("bash", "zsh")
 BLUR_THRESHOLD = 0.3
 """A box too many costs little where faces must not be seen."""
@@ -29,6 +30,7 @@ class Commands(NamedTuple):
     crop: Command
     models: Command
     health: Command
+    web: Command
     completion: Command
 
 
@@ -97,6 +99,8 @@ def make_parser(do: Commands) -> argparse.ArgumentParser:
         help="send a photo (of your own, or one of the package) and expect a face",
     )
     health.add_argument("--wait", type=float, default=0.0, metavar="S", help="ask again for so long; default: once")
+    web = add("web", do.web, "a page to try detectors on, for browsers on this machine", server)
+    web.add_argument("--port", type=int, default=WEB_PORT, metavar="N", help="of the page (%(default)s)")
     completion = add("completion", do.completion, "print a script that makes a shell complete this command")
     completion.add_argument("shell", choices=SHELLS)
     completion.set_defaults(parser=parser)

@@ -204,6 +204,12 @@ class Client:
         models: list[dict[str, str]] = reply.get("models", []) if isinstance(reply, dict) else reply
         return models
 
+    async def statistics(self, timeout_s: float) -> list[dict[str, Any]]:
+        """Triton's counts and times of all models since its start; open to who has the server's key."""
+        reply = await self._call("get_inference_statistics", timeout_s, **self._options)
+        counted: list[dict[str, Any]] = reply.get("model_stats", [])
+        return counted
+
     async def is_model_ready(self, model: str, timeout_s: float) -> bool:
         """Whether a model answers; also one that a client has loaded, which `models` does not list."""
         return bool(await self._call("is_model_ready", timeout_s, model))

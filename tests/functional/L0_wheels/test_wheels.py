@@ -22,7 +22,7 @@ from tritonface_server.endpoints import Endpoints
 ACTIONS = {"serve": [], "publish": ["add", "undo", "list"], "repository": [], "tensorrt": ["build", "check"]}
 COMMANDS = [
     ("tritonface",),
-    *(("tritonface", command) for command in ("predict", "blur", "crop", "models", "health", "completion")),
+    *(("tritonface", command) for command in ("predict", "blur", "crop", "models", "health", "web", "completion")),
     ("tritonface-server",),
     *(("tritonface-server", command) for command in ACTIONS),
     *(("tritonface-server", command, action) for command, actions in ACTIONS.items() for action in actions),

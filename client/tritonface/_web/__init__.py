@@ -1,0 +1,1 @@
+"""The page of `tritonface web`, made with Gradio: the extra `web`."""

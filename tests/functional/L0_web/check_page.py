@@ -1,0 +1,321 @@
+"""The page by clicks: a headless Chromium, the page as users start it, a real server. `make test-web` runs this file.
+
+It is not part of `make test`: it needs Chromium and the environment of the page, build/web. Every request of the
+browser is looked at; one that goes beyond this machine fails the test. The documentation's screenshot is taken here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from tests.films import picture, write_film
+from tests.launched import Launched, eventually
+from training.paths import ROOT
+from tritonface_server.endpoints import Endpoints
+
+COMMAND = ROOT / "build" / "web" / "bin" / "tritonface"
+SCREENSHOT = ROOT / "docs" / "pictures" / "web.png"
+HERE = ("http://127.0.0.1:", "data:", "blob:")
+FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+PATIENCE_MS = 120_000
+FACES = {"PP-YOLOE_plus-S_face": 29, "BlazeFace": 18}
+"""In the group picture, at a threshold of 0.5."""
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.fail("there is no chromium; on Debian and Ubuntu: apt-get install chromium", pytrace=False)
+    return found
+
+
+@contextmanager
+def page_at(url: str, *, port: int | None = None) -> Iterator[str]:
+    """The command `tritonface web`; gives the address of the page."""
+    port = port or Endpoints.free().http_port
+    command = [COMMAND, "web", "--url", url, "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        try:
+            assert f"http://127.0.0.1:{port}" in program.stdout.readline()
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            program.terminate()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A page, and a server that `make serve` would start."""
+    with Launched(tmp_path_factory.mktemp("server")) as server:
+        server.wait_for("ready: gRPC", 300)
+        with page_at(server.endpoints.grpc) as address:
+            yield address
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Its camera shows a portrait."""
+    film, portrait = tmp_path_factory.mktemp("camera") / "camera.mjpeg", tmp_path_factory.mktemp("camera") / "one.jpg"
+    Image.fromarray(picture(0, (640, 480))).save(portrait, quality=95)
+    film.write_bytes(portrait.read_bytes() * 4)
+    arguments = [*FAKE_CAMERA, f"--use-file-for-fake-video-capture={film}", "--no-sandbox"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """`open_page(address)`: a window of a person's own."""
+    contexts, strays = [], []
+
+    def open_page(address: str, **settings: object) -> Page:
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, **settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("request", lambda request: request.url.startswith(HERE) or strays.append(request.url))
+        page.on("websocket", lambda socket: socket.url.startswith("ws://127.0.0.1:") or strays.append(socket.url))
+        page.goto(address)
+        expect(page.get_by_role("tab", name="Photos")).to_be_visible()
+        return page
+
+    expect.set_options(timeout=PATIENCE_MS)
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert strays == []
+
+
+def drop(page: Page, *files: Path, into: str = "photos") -> None:
+    page.locator(f"#{into} input[type=file]").set_input_files(files)
+
+
+def panel(page: Page, name: str = "a") -> Locator:
+    return page.locator(f"#panel_{name}")
+
+
+def count(page: Page, name: str = "a") -> Locator:
+    return panel(page, name).locator(".count")
+
+
+def choose(page: Page, dropdown: str, text: str) -> None:
+    page.locator(f"#{dropdown} input").click()
+    page.get_by_role("option", name=text, exact=True).click()
+
+
+def download(page: Page, button: str, folder: Path, name: str = "a") -> Path:
+    with page.expect_download() as waiting:
+        panel(page, name).get_by_text(button).click()
+    file = folder / name / waiting.value.suggested_filename
+    waiting.value.save_as(file)
+    return file
+
+
+def test_a_photo_its_boxes_and_its_files(address: str, open_page: Open, solvay: Path, tmp_path: Path) -> None:
+    page = open_page(address)
+    expect(page.locator(".title .ready")).to_contain_text("server at")
+    drop(page, solvay)
+    expect(count(page)).to_have_text("29 faces")
+    expect(panel(page).locator(".times span")).to_have_count(3)
+    expect(panel(page).locator("tbody tr").first).to_contain_text("0.9")
+    said = json.loads(download(page, "Download JSON", tmp_path).read_text())
+    [result] = said["results"]
+    assert (said["detector"], said["threshold"], result["input_path"]) == (
+        "PP-YOLOE_plus-S_face",
+        0.5,
+        "solvay_1927.jpg",
+    )
+    assert len(result["boxes"]) == 29
+    assert set(result["times_ms"]) == {"encode", "wait", "draw"}
+    assert all(time_ms > 0 for time_ms in result["times_ms"].values())
+    with Image.open(download(page, "Download picture", tmp_path)) as drawn, Image.open(solvay) as original:
+        assert drawn.size == original.size
+        red, green, blue = np.asarray(drawn.convert("RGB"), dtype=int).transpose(2, 0, 1)
+        assert np.count_nonzero((red > 150) & (green < 110) & (blue < 110)) > 1000, "the photo itself is grey"
+
+
+def test_settings_ask_again(address: str, open_page: Open, solvay: Path, tmp_path: Path) -> None:
+    page = open_page(address)
+    drop(page, solvay)
+    expect(count(page)).to_have_text("29 faces")
+    number = page.locator("#threshold input[type=number]")
+    number.fill("0.9")
+    number.blur()
+    expect(count(page)).not_to_have_text("29 faces")
+    said = json.loads(download(page, "Download JSON", tmp_path).read_text())
+    assert said["threshold"] == 0.9
+    assert all(box["score"] > 0.9 for box in said["results"][0]["boxes"])
+    choose(page, "first", "BlazeFace")
+    expect(panel(page).locator(".who")).to_have_text("BlazeFace, 640x640")
+    page.locator("#first_variant").get_by_label("high-performance").check()
+    expect(panel(page).locator(".who")).to_have_text("BlazeFace_hpi, 640x640")
+    page.locator("#first_variant").get_by_label("normal").check()
+    choose(page, "size", "320")
+    expect(panel(page).locator(".who")).to_have_text("BlazeFace, 320x320")
+    page.locator("#size input").fill("7")
+    page.locator("#size input").press("Enter")
+    expect(panel(page).get_by_role("alert")).to_contain_text("img_size")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_two_detectors_side_by_side(address: str, open_page: Open, solvay: Path, tmp_path: Path, scheme: str) -> None:
+    page = open_page(address, color_scheme=scheme)
+    drop(page, solvay)
+    page.get_by_label("Compare with a second detector").check()
+    for name, (detector, faces) in zip("ab", FACES.items()):
+        expect(count(page, name)).to_have_text(f"{faces} faces")
+        said = json.loads(download(page, "Download JSON", tmp_path, name).read_text())
+        assert (said["detector"], len(said["results"][0]["boxes"])) == (detector, faces)
+    pictures = [panel(page, name).locator("img").first for name in "ab"]
+    for shown in pictures:
+        expect(shown).to_be_visible()
+    page.wait_for_function("[...document.images].every(image => image.complete)")
+    page.locator("h1").hover()
+    if scheme == "light":
+        SCREENSHOT.parent.mkdir(exist_ok=True)
+        taken = tmp_path / "page.png"
+        page.screenshot(path=taken)
+        with Image.open(taken) as screenshot:
+            screenshot.quantize(200).save(SCREENSHOT, optimize=True)
+        assert SCREENSHOT.stat().st_size < 300_000
+    page.get_by_label("Compare with a second detector").uncheck()
+    expect(panel(page, "b")).to_be_hidden()
+
+
+def test_several_photos_and_a_bad_one(
+    address: str, open_page: Open, solvay: Path, astronaut: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no picture at all")
+    page = open_page(address)
+    drop(page, text, solvay, astronaut)
+    expect(count(page)).to_have_text("29 faces")
+    expect(panel(page).get_by_role("alert")).to_contain_text("notes.txt")
+    expect(panel(page).get_by_role("alert")).not_to_contain_text("tmp")
+    panel(page).get_by_role("button", name="Thumbnail 2").click()
+    expect(count(page)).to_have_text("1 face")
+    said = json.loads(download(page, "Download JSON", tmp_path).read_text())
+    assert [len(result["boxes"]) for result in said["results"]] == [0, 29, 1]
+    assert "error" in said["results"][0]
+    with zipfile.ZipFile(download(page, "Download picture", tmp_path)) as archive:
+        assert len(archive.namelist()) == 2
+    drop_only = open_page(address)
+    drop(drop_only, text)
+    expect(panel(drop_only).get_by_role("alert")).to_contain_text("notes.txt")
+
+
+def test_two_people_at_once(address: str, open_page: Open, solvay: Path, astronaut: Path) -> None:
+    slow, quick = open_page(address), open_page(address)
+    drop(slow, *[solvay] * 24)
+    drop(quick, astronaut)
+    expect(count(quick)).to_have_text("1 face")
+    assert count(slow).count() == 0, "the slow one's photos were done first"
+    expect(count(slow)).to_have_text("29 faces")
+
+
+def test_the_camera(address: str, open_page: Open) -> None:
+    page = open_page(address, permissions=["camera"])
+    page.get_by_role("tab", name="Camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.locator("#camera").get_by_role("button", name="Record").click()
+    expect(count(page)).to_have_text("1 face")
+    expect(panel(page).locator(".live img")).to_have_attribute("src", re.compile(r"^data:image/jpeg;base64,"))
+    page.get_by_label("Compare with a second detector").check()
+    expect(count(page, "b")).to_have_text("1 face")
+
+
+def test_a_video(address: str, open_page: Open, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mp4", 12)
+    page = open_page(address)
+    choose(page, "first", "BlazeFace")
+    page.get_by_role("tab", name="Video").click()
+    drop(page, film, into="video")
+    expect(panel(page).locator(".place")).to_have_text("12 pictures, 12 faces in all")
+    lines = download(page, "Download JSON", tmp_path).read_text().splitlines()
+    assert [json.loads(line)["frame"] for line in lines] == list(range(12))
+    assert {json.loads(line)["input_path"] for line in lines} == {"film.mp4"}
+    written = download(page, "Download video", tmp_path)
+    assert count_pictures(written) == 12
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video")
+    page.locator("#video").get_by_label("Clear").click()
+    drop(page, bad, into="video")
+    expect(panel(page).get_by_role("alert")).to_contain_text("bad.mp4")
+
+
+def test_a_server_that_comes_later(chromium: str, open_page: Open, astronaut: Path, tmp_path: Path) -> None:
+    ends = Endpoints.free()
+    with page_at(ends.grpc) as address:
+        page = open_page(address)
+        expect(page.locator(".help")).to_contain_text("make serve")
+        drop(page, astronaut)
+        expect(panel(page).get_by_role("alert")).to_contain_text("no Triton server answers")
+        with Launched(tmp_path, endpoints=ends) as server:
+            server.wait_for("ready: gRPC", 300)
+            expect(page.locator(".title .ready")).to_be_visible()
+            expect(count(page)).to_have_text("1 face")
+            expect(page.locator(".help")).to_have_count(0)
+
+
+def test_limits(address: str) -> None:
+    """What the browser's part would not do by itself."""
+    other_name = urllib.request.Request(address, headers={"Host": "example.com"})
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(other_name, timeout=30)
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    port = address.rstrip("/").rpartition(":")[2]
+    listening = subprocess.run(["ss", "-ltnH", f"sport = :{port}"], capture_output=True, text=True).stdout
+    assert [line.split()[3] for line in listening.splitlines()] == [f"127.0.0.1:{port}"]
+
+
+def test_make_web_starts_and_stops_both(tmp_path: Path) -> None:
+    ends, web_port = Endpoints.free(), Endpoints.free().http_port
+    ports = [f"{name}_PORT={port}" for name, port in (("HTTP", ends.http_port), ("GRPC", ends.grpc_port))]
+    command = [
+        "make",
+        "--no-print-directory",
+        "web",
+        f"WEB_PORT={web_port}",
+        f"METRICS_PORT={ends.metrics_port}",
+        *ports,
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as program:
+        address = f"http://127.0.0.1:{web_port}/"
+        server = f"http://{ends.http}/v2/health/ready"
+        try:
+            assert eventually(lambda: answers(address) and answers(server), 300)
+        finally:
+            program.terminate()
+        program.communicate(timeout=120)
+    assert eventually(lambda: not answers(address) and not answers(server))
+
+
+def answers(address: str) -> bool:
+    try:
+        return urllib.request.urlopen(address, timeout=10).status == 200
+    except OSError:
+        return False
+
+
+def count_pictures(path: Path) -> int:
+    code = "import av, sys; print(sum(1 for _ in av.open(sys.argv[1]).decode(video=0)))"
+    return int(subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout)

@@ -1,0 +1,106 @@
+"""The page of `tritonface web` without Gradio and browser: `make test-web` has both."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.launched import PHOTO
+from training.detectors import DETECTORS
+from tritonface import Connection, InvalidArgumentError
+from tritonface._web.answers import HEADERS, Answer, faces, headline, problem, write_files
+from tritonface._web.detectors import SHIPPED, Choice
+from tritonface._web.serving import POLICY, run
+from tritonface._web.stages import between
+
+BOX = {"cls_id": 0, "label": "face", "score": 0.91234, "coordinate": [1.0, 2.04, 30.0, 40.0]}
+TIMES = {"encode": 1.0, "wait": 20.0, "draw": 3.0}
+
+
+def answer(boxes: list[dict[str, object]], picture: Path | None = None, **more: object) -> Answer:
+    facts = {"name": "a.jpg", "error": "", "warning": None, "times_ms": TIMES}
+    return Answer(**{**facts, **more}, boxes=boxes, picture=picture)
+
+
+def test_a_photo_without_faces() -> None:
+    assert answer([]).rows == []
+    assert answer([]).json == {"input_path": "a.jpg", "boxes": [], "times_ms": TIMES}
+    assert "0 faces" in headline(answer([]), "BlazeFace")
+
+
+def test_a_photo_with_a_face() -> None:
+    assert answer([BOX]).rows == [[1, 0.912, 1.0, 2.0, 30.0, 40.0]]
+    assert len(answer([BOX]).rows[0]) == len(HEADERS)
+    assert answer([BOX]).caption == "a.jpg: 1 face"
+    assert [faces(count) for count in (0, 1, 2)] == ["0 faces", "1 face", "2 faces"]
+
+
+def test_names_and_messages_are_no_html() -> None:
+    for said in (headline(answer([], warning="<b>cut</b>"), "<i>mine</i>"), problem("<script>")):
+        assert "<b>cut" not in said and "<i>mine" not in said and "<script>" not in said
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_files_to_take_along(tmp_path: Path, count: int) -> None:
+    answers = [answer([BOX], PHOTO, name=f"{number}.jpg") for number in range(count)] or [answer([], error="bad")]
+    file, picture = write_files(answers, {"detector": "BlazeFace"}, tmp_path / "new")
+    said = json.loads(file.read_text())
+    assert said["detector"] == "BlazeFace"
+    assert [len(result["boxes"]) for result in said["results"]] == ([1] * count or [0])
+    if count < 2:
+        assert picture == (PHOTO if count else None)
+    else:
+        assert zipfile.ZipFile(picture).namelist() == ["001_astronaut.jpg", "002_astronaut.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [("", None), ("640", 640), ("640x512", [640, 512]), ("640X512", [640, 512])]
+)
+def test_input_sizes(size: str, expected: object) -> None:
+    assert Choice("BlazeFace", False, size).img_size == expected
+
+
+@pytest.mark.parametrize("size", ["big", "x", "640x", "6.4"])
+def test_what_is_no_input_size(size: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="640x512"):
+        _ = Choice("BlazeFace", False, size).img_size
+
+
+def test_the_page_offers_the_detectors_that_ship() -> None:
+    assert sorted(SHIPPED) == sorted(DETECTORS)
+
+
+def test_browsers_load_nothing_from_elsewhere() -> None:
+    sources = {source for part in POLICY.split(";") for source in part.split()[1:]}
+    assert {source for source in sources if not source.startswith("'")} == {"blob:", "data:"}
+
+
+def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "gradio", None)
+    with pytest.raises(InvalidArgumentError, match=r"pip install 'tritonface\[web\]'"):
+        run(Connection(), 0)
+
+
+STEPS = ("640x640_preprocess", "Mine", "Mine_postprocess")
+
+
+def counted(count: int, ns: int) -> dict[str, object]:
+    """As over gRPC, where numbers are texts; NMS waits in no queue, so there is none."""
+    times = {part: {"count": str(count), "ns": str(ns * count)} for part in ("success", "queue", "compute_infer")}
+    return {STEPS[0]: times, STEPS[1]: times, STEPS[2]: {name: times[name] for name in ("success", "compute_infer")}}
+
+
+def test_times_inside_the_server_before_any_request() -> None:
+    assert between(STEPS, {}, {}) is None
+    assert between((), counted(1, 5), counted(2, 5)) is None
+    assert between(STEPS, counted(2, 5), counted(2, 5)) is None
+
+
+def test_times_inside_the_server_are_averages() -> None:
+    inside = between(STEPS, counted(2, 1_000_000), counted(6, 1_000_000))
+    assert inside.requests == 4
+    assert inside.times_ms == {"queues": 2.0, "decode, resize": 1.0, "network": 1.0, "NMS": 1.0}
+    assert "average of 4 requests" in headline(answer([]), "Mine", inside)
