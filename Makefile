@@ -125,11 +125,11 @@ image: ## Build the server's image with docker, podman or buildah (IMAGE=NAME, T
 			$(if $(TARGET),--target $(TARGET)) $(BUILD_OPTIONS) .; \
 	done; echo "error: none of $(ENGINE) is here and works" >&2; exit 1
 
-test-deploy: $(VENV)/.deploy ## Build and run the image, and the parts of deploy/ together (root, Debian's podman, nginx, prometheus ...)
+test-deploy: $(VENV)/.deploy build/kubernetes/.ready ## Build and run the image, and the parts of deploy/ together (root, Debian's podman, nginx, prometheus ...; kubectl 1.27)
 	@$(BIN)/python -m pytest tests/deploy
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
-	@for name in serving training dev docs release cli examples deploy web test-web; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
+	@for name in serving training dev docs release cli examples deploy kubernetes web test-web; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
 		--generate-hashes --no-header --no-emit-index-url --no-annotate \
 		requirements/$$name.in --output-file requirements/$$name.txt; done
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
@@ -205,4 +205,10 @@ $(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev
 $(VENV)/.deploy: requirements/deploy.txt $(VENV)/.dev
 	@echo "setting up $(VENV): requirements/deploy.txt ..."
 	@$(PIP) install --require-hashes -r requirements/deploy.txt
+	@touch $@
+
+build/kubernetes/.ready: requirements/kubernetes.txt | $(VENV)/bin/python
+	@echo "setting up build/kubernetes: requirements/kubernetes.txt ..."
+	@$(BIN)/python -m venv --clear build/kubernetes
+	@build/kubernetes/bin/pip --disable-pip-version-check --quiet install --require-hashes -r requirements/kubernetes.txt
 	@touch $@

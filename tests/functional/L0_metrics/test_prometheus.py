@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,9 +19,9 @@ import tritonclient.grpc as triton
 import yaml
 from tritonclient.utils import InferenceServerException
 
+from tests.prometheus import ask, program, running
 from tests.scrape import scrape, wait_until
 from training.paths import ROOT
-from tritonface_server.endpoints import Endpoints
 from tritonface_server.metrics import FAMILIES
 from tritonface_server.server import TritonServer
 
@@ -38,13 +35,6 @@ FAST = [
 """The rules and the configuration as they stand, in a hurry."""
 
 ALERT = "TritonfaceImagesRefused"
-
-
-def program(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"there is no {name} on this machine: apt-get install prometheus")
-    return path
 
 
 def expressions(dashboard: dict[str, Any]) -> list[str]:
@@ -88,16 +78,8 @@ def prometheus(server: TritonServer, tmp_path_factory: pytest.TempPathFactory) -
         for pattern, faster in FAST:
             text = re.sub(pattern, faster, text)
         (folder / file.name).write_text(text)
-    address = f"127.0.0.1:{Endpoints.free().http_port}"
-    command = [program("prometheus"), f"--config.file={CONFIG.name}", "--storage.tsdb.path=data"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([*command, f"--web.listen-address={address}"], cwd=folder, stdout=log, stderr=log)
-    try:
-        wait_until(lambda: answers(address), (folder / "log").read_text)
+    with running(folder, CONFIG.name) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def test_the_dashboard_shows_something_in_every_panel(prometheus: str, server: TritonServer, astronaut: Path) -> None:
@@ -136,18 +118,6 @@ def infer(server: TritonServer, image: bytes) -> None:
 def alerts() -> list[str]:
     rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
     return [rule["alert"] for rule in rules if "alert" in rule]
-
-
-def answers(address: str) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"http://{address}/-/ready", timeout=5):
-        return True
-    return False
-
-
-def ask(address: str, what: str, **parameters: str) -> Any:
-    query = urllib.parse.urlencode(parameters)
-    with urllib.request.urlopen(f"http://{address}/api/v1/{what}?{query}", timeout=10) as response:
-        return json.load(response)["data"]
 
 
 def has_numbers(result: list[dict[str, Any]]) -> bool:
