@@ -249,7 +249,7 @@ def test_what_is_refused(
 
 
 def test_ctrl_c_leaves_a_film_that_can_be_played(server: TritonServer, tmp_path: Path) -> None:
-    film, out = write_film(tmp_path / "film.mp4", 150), tmp_path / "out.mp4"
+    film, out = write_film(tmp_path / "film.mp4", 100), tmp_path / "out.mp4"
     where = ["--url", server.endpoints.grpc, "--model", "BlazeFace", "--json", "--save", str(out)]
     command = ["env", "--default-signal=INT", sys.executable, "-m", "tritonface", "predict", str(film), *where]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
@@ -258,7 +258,7 @@ def test_ctrl_c_leaves_a_film_that_can_be_played(server: TritonServer, tmp_path:
         run.send_signal(signal.SIGINT)
         _, errors = run.communicate(timeout=60)
     assert run.returncode == 130 and errors == b"interrupted\n"
-    assert 1 <= len(pictures_of(out)) < 150
+    assert 1 <= len(pictures_of(out)) < 100
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

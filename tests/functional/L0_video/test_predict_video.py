@@ -101,6 +101,7 @@ def test_parameters_are_checked_at_once(detector: FaceDetector) -> None:
             detector.predict_video(**arguments)
 
 
+@pytest.mark.long  # it starts a server
 def test_the_server_goes_away(one_detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
     monkeypatch.setattr("tritonface._video.read_pictures", lambda source: endless(taken))
