@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from tritonface._cli_batch import batch
 from tritonface._cli_blur import blur
 from tritonface._cli_completion import completion
 from tritonface._cli_crop import crop
@@ -129,7 +130,9 @@ def _ask(connection: Connection, question: Callable[[Fleet], Coroutine[Any, Any,
         engine.release()
 
 
-COMMANDS = Commands(_counted(predict), _counted(blur), _counted(crop), _models, _health, _web, completion)
+COMMANDS = Commands(
+    _counted(predict), _counted(batch), _counted(blur), _counted(crop), _models, _health, _web, completion
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from tritonface._connection import TLS, Connection
-from tritonface._detector import FaceDetector, create_model
+from tritonface._detector import FaceDetector, _open_again
 from tritonface._fetch import UrlPolicy
+from tritonface._options import Options
 from tritonface._video import UNDER_WAY
 
 
@@ -24,10 +25,15 @@ def connection_of(options: argparse.Namespace) -> Connection:
 
 def open_model(options: argparse.Namespace) -> FaceDetector:
     """The detector that a command asks for; `options.batch_size` is then set."""
+    return _open_again(FaceDetector, detector_options(options))
+
+
+def detector_options(options: argparse.Namespace) -> Options:
+    """The same as arguments of `create_model`, nothing connected yet."""
     connection = connection_of(options)
     if options.batch_size is None:
         options.batch_size = UNDER_WAY * len(connection.servers)
-    return create_model(
+    return Options(
         options.model,
         options.model_dir,
         device=options.device,

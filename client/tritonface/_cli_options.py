@@ -26,6 +26,7 @@ class Commands(NamedTuple):
     """What is run; each returns the exit code."""
 
     predict: Command
+    batch: Command
     blur: Command
     crop: Command
     models: Command
@@ -69,6 +70,21 @@ def make_parser(do: Commands) -> argparse.ArgumentParser:
     _threshold(predict, None, "the model's own")
     predict.add_argument("--timings", action="store_true", help="milliseconds of each stage")
     _no_audio(predict)
+
+    batch = add("batch", do.batch, "find the faces of very many pictures, into Parquet", server, detector)
+    _inputs(
+        batch, "picture, directory, glob, Parquet of paths or of pictures, http(s) URL, or URI of a store (s3://...)"
+    )
+    batch.add_argument(
+        "--out", type=Path, metavar="DIR", required=True, help="tables; a run that was stopped goes on from there"
+    )
+    batch.add_argument("--column", metavar="NAME", help="of Parquet; default: its only one of texts or bytes")
+    _threshold(batch, None, "the model's own")
+    batch.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster; default: this machine alone")
+    batch.add_argument("--workers", type=int, default=1, metavar="N", help="processes that send (%(default)s)")
+    batch.add_argument(
+        "--piece-size", type=int, default=256, metavar="N", help="pictures of one file of a table (%(default)s)"
+    )
 
     blur = add("blur", do.blur, "make faces unrecognisable in pictures and videos", server, detector)
     _inputs(blur, "picture, video, directory or http(s) URL of a picture")

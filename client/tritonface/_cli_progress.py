@@ -16,16 +16,17 @@ class Progress:
     Args:
         total: steps; None if it is not known.
         unit: what is counted, if there is more to say than the count.
+        done: steps that were done before.
     """
 
-    def __init__(self, total: int | None, stream: TextIO, unit: str = "") -> None:
-        self._total, self._done, self._stream, self._unit = total, 0, stream, unit
+    def __init__(self, total: int | None, stream: TextIO, unit: str = "", done: int = 0) -> None:
+        self._total, self._done, self._before, self._stream, self._unit = total, done, done, stream, unit
         self._shown = total != 1 and total != 0 and stream.isatty()
         self._began_s = self._drawn_s = time.monotonic()
 
-    def advance(self) -> None:
-        """One step is done."""
-        self._done += 1
+    def advance(self, steps: int = 1) -> None:
+        """One step is done, or several at once."""
+        self._done += steps
         if not self._unit or time.monotonic() - self._drawn_s >= REDRAW_S:
             self._draw()
 
@@ -45,7 +46,7 @@ class Progress:
             filled = min(WIDTH, WIDTH * self._done // self._total)
             text = f"[{'=' * filled:<{WIDTH}}] {self._done}/{self._total}"
         if self._unit:
-            text += f" {self._unit}, {self._done / max(self._drawn_s - self._began_s, 1e-9):.1f}/s"
+            text += f" {self._unit}, {(self._done - self._before) / max(self._drawn_s - self._began_s, 1e-9):.1f}/s"
         self._stream.write(f"\r\033[K{text}")
         self._stream.flush()
 
