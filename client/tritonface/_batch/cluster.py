@@ -24,6 +24,8 @@ OBJECT_STORE_BYTES = 128 * 2**20
 """Names and tables pass through it, pictures never."""
 LONGEST_TEMPORARY = 24
 """Ray's sockets are below it, and their names have 107 characters at most."""
+RESTARTS = 3
+"""Of a worker that dies, of want of memory perhaps."""
 TEMPORARY_PREFIX = "tritonface-batch-"
 REMOVE_TIMEOUT_S = 10.0
 
@@ -71,7 +73,7 @@ def detect_pieces(pieces: Iterable[Piece], options: Options, workers: int) -> It
     )
     try:
         found = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            worker, fn_constructor_args=(options, str(Path.cwd())), compute=hands, num_cpus=1
+            worker, fn_constructor_args=(options, str(Path.cwd())), compute=hands, num_cpus=1, max_restarts=RESTARTS
         )
         for row in found.iter_rows():
             if row["error"]:
@@ -99,7 +101,8 @@ def started(address: str | None, workers: int, folder: RunFolder) -> Iterator[No
 
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address:
-        ray.init(address, **common)
+        with _stderr_closed():
+            ray.init(address, **common)
         try:
             yield
         finally:
@@ -110,20 +113,34 @@ def started(address: str | None, workers: int, folder: RunFolder) -> Iterator[No
     temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=place))
     folder.note_temporary(temporary)
     try:
-        ray.init(
-            "local",
-            num_cpus=workers,
-            num_gpus=0,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=str(temporary),
-            **common,
-        )
+        with _stderr_closed():
+            ray.init(
+                "local",
+                num_cpus=workers,
+                num_gpus=0,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(temporary),
+                **common,
+            )
         yield
     finally:
         ray.shutdown()
         _remove(temporary)
         folder.note_temporary(None)
+
+
+@contextlib.contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Ray's native part says there what its log level is, in a line that no level silences."""
+    kept_fd, nowhere_fd = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere_fd, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept_fd, 2)
+        os.close(kept_fd)
+        os.close(nowhere_fd)
 
 
 def _silence() -> None:
