@@ -130,7 +130,7 @@ def test_make_help_lists_every_target() -> None:
     assert {line.split()[1] for line in help_text.splitlines()} == targets
 
 
-@pytest.mark.parametrize("name", ["serving", "training", "dev", "docs", "release", "examples", "cli"])
+@pytest.mark.parametrize("name", ["serving", "training", "dev", "docs", "release", "examples", "cli", "batch"])
 def test_requirements_are_pinned_with_hashes(name: str) -> None:
     locked = (ROOT / "requirements" / f"{name}.txt").read_text()
     packages = re.findall(r"^[a-z0-9].*$", locked, re.MULTILINE | re.IGNORECASE)
