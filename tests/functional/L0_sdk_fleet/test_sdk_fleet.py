@@ -26,7 +26,7 @@ from training.paths import ROOT
 from tritonface import FaceDetector, create_model
 
 FEW, MANY = len(WIDTHS_PX), 2000
-REPORT = ROOT / "output" / "fleet.json"
+REPORT = ROOT / "output" / "fleet.jsonl"
 SIDE_PX = 320
 
 

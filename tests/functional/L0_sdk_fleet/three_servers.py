@@ -127,7 +127,7 @@ class Run:
         acted_s, lived = [*self.acted_s, self.times_s[-1]], [*self.lived, (self.times_s[-1], "")]
         found = []
         for (since_s, names), (until_s, _), end_s in zip(lived, lived[1:], acted_s):
-            first_s = since_s + SETTLED_S if end_s - since_s > 2 * SETTLED_S else since_s
+            first_s = since_s + SETTLED_S if since_s and end_s - since_s > 2 * SETTLED_S else since_s
             settled = [time_s for time_s in self.times_s if first_s <= time_s < end_s]
             found.append(Stretch(names, until_s - since_s, len(settled) / (end_s - first_s)))
         return found
