@@ -71,12 +71,13 @@ def test_how_many_pods_that_makes(replicas: int, mean_s: float, desired: int) ->
 
 
 def test_the_query_in_promtool(tmp_path: Path) -> None:
-    """A pod where 10 requests a second wait 0.2 s in the queue and 0.1 s for room, an idle one, and ones that are not
-    meant: of another namespace, of other steps."""
+    """A pod where 10 requests a second wait 0.15 s to be decoded, 0.1 s for room and 0.05 s for their network, an idle
+    one, and series that are not meant: of another namespace, of another stage, of the ensemble."""
     ours, idle = (f'namespace="tritonface",pod="tritonface-{number}"' for number in range(2))
     steady = {
-        f'nv_inference_queue_duration_us{{model="640x640_cubic_preprocess",{ours}}}': 10 * 0.2 * 1e6,
-        f'nv_inference_queue_duration_us{{model="BlazeFace_detector",{ours}}}': 1e9,
+        f'nv_inference_queue_duration_us{{model="640x640_cubic_preprocess",{ours}}}': 10 * 0.15 * 1e6,
+        f'nv_inference_queue_duration_us{{model="BlazeFace_detector",{ours}}}': 10 * 0.05 * 1e6,
+        f'nv_inference_queue_duration_us{{model="BlazeFace",{ours}}}': 1e9,
         f'tritonface_stage_seconds_total{{stage="wait",{ours}}}': 10 * 0.1,
         f'tritonface_stage_seconds_total{{stage="decode",{ours}}}': 100,
         f'tritonface_stage_runs_total{{stage="wait",{ours}}}': 10,
