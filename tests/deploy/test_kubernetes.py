@@ -38,6 +38,8 @@ def quantity(text: str | int) -> float:
 
 def validator(name: str, *arguments: str | Path, given: str | None = None) -> str:
     """What a program of build/kubernetes prints, which must be content."""
+    if not VALIDATORS.is_dir():
+        pytest.fail("the validators are not installed: make build/kubernetes/.ready, which `make test-deploy` does")
     command = [str(VALIDATORS / name), *map(str, arguments)]
     done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
