@@ -1,8 +1,8 @@
 """The licences of all packages that serving, the SDK and training install, as a table in docs/licences.md.
 
-build/release/bin/python docs/licences.py --python .venv/bin/python   (`make licences`)
+build/release/bin/python docs/licences.py --python .venv/bin/python build/web/bin/python   (`make licences`)
 
-pip-licenses reads them from the packages of that environment; what is pinned in `FILES` counts. A test
+pip-licenses reads them from the packages of these environments; what is pinned in `FILES` counts. A test
 compares names and versions with these files, so that the page is renewed with them.
 """
 
@@ -20,7 +20,7 @@ from packaging.markers import Marker
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "licences.md"
 BEGIN, END = "<!-- made by make licences -->\n", "<!-- end of what make licences makes -->\n"
-FILES = {"serving": "serving and the SDK", "training": "training", "cli": "videos, completion"}
+FILES = {"serving": "serving and the SDK", "training": "training", "cli": "videos, completion", "web": "the web page"}
 """What users install, and for what; the first purpose of a package counts."""
 LONGEST = 60
 
@@ -28,12 +28,14 @@ LONGEST = 60
 def main() -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--python", default=sys.executable, help="the environment to read")
+    parser.add_argument("--python", nargs="+", default=[sys.executable], help="the environments to read")
     options = parser.parse_args()
-    tool = Path(sys.executable).with_name("pip-licenses")
-    command = [tool, "--python", options.python, "--from=mixed", "--format=json", "--with-system"]
-    installed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    licences = {(plain(each["Name"]), each["Version"]): each["License"] for each in installed}
+    licences = {}
+    for python in options.python:
+        tool = Path(sys.executable).with_name("pip-licenses")
+        command = [tool, "--python", python, "--from=mixed", "--format=json", "--with-system"]
+        installed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        licences |= {(plain(each["Name"]), each["Version"]): each["License"] for each in installed}
     rows, seen = [], set()
     for file, purpose in FILES.items():
         for name, version in pins(ROOT / "requirements" / f"{file}.txt"):

@@ -86,7 +86,8 @@ def test_make_targets_exist(page: str) -> None:
 
 
 def test_the_readme_is_one_screen() -> None:
-    assert len(PAGES["README.md"].splitlines()) <= 80
+    """Comments, which nobody sees, do not count."""
+    assert sum(not line.startswith("<!--") for line in PAGES["README.md"].splitlines()) <= 80
 
 
 def test_the_reference_lists_all_that_the_sdk_exports() -> None:
