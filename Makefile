@@ -95,7 +95,7 @@ docs-serve: $(VENV)/.docs ## The same on http://127.0.0.1:8090, built anew when 
 release-check: setup $(RELEASE)/.ready ## Build both distributions and try them with Python 3.10 to 3.12: output/release
 	@$(BIN)/python -m tests.contract.check_release
 
-licences: setup-training $(VENV)/.cli $(WEB)/.done $(RELEASE)/.ready ## Write the licences of all dependencies into docs/licences.md
+licences: setup-training $(VENV)/.batch $(WEB)/.done $(RELEASE)/.ready ## Write the licences of all dependencies into docs/licences.md
 	@$(RELEASE)/bin/python docs/licences.py --python $(BIN)/python $(WEB)/bin/python
 
 fuzz: $(VENV)/.fuzz ## Fuzz decoding, guided by coverage (INPUTS=1000000; goes on where it stopped; Python 3.11 or 3.12)
