@@ -20,7 +20,13 @@ from packaging.markers import Marker
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "licences.md"
 BEGIN, END = "<!-- made by make licences -->\n", "<!-- end of what make licences makes -->\n"
-FILES = {"serving": "serving and the SDK", "training": "training", "cli": "videos, completion", "web": "the web page", "batch": "many images"}
+FILES = {
+    "serving": "serving and the SDK",
+    "training": "training",
+    "cli": "videos, completion",
+    "web": "the web page",
+    "batch": "many images",
+}
 """What users install, and for what; the first purpose of a package counts."""
 LONGEST = 60
 
