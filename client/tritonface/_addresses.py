@@ -32,7 +32,7 @@ def is_name(url: str) -> bool:
     return False
 
 
-async def places_of(url: str) -> list[Place] | None:
+async def places_of(url: str, timeout_s: float) -> list[Place] | None:
     """The servers at host:port; None where the name cannot be resolved now.
 
     Each address of a name counts as a server if there are several of IPv4, or, without any of IPv4, of IPv6: a name
@@ -43,7 +43,7 @@ async def places_of(url: str) -> list[Place] | None:
     port = url.rpartition(":")[2]
     look_up = asyncio.get_running_loop().getaddrinfo(_host(url), int(port), type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.wait_for(look_up, LOOK_UP_TIMEOUT_S)
+        found = await asyncio.wait_for(look_up, min(timeout_s, LOOK_UP_TIMEOUT_S))
     except (OSError, UnicodeError, asyncio.TimeoutError):
         return None
     old = sorted({address[0] for family, *_, address in found if family == socket.AF_INET})

@@ -87,11 +87,13 @@ class Server:
 
     async def close(self, after_requests: bool = False) -> None:
         """Close the connections, at once or when what is under way has been answered."""
-        if after_requests and self._waiting:
-            await asyncio.wait(self._waiting)
-        for task in filter(None, (self._look, self._revival)):
-            task.cancel()
-        await self.client.close()
+        try:
+            if after_requests and self._waiting:
+                await asyncio.wait(self._waiting)
+        finally:
+            for task in filter(None, (self._look, self._revival)):
+                task.cancel()
+            await self.client.close()
 
     async def _look_at(self, task: asyncio.Future[Any]) -> None:
         """Ask it whether it lives while `task` waits for it; if it does not, nothing waits for it any more."""
@@ -207,6 +209,7 @@ class Fleet:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*(server.close() for server in self._servers.values()))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _choose(self, failed: dict[Server, TritonFaceError]) -> Server | None:
         """The next to ask; None if none is left. Where all are dead or rest, the first to be ready again."""
@@ -227,9 +230,9 @@ class Fleet:
     async def _look_up(self) -> None:
         """Take in the servers that names have come to stand for, and leave those that have gone."""
         self._look_up_at_s = time.monotonic() + LOOK_UP_INTERVAL_S
-        urls = self.connection.servers
+        urls, timeout_s = self.connection.servers, self.connection.timeout_s
         found: dict[Place, None] = {}
-        for url, places in zip(urls, await asyncio.gather(*map(places_of, urls))):
+        for url, places in zip(urls, await asyncio.gather(*(places_of(url, timeout_s) for url in urls))):
             known = [place for place in self._servers if place.name == url]
             found.update(dict.fromkeys(places or known or [Place(url, url)]))
         gone = [self._servers.pop(place) for place in [*self._servers] if place not in found]
@@ -247,17 +250,16 @@ class Fleet:
 
 
 def _of_all(failures: dict[Server, TritonFaceError]) -> TritonFaceError:
-    """One failure that stands for those of several servers: of one that is there, if there is one."""
-
-    def use(server: Server) -> int:
-        kinds = (ServerBusyError, ServerUnavailableError, ModelNotFoundError)
-        return next(i for i, kind in enumerate(kinds) if isinstance(failures[server], kind))
-
-    told, *others = sorted(failures, key=use)
-    error = failures[told]
-    if not others:
-        return error
-    urls = ", ".join(server.client.connection.url for server in others)
-    failure = type(error)(f"{error.message}; asked in vain, too: {urls}")
-    failure.__cause__ = error.__cause__
+    """One failure that stands for those of several servers: of the kind that is most likely to pass."""
+    told, texts = [], []
+    for kind in (ServerBusyError, ServerUnavailableError, ModelNotFoundError):
+        servers = [server for server, error in failures.items() if type(error) is kind]
+        if servers:
+            told.append(failures[servers[0]])
+            same = ", ".join(server.client.connection.url for server in servers[1:])
+            texts.append(told[-1].message + (f"; the same at {same}" if same else ""))
+    if len(failures) == 1:
+        return told[0]
+    failure = type(told[0])("; ".join(texts))
+    failure.__cause__ = told[0].__cause__
     return failure

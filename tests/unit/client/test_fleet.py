@@ -254,7 +254,7 @@ def test_all_failures_become_one_that_names_all(play: Any, scripted: type[Script
     scripted.answers.update({A: DOWN, B: ServerBusyError("full"), C: ModelNotFoundError("not here")})
 
     async def scene(fleet: Fleet) -> None:
-        with pytest.raises(ServerBusyError, match=rf"^full; asked in vain, too: {A}, {C}$"):
+        with pytest.raises(ServerBusyError, match=r"^full; down; not here$"):
             await ask(fleet)
         with pytest.raises(TimeoutError):  # of one that may be the first to be ready again
             scripted.answers.update(dict.fromkeys((A, B, C), DeadlineExceededError("late")))
@@ -268,7 +268,7 @@ def test_when_all_are_dead_they_are_asked_all_the_same(play: Any, scripted: type
     scripted.lives.update({A: False, B: False})
 
     async def scene(fleet: Fleet) -> None:
-        with pytest.raises(ServerUnavailableError, match="down; asked in vain, too"):
+        with pytest.raises(ServerUnavailableError, match=r"^down; the same at 10\.0\.0\.[12]:8001$"):
             await ask(fleet)
         del scripted.answers[A], scripted.answers[B]
         assert await ask(fleet) in (A, B)
