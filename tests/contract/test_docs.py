@@ -40,6 +40,12 @@ PAGES = {
 page = pytest.mark.parametrize("page", PAGES)
 
 
+def test_every_page_of_docs_is_in_the_navigation_once() -> None:
+    listed = entries(SETTINGS["nav"])
+    assert len(listed) == len(set(listed))
+    assert {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")} <= set(PAGES)
+
+
 @page
 def test_links_lead_somewhere(page: str) -> None:
     for target in LINK.findall(CODE.sub("", PAGES[page])):
