@@ -29,6 +29,7 @@ GRPC_OPTIONS = [
 KEY_HEADERS = {"grpc": "triton-grpc-protocol-triton-key", "http": "triton-key"}
 """Under which name Triton asks for the key of its restricted APIs."""
 WITH_KEY = {
+    "get_inference_statistics",
     "get_model_repository_index",
     "load_model",
     "register_system_shared_memory",

@@ -10,10 +10,9 @@ import gradio as gr
 
 from tritonface._web.answers import HEADERS
 from tritonface._web.detectors import SHIPPED, Detectors, Status
-from tritonface._web.work import PHOTOS, VARIANTS, Work
+from tritonface._web.work import CAMERA, PHOTOS, VARIANTS, VIDEO, Work
 
 TITLE = "tritonface"
-CAMERA, VIDEO = "camera", "video"
 SIZES = [("the detector's own", ""), "320", "416", "512", "640", "800", "960"]
 LOOK_INTERVAL_S, CAMERA_INTERVAL_S = 2.0, 0.2
 PEOPLE_AT_ONCE, VIDEOS_AT_ONCE = 16, 4
@@ -115,7 +114,7 @@ class Page:
         )
         self.camera.stream(
             self._work.camera,
-            [self.camera, *settings],
+            [self.tab, self.camera, *settings],
             [*first.of_camera, *second.of_camera],
             stream_every=CAMERA_INTERVAL_S,
             concurrency_limit=PEOPLE_AT_ONCE,
@@ -128,7 +127,8 @@ class Page:
             concurrency_limit=VIDEOS_AT_ONCE,
             show_progress="hidden",
         )
-        gr.on([self.stop.click, self.video.clear], None, cancels=[video])
+        others = [self.photos_tab.select, self.camera_tab.select]
+        gr.on([self.stop.click, self.video.clear, *others], None, cancels=[video])
         self.compare.change(_twice_visible, self.compare, [self.second_box, second.column], queue=False)
         for tab, name in ((self.photos_tab, PHOTOS), (self.camera_tab, CAMERA), (self.video_tab, VIDEO)):
             tab.select(_for_tab(name), None, [self.tab, *first.by_tab, *second.by_tab], queue=False)

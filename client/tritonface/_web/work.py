@@ -23,8 +23,8 @@ from tritonface._web.detectors import Choice, Detectors
 from tritonface._web.stages import between
 
 VARIANTS = {"normal": False, "high-performance": True}
-PHOTOS = "photos"
-"""The tab; events of the settings are no concern of photos on another one."""
+PHOTOS, CAMERA, VIDEO = "photos", "camera", "video"
+"""The tabs; what goes on behind another one shows nothing."""
 MAX_PHOTOS = 64
 SHOW_INTERVAL_S = 0.25
 """Between two pictures of a video that are shown."""
@@ -100,11 +100,11 @@ class Work:
             {"folder": folder, "heads": heads},
         ]
 
-    async def camera(self, frame_rgb: Any, *values: Any) -> Outputs:
+    async def camera(self, tab: str, frame_rgb: Any, *values: Any) -> Outputs:
         """For each panel: headline, rows, picture. The frame is uint8 [H, W, 3]."""
         settings = Settings.of(*values)
         skipped: Outputs = [gr.skip()] * 3
-        if frame_rgb is None:
+        if tab != CAMERA or frame_rgb is None:
             return skipped * 2
         panels = await asyncio.gather(
             *(self._live(choice, frame_rgb, settings.threshold) for choice in settings.choices)
@@ -195,7 +195,7 @@ class Film:
             raise InvalidArgumentError(f"{self._path.name} holds no picture")
         answer, picture = answer_of(self._frame.result)
         of_total = f" of {self._total}" if self._total and not done else ""
-        place = f"{self._count}{of_total} pictures, {faces(self._faces)} in all"
+        place = f"{self._count}{of_total} pictures, {faces(self._faces)} in them"
         where = f'<div class="place">{html.escape(place)}{"" if done else " so far"}</div>'
         files = [_download(self._video), _download(self._lines)] if done else [_download(None)] * 2
         return [headline(answer, _title(self._model)) + where, answer.rows, *files, _image(picture)]
