@@ -12,7 +12,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO
 
+LOG = Path("output/web/server.log")
 END_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.2
 
@@ -30,21 +33,24 @@ def main() -> int:
     options = parser.parse_args()
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda number, _: sys.exit(128 + number))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell has it ignored
     os.environ.setdefault("TRITONFACE_KEY", secrets.token_urlsafe(32))  # the server's lists, for the page alone
     url = f"{options.host}:{options.grpc_port}"
-    with ExitStack() as stack:
-        programs = []
+    page = [options.tritonface, "web", "--url", url, "--port", options.port]
+    with ExitStack() as stack, suppress(KeyboardInterrupt):
+        programs = [stack.enter_context(_running(page))]
         if _answers(options.host, options.grpc_port):
-            print(f"the page uses the server that is at {url}", flush=True)
+            print(f"the page uses the server at {url}", flush=True)
         else:
-            programs.append(stack.enter_context(_running(options.server)))
-        programs.append(
-            stack.enter_context(_running([options.tritonface, "web", "--url", url, "--port", options.port]))
-        )
-        with suppress(KeyboardInterrupt):
-            while all(program.poll() is None for program in programs):
-                time.sleep(POLL_INTERVAL_S)
-            return next(code for program in programs if (code := program.poll()) is not None)
+            LOG.parent.mkdir(parents=True, exist_ok=True)
+            log = stack.enter_context(LOG.open("wb"))
+            programs.append(stack.enter_context(_running(options.server, log)))
+            print(f"starting a server at {url}; its log is {LOG}", flush=True)
+        while all(program.poll() is None for program in programs):
+            time.sleep(POLL_INTERVAL_S)
+        if programs[0].poll() is None:
+            print(f"error: the server has ended; {LOG} says why", file=sys.stderr)
+        return next(code for program in programs if (code := program.poll()) is not None)
     return 0
 
 
@@ -57,9 +63,9 @@ def _answers(host: str, port: int) -> bool:
 
 
 @contextmanager
-def _running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+def _running(command: Sequence[str], output: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A program that is told once to end, and waited for; Ctrl-C on the terminal does not reach it."""
-    with subprocess.Popen(command, start_new_session=True) as program:
+    with subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True) as program:
         try:
             yield program
         finally:

@@ -101,7 +101,9 @@ class Page:
         settings = [*detectors, self.compare, self.threshold, self.size]
         names = [self.first[0], self.second[0]]
         for event in (blocks.load, gr.Timer(LOOK_INTERVAL_S).tick):
-            event(self._look, self.shown, [self.title, self.shown, *names], show_progress="hidden", queue=False)
+            event(
+                self._look, self.shown, [self.title, self.shown, *names], show_progress="hidden", concurrency_limit=None
+            )
         gr.on(
             [part.change for part in (*detectors, self.compare, self.size, self.photos, self.shown, self.tab)]
             + [self.threshold.release],
@@ -131,7 +133,7 @@ class Page:
         gr.on([self.stop.click, self.video.clear, *others], None, cancels=[video])
         self.compare.change(_twice_visible, self.compare, [self.second_box, second.column], queue=False)
         for tab, name in ((self.photos_tab, PHOTOS), (self.camera_tab, CAMERA), (self.video_tab, VIDEO)):
-            tab.select(_for_tab(name), None, [self.tab, *first.by_tab, *second.by_tab], queue=False)
+            tab.select(_for_tab(name), None, [self.tab, *first.by_tab, *second.by_tab], concurrency_limit=None)
         for panel in self.panels:
             panel.gallery.select(_selected, panel.answers, [panel.head, panel.table], queue=False)
 

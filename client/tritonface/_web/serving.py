@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def run(connection: Connection, port: int) -> None:
         print(
             f"open http://{HOST}:{listener.getsockname()[1]} in a browser on this machine; Ctrl-C ends it", flush=True
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        with suppress(KeyboardInterrupt):  # which it raises anew when it has ended
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _application(connection: Connection, folder: Path) -> Any:
