@@ -196,20 +196,16 @@ class Client:
     async def config(self, model: str, timeout_s: float) -> dict[str, Any]:
         """A model's configuration, as the server has completed it."""
         reply: dict[str, Any] = await self._call("get_model_config", timeout_s, model, **self._options)
-        config: dict[str, Any] = reply.get("config", reply)
-        return config
+        return dict(reply.get("config", reply))
 
     async def models(self, timeout_s: float) -> list[dict[str, str]]:
         """All models that the server lists, steps of ensembles included: "name", "state", "reason"."""
         reply = await self._call("get_model_repository_index", timeout_s, **self._options)
-        models: list[dict[str, str]] = reply.get("models", []) if isinstance(reply, dict) else reply
-        return models
+        return list(reply.get("models", []) if isinstance(reply, dict) else reply)
 
     async def statistics(self, timeout_s: float) -> list[dict[str, Any]]:
         """Triton's counts and times of all models since its start; open to who has the server's key."""
-        reply = await self._call("get_inference_statistics", timeout_s, **self._options)
-        counted: list[dict[str, Any]] = reply.get("model_stats", [])
-        return counted
+        return list((await self._call("get_inference_statistics", timeout_s, **self._options)).get("model_stats", []))
 
     async def is_model_ready(self, model: str, timeout_s: float) -> bool:
         """Whether a model answers; also one that a client has loaded, which `models` does not list."""

@@ -7,29 +7,26 @@ browser is looked at; one that goes beyond this machine fails the test. The docu
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.films import picture, write_film
-from tests.launched import KEY, Launched, eventually
+from tests.launched import Launched, eventually
+from tests.web_page import answers, choose, count, count_pictures, download, drop, page_at, panel
 from training.paths import ROOT
 from tritonface_server.endpoints import Endpoints
 
-COMMAND = ROOT / "build" / "web" / "bin" / "tritonface"
 SCREENSHOT = ROOT / "docs" / "pictures" / "web.png"
 HERE = ("http://127.0.0.1:", "data:", "blob:")
 FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
@@ -45,20 +42,6 @@ def chromium() -> str:
     if found is None:
         pytest.fail("there is no chromium; on Debian and Ubuntu: apt-get install chromium", pytrace=False)
     return found
-
-
-@contextmanager
-def page_at(url: str, *, port: int | None = None) -> Iterator[str]:
-    """The command `tritonface web`; gives the address of the page."""
-    port = port or Endpoints.free().http_port
-    command = [COMMAND, "web", "--url", url, "--port", str(port)]
-    environment = {**os.environ, "TRITONFACE_KEY": KEY}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as program:
-        try:
-            assert f"http://127.0.0.1:{port}" in program.stdout.readline()
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            program.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -104,31 +87,6 @@ def open_page(browser: Browser) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert strays == []
-
-
-def drop(page: Page, *files: Path, into: str = "photos") -> None:
-    page.locator(f"#{into} input[type=file]").set_input_files(files)
-
-
-def panel(page: Page, name: str = "a") -> Locator:
-    return page.locator(f"#panel_{name}")
-
-
-def count(page: Page, name: str = "a") -> Locator:
-    return panel(page, name).locator(".count")
-
-
-def choose(page: Page, dropdown: str, text: str) -> None:
-    page.locator(f"#{dropdown} input").click()
-    page.get_by_role("option", name=text, exact=True).click()
-
-
-def download(page: Page, button: str, folder: Path, name: str = "a") -> Path:
-    with page.expect_download() as waiting:
-        panel(page, name).get_by_text(button).click()
-    file = folder / name / waiting.value.suggested_filename
-    waiting.value.save_as(file)
-    return file
 
 
 def test_a_photo_its_boxes_and_its_files(address: str, open_page: Open, solvay: Path, tmp_path: Path) -> None:
@@ -311,15 +269,3 @@ def test_make_web_starts_and_stops_both(tmp_path: Path) -> None:
             program.terminate()
         program.communicate(timeout=120)
     assert eventually(lambda: not answers(address) and not answers(server))
-
-
-def answers(address: str) -> bool:
-    try:
-        return urllib.request.urlopen(address, timeout=10).status == 200
-    except OSError:
-        return False
-
-
-def count_pictures(path: Path) -> int:
-    code = "import av, sys; print(sum(1 for _ in av.open(sys.argv[1]).decode(video=0)))"
-    return int(subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout)
