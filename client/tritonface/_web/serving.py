@@ -16,6 +16,9 @@ from tritonface._limits import MAX_PIXELS
 HOST, PORT = "127.0.0.1", 7860
 MAX_UPLOAD_BYTES = 512 * 2**20
 """Of one file, counted while it comes in; photos have a lower limit of the SDK's, looked at before they are decoded."""
+MAX_EVENT_BYTES = 16 * 2**20
+"""Of a request that is no upload; the largest are the camera's pictures."""
+UPLOAD = "/upload"
 PREFIX = "tritonface-web-"
 CLOSE_TIMEOUT_S = 2
 HOSTS = ["127.0.0.1", "localhost"]
@@ -53,6 +56,7 @@ def _application(connection: Connection, folder: Path) -> Any:
         import gradio
         from fastapi import FastAPI
         from fastapi.middleware.trustedhost import TrustedHostMiddleware
+        from gradio import processing_utils
         from PIL import Image
 
         from tritonface._web.detectors import Detectors
@@ -63,12 +67,15 @@ def _application(connection: Connection, folder: Path) -> Any:
     application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     application.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)  # no other site's name for this address
     application.add_middleware(Policy)
+    page = make_page(Detectors(connection), folder)
+    page.has_launched = True  # only then Gradio refuses paths beyond its uploads; a mounted page it forgets
+    processing_utils.async_ssrf_protected_download = _refuse_address
     theme = gradio.themes.Default(
         primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["monospace"]
     )
     return gradio.mount_gradio_app(
         application,
-        make_page(Detectors(connection), folder),
+        page,
         path="/",
         server_name=HOST,
         footer_links=[],
@@ -83,13 +90,25 @@ def _application(connection: Connection, folder: Path) -> Any:
     )
 
 
+async def _refuse_address(url: str, cache_dir: str) -> str:
+    """In place of what would fetch an address that a request made by hand has instead of an upload."""
+    raise ValueError("an address is no upload: nothing is fetched here")
+
+
 class Policy:
-    """Adds what browsers are to enforce to each answer."""
+    """Adds what browsers are to enforce to each answer, and refuses requests that are too large for what they are."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and not scope["path"].endswith(UPLOAD):
+            length = dict(scope["headers"]).get(b"content-length", b"")
+            if not length.isdigit() or int(length) > MAX_EVENT_BYTES:
+                await send({"type": "http.response.start", "status": 413, "headers": []})
+                await send({"type": "http.response.body", "body": b"an event has at most 16 MiB"})
+                return
+
         async def send_with_policy(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *HEADERS]

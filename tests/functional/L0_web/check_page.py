@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -237,16 +238,35 @@ def test_a_server_that_comes_later(chromium: str, open_page: Open, astronaut: Pa
             expect(page.locator(".help")).to_have_count(0)
 
 
-def test_limits(address: str) -> None:
-    """What the browser's part would not do by itself."""
+def test_what_other_programs_may_not_do(address: str) -> None:
     other_name = urllib.request.Request(address, headers={"Host": "example.com"})
     with pytest.raises(urllib.error.HTTPError, match="400"):
         urllib.request.urlopen(other_name, timeout=30)
+    large = urllib.request.Request(f"{address}gradio_api/queue/join", bytes(17 * 2**20))
+    with pytest.raises(urllib.error.HTTPError, match="413"):
+        urllib.request.urlopen(large, timeout=30)
     with urllib.request.urlopen(address, timeout=30) as answer:
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
-    port = address.rstrip("/").rpartition(":")[2]
-    listening = subprocess.run(["ss", "-ltnH", f"sport = :{port}"], capture_output=True, text=True).stdout
-    assert [line.split()[3] for line in listening.splitlines()] == [f"127.0.0.1:{port}"]
+    port = int(address.rstrip("/").rpartition(":")[2])
+    listening = [at.laddr for at in psutil.net_connections("tcp") if at.status == "LISTEN" and at.laddr.port == port]
+    assert [at.ip for at in listening] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("place", ["https://example.com/face.jpg", "http://127.0.0.1:1/", "/etc/hostname"])
+def test_no_address_and_no_path_is_opened(address: str, place: str) -> None:
+    """Gradio by itself would take both in place of an upload."""
+    settings = json.loads(urllib.request.urlopen(f"{address}config", timeout=30).read())
+    [event] = [each["id"] for each in settings["dependencies"] if each["api_name"] == "photos"]
+    file = {"path": place, "orig_name": "face.jpg", "meta": {"_type": "gradio.FileData"}}
+    choices = ["BlazeFace", "normal", "BlazeFace", "normal", False, 0.5, ""]
+    data = {"data": ["photos", [file], *choices, None], "fn_index": event, "session_hash": "by_hand"}
+    headers = {"Content-Type": "application/json"}
+    join = urllib.request.Request(f"{address}gradio_api/queue/join", json.dumps(data).encode(), headers)
+    urllib.request.urlopen(join, timeout=30).close()
+    with urllib.request.urlopen(f"{address}gradio_api/queue/data?session_hash=by_hand", timeout=60) as lines:
+        [said] = [json.loads(line[5:]) for line in lines if b"process_completed" in line]
+    assert not said["success"]
+    assert "is no upload" in said["output"]["error"] or "not uploaded" in said["output"]["error"]
 
 
 def test_make_web_starts_and_stops_both(tmp_path: Path) -> None:
