@@ -152,7 +152,8 @@ def _blurred(
 
     def first() -> tuple[VideoFrame, npt.NDArray[np.uint8]]:
         frame = waiting.popleft()
-        return frame, hide(frame.image, [box for each in boxes for box in each], margin, style)
+        own = [box["coordinate"] for box in frame.result["boxes"]]  # first: what these cover is not done again
+        return frame, hide(frame.image, [*own, *(box for each in boxes for box in each)], margin, style)
 
     for frame in frames:
         waiting.append(frame)

@@ -50,6 +50,13 @@ def test_the_margin_and_the_edges_of_the_picture() -> None:
     assert black[65:120, 125:160].all() and black.sum() == 40 * 25 + 55 * 35
 
 
+def test_what_is_hidden_already_is_not_done_again() -> None:
+    once = hide(NOISE, [[40, 30, 80, 70]], 0.25, "pixelate")
+    assert np.array_equal(hide(NOISE, [[40, 30, 80, 70], [42, 31, 81, 72]], 0.25, "pixelate"), once)
+    for box in ([40, 30, 91, 70], [31, 21, 89, 79]):  # beyond the edge; too large for squares of that size
+        assert not np.array_equal(hide(NOISE, [[40, 30, 80, 70], box], 0.25, "pixelate"), once)
+
+
 def test_pictures_of_both_kinds_give_the_same() -> None:
     found = result([20, 20, 60, 70])
     array = blur(NOISE, found)
