@@ -129,13 +129,11 @@ test-deploy: $(VENV)/.deploy build/kubernetes/.ready ## Build and run the image,
 	@$(BIN)/python -m pytest tests/deploy
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
-	@for name in serving training dev docs release cli examples deploy kubernetes web test-web batch; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
+	@for name in serving training dev docs release cli examples deploy nvidia kubernetes web test-web batch; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
 		--generate-hashes --no-header --no-emit-index-url --no-annotate \
 		requirements/$$name.in --output-file requirements/$$name.txt; done
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		--no-annotate requirements/fuzz.in --output-file requirements/fuzz.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-emit-index-url \
-		--no-annotate requirements/nvidia.in --output-file requirements/nvidia.txt
 
 clean: ## Remove .venv, caches and output
 	rm -rf $(VENV) output build .mypy_cache .pytest_cache .ruff_cache *.egg-info {client,server}/*.egg-info {client,server}/build

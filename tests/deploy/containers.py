@@ -11,7 +11,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from tests.deploy.composition import SERVICES, run_options
 from tests.scrape import wait_until
 from training.paths import ROOT
 from tritonface_server.endpoints import Endpoints
@@ -24,17 +26,11 @@ PODMAN = ("podman", "--runtime", "runc")
 RUN = (*PODMAN, "run", "--cgroups=no-conmon", "--ulimit=nofile=1024:1024", "--ulimit=nproc=16384:16384")
 """runc, and these settings, because the defaults of podman 4.3 want newer control groups and higher limits than some
 machines have."""
-TEMPORARY = "/tmp:exec,mode=1777,size=256m"
-HARDENED = (
-    "--read-only",
-    "--read-only-tmpfs=false",  # podman adds some of its own, docker does not
-    "--cap-drop=all",
-    "--security-opt=no-new-privileges",
-)
+HARDENED = run_options(SERVICES["server"])
 START_TIMEOUT_S = 180.0
 
 
-def command(*arguments: str, check: bool = True, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, check: bool = True, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
     """A command that has ended; if it must not fail, its last words are in the error."""
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=timeout_s)
     if check and done.returncode:
@@ -53,9 +49,23 @@ def build_image() -> str:
         command("podman", "import", str(tar), BASE)
         tar.unlink()
     _fill_wheelhouse()
-    options = f"--isolation=chroot --network=host --build-arg DEBIAN={BASE} --build-arg PIP_NO_INDEX=1"
-    command("make", "image", "ENGINE=podman", f"IMAGE={IMAGE}", f"BUILD_OPTIONS={options}", timeout_s=2400)
+    _make_image(IMAGE)
     return IMAGE
+
+
+def build_nvidia_image() -> str:
+    """The other image, on a stand-in for NVIDIA's that has its Python and no Triton; its name."""
+    stand_in, image = f"localhost/tritonface-python:{SUITE}", f"{IMAGE}-nvidia"
+    _make_image(stand_in, "TARGET=python")
+    _make_image(image, "TARGET=nvidia", TRITON=stand_in)
+    return image
+
+
+def _make_image(name: str, *variables: str, **bases: str) -> None:
+    build_arguments = {"DEBIAN": BASE, "PIP_NO_INDEX": "1", **bases}
+    options = " ".join(f"--build-arg {key}={value}" for key, value in build_arguments.items())
+    options = f"BUILD_OPTIONS=--isolation=chroot --network=host {options}"
+    command("make", "image", "ENGINE=podman", f"IMAGE={name}", *variables, options, timeout_s=2400)
 
 
 def _fill_wheelhouse() -> None:
@@ -83,11 +93,11 @@ class Container:
 
     def exec(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A command inside."""
-        return command(*PODMAN, "exec", self.name, *arguments, check=check, timeout_s=240)
+        return command(*PODMAN, "exec", self.name, *arguments, check=check)
 
     def check_health(self) -> subprocess.CompletedProcess[str]:
         """The image's health check, once, as an engine runs it."""
-        return command(*PODMAN, "healthcheck", "run", self.name, check=False, timeout_s=240)
+        return command(*PODMAN, "healthcheck", "run", self.name, check=False)
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
@@ -116,7 +126,7 @@ def running(
     name = f"tritonface-test-{os.getpid()}-{endpoints.grpc_port}"
     inside = {"http": 8000, "grpc": 8001, "metrics": 8002}
     ports = [f"--publish=127.0.0.1:{port}:{inside[purpose]}" for purpose, port in endpoints.ports.items()]
-    settings = (*HARDENED, f"--tmpfs={TEMPORARY}", "--shm-size=1g", *ports, *options)
+    settings = (*HARDENED, *ports, *options)
     try:
         command(*RUN, "--detach", f"--name={name}", *settings, image, *arguments)
         container = Container(name, endpoints)
@@ -133,11 +143,9 @@ def start_time_s(image: str) -> float:
         return time.monotonic() - began
 
 
-def ended(
-    image: str, *arguments: str, options: tuple[str, ...] = ("--shm-size=1g",), tmpfs: str = TEMPORARY
-) -> subprocess.CompletedProcess[str]:
-    """A container that has ended by itself."""
-    return command(*RUN, "--rm", *HARDENED, f"--tmpfs={tmpfs}", *options, image, *arguments, check=False)
+def ended(image: str, *arguments: str, **changed: Any) -> subprocess.CompletedProcess[str]:
+    """A container that has ended by itself; `changed` are settings of the service that are other ones."""
+    return command(*RUN, "--rm", *run_options(SERVICES["server"] | changed), image, *arguments, check=False)
 
 
 def image_bytes(image: str) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from tests.deploy.test_files import SERVICES, mounted
+from tests.deploy.composition import SERVICES, mounted
 from tests.functional.L0_gateway.gateway import CONFIGURATION, Gateway, running_gateway
 from tests.functional.L0_metrics.test_prometheus import ALERT, FAST, answers, ask, infer
 from tests.scrape import wait_until

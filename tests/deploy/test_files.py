@@ -6,29 +6,15 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from tests.deploy.composition import COMPOSE, DEPLOY, SERVICES, mounted
 from tests.deploy.containers import command
 from training.paths import ROOT
 
-DEPLOY = ROOT / "deploy"
-COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 BINARIES = Path(sys.executable).parent
-
-
-def mounted(service: dict[str, Any]) -> dict[Path, str]:
-    """The project's files that a service sees, and where; all read-only."""
-    found = {}
-    for volume in service.get("volumes", []):
-        source, target, *mode = volume.split(":")
-        if source.startswith("."):
-            assert mode == ["ro"], volume
-            found[DEPLOY / source] = target
-    return found
 
 
 def test_hadolint_has_no_complaint() -> None:

@@ -56,10 +56,9 @@ def test_it_has_no_rights_and_writes_to_nothing_but_its_temporary_folder(contain
     container.exec("sh", "-c", "echo > /tmp/written && rm /tmp/written")
 
 
-def test_the_models_alone_belong_to_the_user_it_runs_as(image: str) -> None:
-    """They begin a volume that detectors are published into."""
-    owned = inside(image, "find / -xdev -uid 1000 -not -path '/proc/*' | cut -d/ -f1-3 | sort -u")
-    assert owned == "/srv/tritonface\n"
+def test_nothing_belongs_to_the_user_it_runs_as_but_what_begins_a_volume(image: str) -> None:
+    owned = inside(image, "find / -xdev -uid 1000 -not -path '/proc/*' | sort")
+    assert owned == "/var/lib/tritonface\n/var/lib/tritonface/published\n"
 
 
 def test_what_was_needed_to_build_it_is_not_in_it(image: str) -> None:
@@ -102,13 +101,13 @@ def test_it_wants_to_be_told_who_may_reach_it(image: str) -> None:
 
 
 def test_too_little_shared_memory_is_told_with_what_to_do(image: str) -> None:
-    done = ended(image, "--insecure", "--cpus=16", options=("--shm-size=64m",))
+    done = ended(image, "--insecure", "--cpus=16", shm_size="64m")
     assert done.returncode == 1 and "--shm-size=" in done.stderr, done
 
 
 def test_a_temporary_folder_without_programs_is_told_with_what_to_do(image: str) -> None:
     """What `docker run --tmpfs /tmp` gives."""
-    done = ended(image, "--insecure", tmpfs="/tmp:noexec,mode=1777")
+    done = ended(image, "--insecure", tmpfs=["/tmp:noexec,mode=1777"])
     assert done.returncode == 1 and "--tmpfs /tmp:exec" in done.stderr, done
 
 
@@ -177,15 +176,17 @@ def volume() -> Iterator[str]:
 
 
 def test_a_published_detector_outlives_its_container(image: str, volume: str, astronaut: Path) -> None:
-    """The volume begins as the image's models; what is published into it is served, and by the next container too."""
-    export = "model_repository/BlazeFace_detector/1"
-    options = (f"--volume={volume}:/srv/tritonface",)
-    with running(image, "--insecure", "--watch", "--detectors=BlazeFace", options=options) as container:
-        assert "published: mine" in container.exec("tritonface-server", "publish", "add", export, "mine").stdout
+    """What is published into a volume is served, and by the next container too, beside the image's own models."""
+    repositories = ("--model-repository=model_repository", "--model-repository=/var/lib/tritonface/published")
+    publish = ("tritonface-server", "publish", "add", *repositories, "model_repository/BlazeFace_detector/1", "mine")
+    options = (f"--volume={volume}:/var/lib/tritonface",)
+    with running(image, "--insecure", "--watch", "--detectors=BlazeFace", *repositories, options=options) as container:
+        assert "published: mine" in container.exec(*publish).stdout
         wait_until(lambda: "loaded: mine" in container.log(), container.log, 60)
         assert faces_of("mine", container, astronaut) == 1
         assert container.stop() == 0
-    with running(image, "--insecure", "--detectors=mine", options=options) as container:
+    with running(image, "--insecure", "--detectors=mine,BlazeFace", *repositories, options=options) as container:
+        assert faces_of("BlazeFace", container, astronaut) == 1
         assert faces_of("mine", container, astronaut) == 1
 
 

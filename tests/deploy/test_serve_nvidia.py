@@ -5,6 +5,7 @@ NVIDIA's image and its native backends are not to be had here; the wheel's Trito
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.containers import command
-from tests.deploy.test_files import DEPLOY
+from tests.deploy.composition import DEPLOY, SERVICES, run_options
+from tests.deploy.containers import RUN, build_nvidia_image, command
 from tests.scrape import wait_until
 from tests.shipped import copy_one_detector
 from tritonface import create_model
@@ -85,3 +86,19 @@ def test_it_serves_with_a_key_and_ends(tmp_path: Path, astronaut: Path) -> None:
         assert ask(ends, "v2/models/stats", **{HEADER: KEY}) == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+
+
+def test_the_image_is_built_and_wants_the_same_words(image: str) -> None:
+    """On a stand-in without Triton: all but what NVIDIA's image brings along."""
+    del image  # built before, as it fills the wheelhouse
+    name = build_nvidia_image()
+    about = json.loads(command("podman", "image", "inspect", name).stdout)[0]
+    assert about["Config"]["User"] == "1000:1000" and "--probe" in about["Healthcheck"]["Test"][-1]
+    assert about["Config"]["Entrypoint"][1:] == ["serve-nvidia"]
+    options = (*RUN, "--rm", *run_options(SERVICES["server"]))
+    done = command(*options, "--entrypoint=serve-nvidia", name, check=False)
+    assert done.returncode == 1 and "--insecure" in done.stderr
+    done = command(*options, "--entrypoint=serve-nvidia", name, "--insecure", check=False)
+    assert done.returncode and "tritonserver" in done.stderr
+    for program in ("tritonface", "tritonface-server"):
+        assert "usage" in command(*options, f"--entrypoint={program}", name, "--help").stdout

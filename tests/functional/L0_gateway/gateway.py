@@ -96,6 +96,7 @@ def running_gateway(server: TritonServer, folder: Path) -> Iterator[Gateway]:
         "GATEWAY_PORT": address,
         "GATEWAY_FILES": str(gateway.files),
         "GATEWAY_STATE": str(gateway.state),
+        "GATEWAY_LOGS": str(gateway.state),
         "TRITON_HTTP": server.endpoints.http,
         "TRITON_GRPC": server.endpoints.grpc,
     }
