@@ -16,6 +16,7 @@ PACKAGES = {
     "podman": "podman",
     "runc": "runc",
     "netavark": "netavark",
+    "aardvark-dns": "aardvark-dns",
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
     "nginx": "nginx-light",

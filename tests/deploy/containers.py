@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.deploy.composition import SERVICES, run_options
@@ -22,21 +23,23 @@ SUITE, PYTHON = "bookworm", "3.11"
 BASE, IMAGE = f"localhost/tritonface-base:{SUITE}", "localhost/tritonface:test"
 BUILD = ROOT / "build"
 WHEELHOUSE = BUILD / "wheelhouse"
-PODMAN = ("podman", "--runtime", "runc")
-RUN = (*PODMAN, "run", "--cgroups=no-conmon", "--ulimit=nofile=1024:1024", "--ulimit=nproc=16384:16384")
-"""runc, and these settings, because the defaults of podman 4.3 want newer control groups and higher limits than some
-machines have."""
+BINARIES = Path(sys.executable).parent
+"""Of this environment: linters, podman-compose."""
+CONFIGURATION = Path(__file__).with_name("containers.conf")
 HARDENED = run_options(SERVICES["server"])
 START_TIMEOUT_S = 180.0
 
 
-def command(*arguments: str, check: bool = True, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+def command(
+    *arguments: str, check: bool = True, timeout_s: float = 600, variables: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """A command that has ended; if it must not fail, its last words are in the error."""
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=timeout_s)
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    environment = {**os.environ, "CONTAINERS_CONF": str(CONFIGURATION), "PATH": path, **(variables or {})}
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=timeout_s, env=environment)
     if check and done.returncode:
-        raise AssertionError(
-            f"{' '.join(arguments)}: exit code {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}"
-        )
+        said = (done.stdout + done.stderr)[-3000:]
+        raise AssertionError(f"{' '.join(arguments)}: exit code {done.returncode}\n{said}")
     return done
 
 
@@ -59,6 +62,14 @@ def build_nvidia_image() -> str:
     _make_image(stand_in, "TARGET=python")
     _make_image(image, "TARGET=nvidia", TRITON=stand_in)
     return image
+
+
+def build_parts() -> str:
+    """An image of Debian's nginx, Prometheus and Alertmanager; its name."""
+    name, folder = "localhost/tritonface-parts:test", Path(__file__).parent
+    options = ("--isolation=chroot", "--network=host", f"--build-arg=BASE={BASE}", f"--file={folder}/parts.Dockerfile")
+    command("podman", "build", "--quiet", *options, f"--tag={name}", str(folder), timeout_s=1200)
+    return name
 
 
 def _make_image(name: str, *variables: str, **bases: str) -> None:
@@ -93,15 +104,15 @@ class Container:
 
     def exec(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A command inside."""
-        return command(*PODMAN, "exec", self.name, *arguments, check=check)
+        return command("podman", "exec", self.name, *arguments, check=check)
 
     def check_health(self) -> subprocess.CompletedProcess[str]:
         """The image's health check, once, as an engine runs it."""
-        return command(*PODMAN, "healthcheck", "run", self.name, check=False)
+        return command("podman", "healthcheck", "run", self.name, check=False)
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
-        command(*PODMAN, "stop", "--time=60", self.name)
+        command("podman", "stop", "--time=60", self.name)
         return int(self.state("ExitCode"))
 
     def log(self) -> str:
@@ -128,7 +139,7 @@ def running(
     ports = [f"--publish=127.0.0.1:{port}:{inside[purpose]}" for purpose, port in endpoints.ports.items()]
     settings = (*HARDENED, *ports, *options)
     try:
-        command(*RUN, "--detach", f"--name={name}", *settings, image, *arguments)
+        command("podman", "run", "--detach", f"--name={name}", *settings, image, *arguments)
         container = Container(name, endpoints)
         container.wait_for(ready)
         yield container
@@ -145,7 +156,7 @@ def start_time_s(image: str) -> float:
 
 def ended(image: str, *arguments: str, **changed: Any) -> subprocess.CompletedProcess[str]:
     """A container that has ended by itself; `changed` are settings of the service that are other ones."""
-    return command(*RUN, "--rm", *run_options(SERVICES["server"] | changed), image, *arguments, check=False)
+    return command("podman", "run", "--rm", *run_options(SERVICES["server"] | changed), image, *arguments, check=False)
 
 
 def image_bytes(image: str) -> int:

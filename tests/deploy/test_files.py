@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.deploy.composition import COMPOSE, DEPLOY, SERVICES, mounted
-from tests.deploy.containers import command
+from tests.deploy.containers import BINARIES, command
 from training.paths import ROOT
-
-BINARIES = Path(sys.executable).parent
 
 
 def test_hadolint_has_no_complaint() -> None:
