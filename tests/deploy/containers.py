@@ -26,6 +26,7 @@ WHEELHOUSE = BUILD / "wheelhouse"
 BINARIES = Path(sys.executable).parent
 """Of this environment: linters, podman-compose."""
 CONFIGURATION = Path(__file__).with_name("containers.conf")
+RUN = ("podman", "run")
 HARDENED = run_options(SERVICES["server"])
 START_TIMEOUT_S = 180.0
 
@@ -44,7 +45,7 @@ def command(
 
 
 def build_image() -> str:
-    """The image by `make image`, from nothing that a registry of images gives; its name."""
+    """The image by `make image`, from nothing that a registry of images gives; its number."""
     if subprocess.run(["podman", "image", "exists", BASE]).returncode:
         BUILD.mkdir(exist_ok=True)
         tar = BUILD / f"{SUITE}.tar"
@@ -52,16 +53,14 @@ def build_image() -> str:
         command("podman", "import", str(tar), BASE)
         tar.unlink()
     _fill_wheelhouse()
-    _make_image(IMAGE)
-    return IMAGE
+    return _make_image(IMAGE)
 
 
 def build_nvidia_image() -> str:
-    """The other image, on a stand-in for NVIDIA's that has its Python and no Triton; its name."""
+    """The other image, on a stand-in for NVIDIA's that has its Python and no Triton; its number."""
     stand_in, image = f"localhost/tritonface-python:{SUITE}", f"{IMAGE}-nvidia"
     _make_image(stand_in, "TARGET=python")
-    _make_image(image, "TARGET=nvidia", TRITON=stand_in)
-    return image
+    return _make_image(image, "TARGET=nvidia", TRITON=stand_in)
 
 
 def build_parts() -> str:
@@ -72,11 +71,13 @@ def build_parts() -> str:
     return name
 
 
-def _make_image(name: str, *variables: str, **bases: str) -> None:
+def _make_image(name: str, *variables: str, **bases: str) -> str:
+    """By `make image`; the image's number, as another checkout's tests may take the name."""
     build_arguments = {"DEBIAN": BASE, "PIP_NO_INDEX": "1", **bases}
     options = " ".join(f"--build-arg {key}={value}" for key, value in build_arguments.items())
     options = f"BUILD_OPTIONS=--isolation=chroot --network=host {options}"
     command("make", "image", "ENGINE=podman", f"IMAGE={name}", *variables, options, timeout_s=2400)
+    return command("podman", "image", "inspect", "--format", "{{.Id}}", name).stdout.strip()
 
 
 def _fill_wheelhouse() -> None:
@@ -139,7 +140,7 @@ def running(
     ports = [f"--publish=127.0.0.1:{port}:{inside[purpose]}" for purpose, port in endpoints.ports.items()]
     settings = (*HARDENED, *ports, *options)
     try:
-        command("podman", "run", "--detach", f"--name={name}", *settings, image, *arguments)
+        command(*RUN, "--detach", f"--name={name}", *settings, image, *arguments)
         container = Container(name, endpoints)
         container.wait_for(ready)
         yield container
@@ -156,7 +157,7 @@ def start_time_s(image: str) -> float:
 
 def ended(image: str, *arguments: str, **changed: Any) -> subprocess.CompletedProcess[str]:
     """A container that has ended by itself; `changed` are settings of the service that are other ones."""
-    return command("podman", "run", "--rm", *run_options(SERVICES["server"] | changed), image, *arguments, check=False)
+    return command(*RUN, "--rm", *run_options(SERVICES["server"] | changed), image, *arguments, check=False)
 
 
 def image_bytes(image: str) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import write_certificates
-from tests.deploy.containers import Container, command, ended, image_bytes, own_bytes, running, start_time_s
+from tests.deploy.containers import RUN, Container, command, ended, image_bytes, own_bytes, running, start_time_s
 from tests.scrape import wait_until
 from tests.shipped import SHIPPED
 from tritonface import TLS, Connection, ServerUnavailableError, TritonFaceError, create_model
@@ -199,7 +199,7 @@ def test_size_and_start_time_are_told(image: str, capsys: pytest.CaptureFixture[
 
 def inside(image: str, script: str) -> str:
     """What a script of the shell says in the image, as root, so that nothing is hidden from it."""
-    return command("podman", "run", "--rm", "--user=0", "--entrypoint=sh", image, "-c", script).stdout
+    return command(*RUN, "--rm", "--user=0", "--entrypoint=sh", image, "-c", script).stdout
 
 
 def faces_of(model_name: str, container: Container, photo: Path) -> int:

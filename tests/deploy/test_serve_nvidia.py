@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.composition import DEPLOY, SERVICES, run_options
-from tests.deploy.containers import build_nvidia_image, command
+from tests.deploy.containers import RUN, build_nvidia_image, command
 from tests.scrape import wait_until
 from tests.shipped import copy_one_detector
 from tritonface import create_model
@@ -95,7 +95,7 @@ def test_the_image_is_built_and_wants_the_same_words(image: str) -> None:
     about = json.loads(command("podman", "image", "inspect", name).stdout)[0]
     assert about["Config"]["User"] == "1000:1000" and "--probe" in about["Healthcheck"]["Test"][-1]
     assert about["Config"]["Entrypoint"][1:] == ["serve-nvidia"]
-    options = ("podman", "run", "--rm", *run_options(SERVICES["server"]))
+    options = (*RUN, "--rm", *run_options(SERVICES["server"]))
     done = command(*options, "--entrypoint=serve-nvidia", name, check=False)
     assert done.returncode == 1 and "--insecure" in done.stderr
     done = command(*options, "--entrypoint=serve-nvidia", name, "--insecure", check=False)
