@@ -16,7 +16,13 @@ COLUMNS = ("input_path", "frame", "time_s", "label", "score", "xmin", "ymin", "x
 
 
 class Text:
-    """A line for each picture and each video."""
+    """A line for each picture and each video.
+
+    Attributes:
+        shows_frames: whether each picture of a video is shown.
+    """
+
+    shows_frames = False
 
     def picture(self, result: DetectionResult) -> None:
         """One result, or a line of standard error."""
@@ -40,6 +46,8 @@ class Text:
 
 class JsonLines(Text):
     """An object a line."""
+
+    shows_frames = True
 
     def picture(self, result: DetectionResult) -> None:
         """One result, with what there is beside the boxes."""

@@ -66,6 +66,8 @@ def _video(model: FaceDetector, video: Video, options: argparse.Namespace, task:
         nonlocal found, count
         for frame in model.predict_video(video.source, options.batch_size):
             count, found = count + 1, found + len(frame.result)
+            if show.shows_frames:
+                progress.clear()
             show.frame(frame)
             yield frame
             progress.advance()
