@@ -56,7 +56,7 @@ test-fast: setup-dev $(VENV)/.cli ## Run the tests that need neither a server no
 test-long: setup-dev $(VENV)/.examples $(VENV)/.batch ## Run the tests that take minutes, which `make test` leaves out, one after the other
 	@$(BIN)/python -m pytest -m long
 
-test-web: $(VENV)/.test-web $(WEB)/.done ## Click on the page in a headless Chromium, against a real server (needs chromium)
+test-web: $(VENV)/.test-web $(WEB)/.done ## Click on the page in a headless Chromium, against a real server (needs chromium; SCREENSHOT=1 renews that of docs/web.md)
 	@$(BIN)/python -m pytest tests/functional/L0_web/check_page.py
 
 lint: setup-dev ## Check style and types

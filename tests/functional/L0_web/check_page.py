@@ -1,13 +1,15 @@
 """The page by clicks: a headless Chromium, the page as users start it, a real server. `make test-web` runs this file.
 
 It is not part of `make test`: it needs Chromium and the environment of the page, build/web. Every request of the
-browser is looked at; one that goes beyond this machine fails the test. The documentation's screenshot is taken here.
+browser is looked at; one that goes beyond this machine fails the test. `make test-web SCREENSHOT=1`
+renews the picture of docs/web.md.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -153,11 +155,9 @@ def test_two_detectors_side_by_side(address: str, open_page: Open, solvay: Path,
         expect(shown).to_be_visible()
     page.wait_for_function("[...document.images].every(image => image.complete)")
     page.locator("h1").hover()
-    if scheme == "light":
-        SCREENSHOT.parent.mkdir(exist_ok=True)
-        taken = tmp_path / "page.png"
-        page.screenshot(path=taken)
-        with Image.open(taken) as screenshot:
+    if scheme == "light" and os.environ.get("SCREENSHOT"):
+        page.screenshot(path=tmp_path / "page.png")
+        with Image.open(tmp_path / "page.png") as screenshot:
             screenshot.quantize(200).save(SCREENSHOT, optimize=True)
         assert SCREENSHOT.stat().st_size < 300_000
     page.get_by_label("Compare with a second detector").uncheck()
