@@ -30,13 +30,15 @@ def batch(options: argparse.Namespace) -> int:
             raise InvalidArgumentError(f"--{name.replace('_', '-')} must be from 1 on, got {getattr(options, name)}")
     inputs = list_inputs(options.input, options.column, options.piece_size)
     with open_folder(options.out) as folder:
-        folder.begin(inputs, _settings(options))
+        folder.check(inputs, _settings(options))
         done = [(piece, folder.counts(piece)) for piece in inputs.pieces]
         left = [piece for piece, counts in done if counts is None]
         total = sum((counts for _, counts in done if counts), Counts())
         with _Told(inputs.count, total.images + total.failures) as told:
             if left:
-                open_model(options).close()  # a server that is not there is told before Ray is started
+                open_model(options).close()  # a server that is not there is told before anything is written
+            folder.begin(inputs, _settings(options))
+            if left:
                 by_index = {piece.index: piece for piece in left}
                 workers = min(options.workers, len(left))
                 try:

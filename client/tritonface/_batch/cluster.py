@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -24,8 +25,6 @@ OBJECT_STORE_BYTES = 128 * 2**20
 """Names and tables pass through it, pictures never."""
 LONGEST_TEMPORARY = 24
 """Ray's sockets are below it, and their names have 107 characters at most."""
-RESTARTS = 3
-"""Of a worker that dies, of want of memory perhaps."""
 TEMPORARY_PREFIX = "tritonface-batch-"
 REMOVE_TIMEOUT_S = 10.0
 
@@ -73,7 +72,7 @@ def detect_pieces(pieces: Iterable[Piece], options: Options, workers: int) -> It
     )
     try:
         found = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            worker, fn_constructor_args=(options, str(Path.cwd())), compute=hands, num_cpus=1, max_restarts=RESTARTS
+            worker, fn_constructor_args=(options, str(Path.cwd())), compute=hands, num_cpus=1
         )
         for row in found.iter_rows():
             if row["error"]:
@@ -123,6 +122,7 @@ def started(address: str | None, workers: int, folder: RunFolder) -> Iterator[No
                 _temp_dir=str(temporary),
                 **common,
             )
+        signal.signal(signal.SIGTERM, _interrupt)  # Ray's own handler leaves its files
         yield
     finally:
         ray.shutdown()
@@ -141,6 +141,10 @@ def _stderr_closed() -> Iterator[None]:
         os.dup2(kept_fd, 2)
         os.close(kept_fd)
         os.close(nowhere_fd)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _silence() -> None:

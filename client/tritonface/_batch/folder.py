@@ -37,31 +37,23 @@ class RunFolder:
         self.path = path
         self._lock_fd = lock_fd
 
-    def begin(self, inputs: Listing, settings: dict[str, Any]) -> None:
-        """Note what is run here, or make sure that it is the run that was begun here.
-
-        Raises:
-            InvalidArgumentError: it is another one, or the folder holds something else.
-        """
-        now = {
-            "format": FORMAT,
-            "images": inputs.count,
-            "pieces": len(inputs.pieces),
-            "fingerprint": inputs.fingerprint,
-            "settings": settings,
-        }
+    def check(self, inputs: Listing, settings: dict[str, Any]) -> None:
+        """InvalidArgumentError if another run was begun here, or the folder holds something else."""
         manifest = self.path / MANIFEST
         if manifest.is_file():
-            self._compare(json.loads(manifest.read_text(encoding="utf-8")), json.loads(json.dumps(now)))
+            self._compare(json.loads(manifest.read_text(encoding="utf-8")), _manifest(inputs, settings))
         elif any(not path.name.startswith(".") for path in self.path.iterdir()):
             raise InvalidArgumentError(
                 f"{str(self.path)!r} holds other files and no run of this command; name another --out"
             )
-        else:
-            write_whole(manifest, (json.dumps(now, indent=2) + "\n").encode())
+
+    def begin(self, inputs: Listing, settings: dict[str, Any]) -> None:
+        """Note what is run here, and clear what a run that was killed has left."""
+        text = json.dumps(_manifest(inputs, settings), indent=2) + "\n"
+        write_whole(self.path / MANIFEST, text.encode())
         for table in TABLES:
             (self.path / table).mkdir(exist_ok=True)
-            for left in (self.path / table).glob(".*.tmp"):  # of a run that was killed
+            for left in (self.path / table).glob(".*.tmp"):
                 left.unlink()
 
     def counts(self, piece: Piece) -> Counts | None:
@@ -111,15 +103,24 @@ class RunFolder:
             raise refuse("as many inputs, but names, sizes or order are not the same")
 
 
+def _manifest(inputs: Listing, settings: dict[str, Any]) -> dict[str, Any]:
+    facts = {"images": inputs.count, "pieces": len(inputs.pieces), "fingerprint": inputs.fingerprint}
+    read_again: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **facts, "settings": settings}))
+    return read_again
+
+
 @contextlib.contextmanager
 def open_folder(path: Path) -> Iterator[RunFolder]:
     """The folder, made if it is not there, and held so that no other run writes to it.
 
     Raises:
-        InvalidArgumentError: another run holds it.
+        InvalidArgumentError: another run holds it, or it is a file.
         OSError: it cannot be made or written.
     """
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InvalidArgumentError(f"--out {str(path)!r} is no folder; name one, which need not be there") from None
     lock_fd = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -124,6 +124,7 @@ def inputs(tmp_path: Path) -> Listing:
 
 def begun(path: Path, inputs: Listing, **settings: Any) -> RunFolder:
     with open_folder(path) as folder:
+        folder.check(inputs, {"threshold": 0.5, **settings})
         folder.begin(inputs, {"threshold": 0.5, **settings})
     return folder
 
@@ -165,6 +166,8 @@ def test_another_run_is_refused(tmp_path: Path, inputs: Listing) -> None:
 def test_a_folder_of_other_files_and_one_in_use_are_refused(tmp_path: Path, inputs: Listing) -> None:
     with pytest.raises(InvalidArgumentError, match="holds other files"):
         begun(tmp_path, inputs)
+    with pytest.raises(InvalidArgumentError, match="is no folder"):
+        begun(tmp_path / "a.jpg", inputs)
     with open_folder(tmp_path / "out"), pytest.raises(InvalidArgumentError, match="another run is writing"):
         begun(tmp_path / "out", inputs)
     assert not (tmp_path / "out" / MANIFEST).exists()
