@@ -150,6 +150,8 @@ def _in_store(text: str, root: str, path: str) -> Iterator[tuple[Item, int]]:
         found = list(items(system.glob(whole, detail=True), every=True))
     elif system.isdir(whole):
         found = list(items(system.find(whole, detail=True), every=False))
+    elif path.endswith("/"):
+        found = []
     else:
         size = system.info(whole).get("size") if system.exists(whole) else None
         found = [((root, path), NOT_KNOWN if size is None else int(size))]
