@@ -34,14 +34,15 @@ def running(folder: Path, config: str) -> Iterator[str]:
     with (folder / "log").open("w") as log:
         process = subprocess.Popen([*command, f"--web.listen-address={address}"], cwd=folder, stdout=log, stderr=log)
     try:
-        wait_until(lambda: _answers(address), (folder / "log").read_text)
+        wait_until(lambda: answers(address), (folder / "log").read_text)
         yield address
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Whether one is ready there."""
     with suppress(OSError), urllib.request.urlopen(f"http://{address}/-/ready", timeout=5):
         return True
     return False

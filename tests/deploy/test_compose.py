@@ -21,7 +21,8 @@ from tritonclient.utils import InferenceServerException
 
 from tests.deploy.composition import SERVICES, mounted
 from tests.functional.L0_gateway.gateway import CONFIGURATION, Gateway, running_gateway
-from tests.functional.L0_metrics.test_prometheus import ALERT, FAST, answers, ask, infer
+from tests.functional.L0_metrics.test_prometheus import ALERT, FAST, infer
+from tests.prometheus import answers, ask
 from tests.scrape import wait_until
 from tritonface import Connection, ServerError, create_model
 from tritonface_server.endpoints import Endpoints
