@@ -35,10 +35,9 @@ def run(connection: Connection, port: int) -> None:
     """Serve the page until Ctrl-C.
 
     Raises:
-        InvalidArgumentError: Gradio is not installed.
-        OSError: the port is taken.
+        InvalidArgumentError: Gradio is not installed, or the port is taken.
     """
-    with socket.create_server((HOST, port)) as listener, tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+    with _listener(port) as listener, tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
         os.environ.update(WITHOUT_NETWORK, GRADIO_TEMP_DIR=str(Path(folder, "cache")))
         application = _application(connection, Path(folder))
         import uvicorn
@@ -49,6 +48,16 @@ def run(connection: Connection, port: int) -> None:
         )
         with suppress(KeyboardInterrupt):  # which it raises anew when it has ended
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listener(port: int) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidArgumentError(
+            f"the page cannot listen on {HOST}:{port}: {reason}; pass another --port (`make web WEB_PORT=7861`)"
+        ) from None
 
 
 def _application(connection: Connection, folder: Path) -> Any:

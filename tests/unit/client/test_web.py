@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import zipfile
 from pathlib import Path
 
@@ -76,6 +77,11 @@ def test_the_page_offers_the_detectors_that_ship() -> None:
 def test_browsers_load_nothing_from_elsewhere() -> None:
     sources = {source for part in POLICY.split(";") for source in part.split()[1:]}
     assert {source for source in sources if not source.startswith("'")} == {"blob:", "data:"}
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InvalidArgumentError, match="--port"):
+        run(Connection(), taken.getsockname()[1])
 
 
 def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
