@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import logging
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -93,15 +94,20 @@ def started(address: str | None, workers: int, folder: RunFolder) -> Iterator[No
         folder: is told of Ray's temporary files, in case that this process is killed.
 
     Raises:
-        ConnectionError: there is no cluster at the address.
+        TritonFaceError: there is no cluster at the address, or it cannot be joined.
     """
-    os.environ.update(QUIET if address else {**QUIET, **LOCAL})
+    os.environ.update(QUIET)
+    if address is None:  # a token of our own, or Ray writes one into the home directory
+        os.environ.update({**LOCAL, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
     import ray
 
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address:
-        with _stderr_closed():
-            ray.init(address, **common)
+        try:
+            with _stderr_closed():
+                ray.init(address, **common)
+        except (ConnectionError, RuntimeError) as error:
+            raise TritonFaceError(f"cannot join Ray at {address}: {error.__cause__ or error}") from error
         try:
             yield
         finally:

@@ -80,12 +80,17 @@ def by_sdk(url: str, photos: Path | list[str]) -> tuple[dict[str, Any], float]:
 class Batch:
     """The command, in a process group of its own, but not in a session, which Linux would give a share of its own."""
 
-    def __init__(self, out: Path, *inputs: object, url: str, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, out: Path, *inputs: object, url: str, options: tuple[str, ...] = (), **env: str) -> None:
         self.out = out
         command = [sys.executable, "-m", "tritonface", "batch", *map(str, inputs), "--out", str(out), "--url", url]
         settings = ["--model", "BlazeFace", "--img-size", str(NETWORK_PX), "--piece-size", str(PIECE), *options]
         self.process = subprocess.Popen(
-            command + settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=os.setpgrp
+            command + settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=os.setpgrp,
+            env={**os.environ, **env},
         )
 
     def end(self) -> tuple[int, str, str]:
@@ -200,8 +205,11 @@ def test_pictures_in_parquet_give_what_files_give(photos: Path, url: str, tmp_pa
     parquet.write_table(table, tmp_path / "pictures.parquet", row_group_size=30)
     parquet.write_table(pa.table({"path": [*map(str, paths), None]}), tmp_path / "paths.parquet")
     inputs = tmp_path / "pictures.parquet", tmp_path / "paths.parquet"
-    code, _, errors = Batch(tmp_path / "out", *inputs, url=url).end()
+    home = tmp_path / "home"
+    home.mkdir()
+    code, _, errors = Batch(tmp_path / "out", *inputs, url=url, HOME=str(home)).end()
     assert (code, errors) == (1, ""), errors
+    assert not list(home.iterdir())
     found: dict[int, list[Any]] = {}
     for row in rows(tmp_path / "out", "faces"):
         found.setdefault(row["image_id"], []).append([row["score"], row["xmin_px"], row["ymax_px"]])
