@@ -187,7 +187,9 @@ def test_nobody_to_talk_to(repository: Path, tmp_path: Path, before: str) -> Non
         assert eventually(
             lambda: len(launcher.stubs()) == len(before_it) and before_it - {s.pid for s in launcher.stubs()}
         )
-        assert eventually(lambda: launcher.status("v2/health/ready") == 200) and detects(launcher.endpoints.grpc)
+        for path in ("v2/health/ready", f"v2/models/{DETECTOR}/ready"):
+            assert eventually(lambda path=path: launcher.status(path) == 200)
+        assert detects(launcher.endpoints.grpc)
         launcher.process.send_signal(signal.SIGTERM)
         assert launcher.process.wait(30) == 0
 
