@@ -5,19 +5,15 @@ Triton itself reads stores, and the launcher does not: what lies there it can ne
 
 from __future__ import annotations
 
-import compileall
 import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from google.protobuf import json_format
 
 from tritonface_server.machine import LaunchError
 from tritonface_server.model_names import VARIANTS, check_known, detector_names
 from tritonface_server.room import count_processes
-from tritonface_server.served_models import all_models, models_of, read_config
+from tritonface_server.served_models import all_models, models_of
 
 STORE = re.compile(r"(s3|gs|as)://")
 
@@ -83,24 +79,6 @@ class Repositories:
         """CommandError unless all of these are there, as far as this can be told."""
         if not self.stores:
             check_known(names, self.detectors(), str(self))
-
-    def written(self, model: str, config_name: str) -> dict[str, Any] | None:
-        """The configuration of a model as it stands in its folder, as JSON; None for what lies in no folder."""
-        for folder in self.folders:
-            config = read_config(folder / model, config_name)
-            if config:
-                return json_format.MessageToDict(config, preserving_proto_field_name=True)
-        return None
-
-    def compile_steps(self, models: Sequence[str]) -> None:
-        """Write what Python keeps of the steps' code, before Triton looks at the folders.
-
-        If the steps did so when they start, Triton would take these models for newer ones later, and load the whole of
-        them anew where new processes would do.
-        """
-        for folder in self.folders:
-            for code in (code for model in models for code in (folder / model).glob("*/model.py")):
-                compileall.compile_file(code, quiet=2)
 
     def processes(self, models: Sequence[str], config_name: str) -> int:
         """How many these models have, without those in stores."""

@@ -7,13 +7,11 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from functools import partial
 from typing import TextIO
 
 from tritonface_server.backoff import MAX_FAILURES, Backoff
 from tritonface_server.control import ControlError
 from tritonface_server.machine import LaunchError
-from tritonface_server.replacement import Replacement
 from tritonface_server.server import DRAIN_TIMEOUT_S, TritonServer
 from tritonface_server.supervisor import Supervisor
 from tritonface_server.watcher import Watcher
@@ -103,10 +101,7 @@ class Service:
             return code
         self._backoff.started(time.monotonic())
         assert server.process is not None
-        replacement = Replacement(server.control, partial(server.repositories.written, config_name=server.config_name))
-        self._supervisor = Supervisor(
-            server.process.pid, server.control, server.backends, server.chosen_models(), replacement, warn
-        )
+        self._supervisor = Supervisor(server.process.pid, server.control, server.backends, server.chosen_models(), warn)
         with suppress(ControlError):
             self._supervisor.take_over()
         if self._watch:

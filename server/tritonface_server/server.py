@@ -80,8 +80,7 @@ class TritonServer:
         self.endpoints = endpoints or Endpoints()
         self.log = log
         self.arguments = arguments
-        named = [argument.partition("=")[2] for argument in arguments if argument.startswith("--model-config-name=")]
-        self.config_name = named[-1] if named else cpu_config_name(cpus or usable_cpus())
+        self.config_name = cpu_config_name(cpus or usable_cpus())
         self.access = access or Access()
         self.partial = partial
         self.certificates = certificates
@@ -117,7 +116,6 @@ class TritonServer:
         if not models:
             raise LaunchError(f"{self.repositories} holds none of {', '.join(self.detectors or [])} any more")
         self.warning = check_shared_memory(self.repositories.processes(models, self.config_name))
-        self.repositories.compile_steps(models)
         self._folders_before = temporary_folders()
         output = self._resources.enter_context(self.log.open("wb")) if self.log else None
         self.process = subprocess.Popen(
@@ -235,6 +233,7 @@ class TritonServer:
         self.stop()
 
     def _options(self) -> list[str]:
+        named = any(argument.startswith("--model-config-name") for argument in self.arguments)
         return [
             *(f"--model-repository={place}" for place in self.repositories.places),
             f"--backend-directory={self.folder}",
@@ -244,7 +243,7 @@ class TritonServer:
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
             f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(self.folder)}",
-            f"--model-config-name={self.config_name}",
+            *([] if named else [f"--model-config-name={self.config_name}"]),
             *self.access.options,
             *self.endpoints.options,
             *(self.certificates.options if self.certificates else []),

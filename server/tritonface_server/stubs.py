@@ -29,11 +29,6 @@ class Stub:
     def model(self) -> str:
         return self.instance.rsplit("_", 2)[0]
 
-    @property
-    def is_usual(self) -> bool:
-        """Whether it is of the group that a configuration without a name for it gives; not one that was added later."""
-        return self.instance.rsplit("_", 1)[0] == f"{self.model}_0"
-
     def state(self) -> str:
         """The kernel's letter for it, "" if it has gone; in three calls, as the launcher asks seven times a second."""
         try:

@@ -1,4 +1,4 @@
-"""Notices when the process of a model has died, and has it replaced while the others serve on."""
+"""Notices when the process of a model has died, and has that model loaded anew while the others serve on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from tritonface_server.backoff import MAX_FAILURES, Backoff
 from tritonface_server.control import READY, Control, ControlError, State
-from tritonface_server.replacement import Replacement
 from tritonface_server.stubs import GONE, STOPPED, Stub, find_stubs
 
 RESCAN_INTERVAL_S = 2.0
@@ -24,6 +24,8 @@ GRACE_S = 10.0
 DIED = "its process has died"
 UNHEALTHY = "is not healthy"
 """Part of Triton's reason when the process of a model has died while it was loaded."""
+MARK = "launcher_reload"
+"""A parameter that makes a configuration differ, for Triton would not load the same one again."""
 
 
 @dataclass
@@ -42,7 +44,6 @@ class Supervisor:
         control: of the same server.
         backends: names of the backends whose models run in processes of their own.
         models: those that are to be served.
-        replacement: of processes of the same server.
         say: takes a line for the user.
     """
 
@@ -52,23 +53,19 @@ class Supervisor:
         control: Control,
         backends: set[str],
         models: Collection[str],
-        replacement: Replacement,
         say: Callable[[str], None],
     ) -> None:
         self._server_pid = server_pid
         self._control = control
         self._backends = backends
         self._models = models
-        self._replacement = replacement
         self._say = say
         self._stubs: dict[int, Stub] = {}
         self._stopped_since_s: dict[int, float] = {}
-        self._retired: dict[int, float] = {}  # processes that were replaced, and when to end them
+        self._retired: dict[int, float] = {}  # processes of models loaded anew, and when to end them
         self._scanned_at_s = float("-inf")
         self._troubles: dict[str, Trouble] = {}
         self._ensembles: set[str] = set()
-        self._steps: dict[str, list[str]] = {}  # of every model that was ready once; none if it is no ensemble
-        self._paused: set[str] = set()  # ensembles that were unloaded until their steps are back
         self.given_up: dict[str, str] = {}
         """Models that are not served any more, and why."""
 
@@ -76,7 +73,7 @@ class Supervisor:
         """The server has just started: what it could not load is retried if its process died, and left out else."""
         for model, state in self._control.states().items():
             if state.name == READY:
-                if self._steps_of(model):
+                if self._control.config(model).get("platform") == "ensemble":
                     self._ensembles.add(model)
             elif UNHEALTHY in state.reason:
                 self._failed(model, state.reason)
@@ -97,10 +94,6 @@ class Supervisor:
             ControlError: the server does not answer; the next look notices the same again.
         """
         now_s = time.monotonic()
-        for model in self._replacement.renewed():
-            old = [stub.pid for stub in self._living(model) if not stub.is_usual]
-            self._retired |= dict.fromkeys(old, now_s + GRACE_S)
-            self._stubs, self._scanned_at_s = {}, float("-inf")  # some may have died meanwhile
         states = {pid: stub.state() for pid, stub in self._stubs.items()}
         self._end_stopped({pid for pid, state in states.items() if state in STOPPED}, now_s)
         self._end_retired(now_s)
@@ -110,11 +103,8 @@ class Supervisor:
         due = [name for name, it in self._troubles.items() if it.retry_at_s is not None and it.retry_at_s <= now_s]
         if due:
             with ThreadPoolExecutor(len(due)) as pool:
-                back = [model for model, is_back in zip(due, pool.map(self._load, due)) if is_back]
+                list(pool.map(self._load, due))
             self._load_ensembles()
-            for model in back:
-                self._say(f"{model} is back after {time.monotonic() - now_s:.1f} s")
-                self._replacement.renew(model)
             self._scanned_at_s = float("-inf")
 
     def serves(self) -> bool:
@@ -124,21 +114,16 @@ class Supervisor:
         return waiting or bool(ready & self._ensembles if self._ensembles else ready)
 
     def _scan(self, now_s: float) -> None:
-        """See which processes there are, and count those of the models of which one has gone, else of all."""
         stubs = {stub.pid: stub for stub in find_stubs(self._server_pid) if stub.pid not in self._retired}
         if stubs != self._stubs:
             states = self._control.states()
-            ready = {model for model, state in states.items() if state.name == READY}
-            gone = {self._stubs[pid].model for pid in self._stubs.keys() - stubs.keys()}
-            wanted = {model: self._processes(model) for model in ready & (gone or ready)}
+            wanted = {model: self._processes(model) for model, state in states.items() if state.name == READY}
             self._stubs = stubs
             living = Counter(stub.model for stub in stubs.values())
             for model, count in wanted.items():
                 trouble = self._troubles.setdefault(model, Trouble())
-                if living[model] < count and trouble.retry_at_s is None and not self._replacement.is_renewing(model):
+                if living[model] < count and trouble.retry_at_s is None:
                     self._failed(model, DIED)
-        if self._paused:
-            self._load_ensembles()
         self._scanned_at_s = now_s
 
     def _processes(self, model: str) -> int:
@@ -161,67 +146,37 @@ class Supervisor:
         else:
             trouble.retry_at_s = now_s + delay_s
             self._say(f"{model}: {reason}; loading it anew{f' in {delay_s:g} s' if delay_s else ''} ...")
-        if not self._living(model):
-            with suppress(ControlError):  # Triton then tells each request by itself
-                self._pause(model, for_ever=delay_s is None)
-
-    def _pause(self, model: str, for_ever: bool) -> None:
-        """Have what needs this model refuse requests at once, which readiness tells; what is in it goes on."""
-        ready = {name for name, state in self._control.states().items() if state.name == READY}
-        ensembles = {name for name in ready | self._paused if model in self._steps_of(name)}
-        (self._paused.difference_update if for_ever else self._paused.update)(ensembles)
-        unloaded = [*ensembles & ready, *([model] if for_ever or not ensembles else [])]
-        with ThreadPoolExecutor(len(unloaded) or 1) as pool:
-            list(pool.map(self._unload, unloaded))
-
-    def _unload(self, model: str) -> None:
-        with suppress(ControlError):
-            self._control.unload(model)
-
-    def _load(self, model: str) -> bool:
-        """Have a model served again whose process has died; whether it is."""
-        trouble, before = self._troubles[model], self._living(model)
-        if all(stub.state() in GONE for stub in before):  # by now
+        if not self._living(model):  # readiness tells, and requests are refused at once
             with suppress(ControlError):
-                self._pause(model, for_ever=False)
+                self._control.unload(model)
+
+    def _load(self, model: str) -> None:
+        """Load a model whose process has died; beside itself where another of its processes still serves."""
+        trouble, before = self._troubles[model], self._living(model)
+        began_s = time.monotonic()
         try:
-            if self._control.states().get(model, State()).name == READY:
-                self._replacement.add(model)
-            else:
-                self._control.load(model)
+            self._control.load(model, self._changed_config(model) if before else None)
         except ControlError as error:
             self._failed(model, str(error))
-            return False
+            return
         now_s = time.monotonic()
         self._retired |= {stub.pid: now_s + GRACE_S for stub in before}
         trouble.retry_at_s = None
         trouble.backoff.started(now_s)
-        return True
+        self._say(f"{model} is back after {now_s - began_s:.1f} s")
+
+    def _changed_config(self, model: str) -> dict[str, Any]:
+        config = self._control.config(model)
+        parameters = {**config.get("parameters", {}), MARK: {"string_value": str(time.monotonic_ns())}}
+        return {**config, "parameters": parameters}
 
     def _load_ensembles(self) -> None:
-        """Load what was left out at the start, or unloaded, because one of its models was missing."""
-        missing = set(self.missing())
-        left_out = {model for model, state in self._control.states().items() if state == State()}
-        ensembles = [
-            model
-            for model in self._paused | left_out.intersection(self._models)
-            if not missing.intersection(self._steps.get(model, []))
-        ]
-        with ThreadPoolExecutor(len(ensembles) or 1) as pool:
-            list(pool.map(self._load_ensemble, ensembles))
-
-    def _load_ensemble(self, model: str) -> None:
-        with suppress(ControlError):
-            self._control.load(model)
-            self._ensembles.add(model)
-            self._paused.discard(model)
-
-    def _steps_of(self, model: str) -> list[str]:
-        """What an ensemble runs; nothing where it is none."""
-        if model not in self._steps:
-            steps = self._control.config(model).get("ensemble_scheduling", {}).get("step", [])
-            self._steps[model] = [step["model_name"] for step in steps]
-        return self._steps[model]
+        """Load what was left out at the start because one of its models was missing."""
+        for model, state in self._control.states().items():
+            if state == State() and model in self._models:
+                with suppress(ControlError):
+                    self._control.load(model)
+                    self._ensembles.add(model)
 
     def _end_stopped(self, stopped: set[int], now_s: float) -> None:
         self._stopped_since_s = {pid: self._stopped_since_s.get(pid, now_s) for pid in stopped}
@@ -231,11 +186,10 @@ class Supervisor:
                 _kill(pid)
 
     def _end_retired(self, now_s: float) -> None:
-        due = {pid for pid, end_s in self._retired.items() if now_s >= end_s}
-        for stub in find_stubs(self._server_pid) if due else []:  # by now a number may be another process's
-            if stub.pid in due:
-                _kill(stub.pid)
-        self._retired = {pid: end_s for pid, end_s in self._retired.items() if pid not in due}
+        for pid, end_s in list(self._retired.items()):
+            if now_s >= end_s:
+                _kill(pid)
+                del self._retired[pid]
 
 
 def _kill(pid: int) -> None:
