@@ -95,7 +95,7 @@ class Launched:
                 self.said.append(line)
                 if words in line:
                     return line
-            if self.process.poll() is not None and self.lines.empty():
+            if self.process.poll() is not None and not self._reader.is_alive() and self.lines.empty():
                 break
         raise AssertionError(f"{words!r} was not said; exit code {self.process.poll()}, said was {self.said}")
 
