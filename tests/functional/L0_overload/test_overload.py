@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +104,11 @@ def wait_until_empty(ledger: Ledger, timeout_s: float = 60) -> None:
 def test_the_server_sheds_what_it_cannot_do(
     server: TritonServer, address: dict[str, str], astronaut: Path, times: int
 ) -> None:
-    for attempt in range(ATTEMPTS):
-        try:
-            return shed(server, address, astronaut, times)
-        except AssertionError:  # others may have had the machine meanwhile
-            if attempt == ATTEMPTS - 1:
-                raise
+    for _ in range(ATTEMPTS - 1):
+        with suppress(AssertionError):  # others may have had the machine meanwhile
+            shed(server, address, astronaut, times)
+            return
+    shed(server, address, astronaut, times)
 
 
 def shed(server: TritonServer, address: dict[str, str], astronaut: Path, times: int) -> None:
