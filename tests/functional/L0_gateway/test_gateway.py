@@ -17,7 +17,7 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tests.functional.L0_gateway.bad_clients import INFER, STRANGERS, last_words
+from tests.functional.L0_gateway.bad_clients import INFER, STRANGERS, last_words, too_fast
 from tests.functional.L0_gateway.gateway import Gateway, running_gateway
 from tritonface import ServerError, create_model
 from tritonface_server.server import TritonServer
@@ -241,6 +241,7 @@ def test_the_sdk_waits_its_turn(gateway: Gateway, solvay: Path, protocol: str, n
         stopped = threading.Event()
         for _ in range(2):
             pool.submit(use_up_the_rate, gateway, name, stopped)
+        assert too_fast(gateway, name).startswith("429")  # what it may send at once is used up, too
         results = pool.submit(lambda: list(model.predict([solvay] * 30, batch_size=30, on_error="yield")))
         while refused() == before and not results.done():
             time.sleep(0.01)
