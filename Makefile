@@ -151,67 +151,27 @@ $(VENV)/.serving: requirements/serving.txt VERSION server/pyproject.toml client/
 	@$(PIP) install --no-deps --no-build-isolation --editable ./server --editable ./client
 	@touch $@
 
-$(VENV)/.training: requirements/training.txt $(VENV)/.serving
-	@echo "setting up $(VENV): requirements/training.txt ..."
-	@$(PIP) install --require-hashes -r requirements/training.txt
+# What else the environment can have: requirements/NAME.txt.
+$(VENV)/.%: requirements/%.txt
+	@echo "setting up $(VENV): $< ..."
+	@$(PIP) install --require-hashes -r $<
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.training
-	@echo "setting up $(VENV): requirements/dev.txt ..."
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+$(VENV)/.training $(VENV)/.docs $(VENV)/.cli: $(VENV)/.serving
+$(VENV)/.dev: $(VENV)/.training
+$(VENV)/.fuzz $(VENV)/.deploy: $(VENV)/.dev
+$(VENV)/.test-web: $(VENV)/.dev $(VENV)/.cli
+$(VENV)/.examples: $(VENV)/.cli
+$(VENV)/.batch: $(VENV)/.examples
+
+# Environments of their own.
+build/%/.ready: requirements/%.txt | $(VENV)/bin/python
+	@echo "setting up build/$*: $< ..."
+	@$(BIN)/python -m venv --clear build/$*
+	@build/$*/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@touch $@
 
-$(VENV)/.docs: requirements/docs.txt $(VENV)/.serving
-	@echo "setting up $(VENV): requirements/docs.txt ..."
-	@$(PIP) install --require-hashes -r requirements/docs.txt
-	@touch $@
-
-$(RELEASE)/.ready: requirements/release.txt | $(VENV)/bin/python
-	@echo "setting up $(RELEASE): requirements/release.txt ..."
-	@$(BIN)/python -m venv --clear $(RELEASE)
-	@$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/release.txt
-	@touch $@
-
-$(VENV)/.cli: requirements/cli.txt $(VENV)/.serving
-	@echo "setting up $(VENV): requirements/cli.txt ..."
-	@$(PIP) install --require-hashes -r requirements/cli.txt
-	@touch $@
-
-$(VENV)/.examples: requirements/examples.txt $(VENV)/.cli
-	@echo "setting up $(VENV): requirements/examples.txt ..."
-	@$(PIP) install --require-hashes -r requirements/examples.txt
-	@touch $@
-
-$(VENV)/.test-web: requirements/test-web.txt $(VENV)/.dev $(VENV)/.cli
-	@echo "setting up $(VENV): requirements/test-web.txt ..."
-	@$(PIP) install --require-hashes -r requirements/test-web.txt
-	@touch $@
-
-# Gradio keeps back Pillow, so the page has an environment of its own.
-$(WEB)/.done: requirements/web.txt client/pyproject.toml | $(VENV)/bin/python
-	@echo "setting up $(WEB): requirements/web.txt ..."
-	@test -x $(WEB)/bin/pip || $(BIN)/python -m venv $(WEB)
-	@$(WEB)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/web.txt
+# Gradio keeps back Pillow; the SDK is installed as it stands here.
+$(WEB)/.done: $(WEB)/.ready client/pyproject.toml
 	@$(WEB)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation --editable ./client
-	@touch $@
-
-$(VENV)/.batch: requirements/batch.txt $(VENV)/.examples
-	@echo "setting up $(VENV): requirements/batch.txt ..."
-	@$(PIP) install --require-hashes -r requirements/batch.txt
-	@touch $@
-
-$(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev
-	@echo "setting up $(VENV): requirements/fuzz.txt ..."
-	@$(PIP) install --require-hashes -r requirements/fuzz.txt
-	@touch $@
-
-$(VENV)/.deploy: requirements/deploy.txt $(VENV)/.dev
-	@echo "setting up $(VENV): requirements/deploy.txt ..."
-	@$(PIP) install --require-hashes -r requirements/deploy.txt
-	@touch $@
-
-build/kubernetes/.ready: requirements/kubernetes.txt | $(VENV)/bin/python
-	@echo "setting up build/kubernetes: requirements/kubernetes.txt ..."
-	@$(BIN)/python -m venv --clear build/kubernetes
-	@build/kubernetes/bin/pip --disable-pip-version-check --quiet install --require-hashes -r requirements/kubernetes.txt
 	@touch $@
