@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -44,7 +45,13 @@ def run(*settings: Any, timeout_s: float = 400, **options: Any) -> subprocess.Co
         if process.exitcode is None:
             process.kill()
             raise subprocess.TimeoutExpired(given, timeout_s)
-        return subprocess.CompletedProcess(given, process.exitcode, *(path.read_text() for path in written))
+        out, err = (path.read_text() for path in written)
+        return subprocess.CompletedProcess(given, process.exitcode, out, without_paddles_note(err))
+
+
+def without_paddles_note(stderr: str) -> str:
+    """What a command has said itself: Paddle adds two lines wherever OMP_NUM_THREADS is set to more than 1."""
+    return re.sub(r"^(WARNING: OMP_NUM_THREADS set to|PLEASE USE OMP_NUM_THREADS WISELY).*\n", "", stderr, flags=re.M)
 
 
 def _main(given: list[str], *written: Path) -> None:

@@ -21,6 +21,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 if not __package__:  # run as a file: Python has put its folder, not the project's, on the path
     sys.path[0] = str(ROOT)
+if __name__ == "__main__":  # before numpy starts threads, which inherit it; `mode_function` ends it
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 from training.config import Config, load_config  # noqa: E402
 from training.json_files import write_json  # noqa: E402
@@ -40,7 +42,7 @@ MODES = {
 def mode_function(mode: str) -> Callable[[Config], dict[str, Any]]:
     """The function that runs a mode of `MODES`; SIGTERM is a SystemExit from then on.
 
-    It has to wait meanwhile: Paddle, when imported, takes it over, prints a stack and may hang.
+    It has to wait meanwhile, for all threads: Paddle, when imported, takes it over, prints a stack and may hang.
     """
     module, function = MODES[mode].split(":")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

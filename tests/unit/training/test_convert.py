@@ -10,6 +10,7 @@ import numpy as np
 import paddle
 import pytest
 
+from tests.training_command import without_paddles_note
 from training.convert import convert
 from training.detectors import build_detector
 from training.paths import ROOT
@@ -17,7 +18,9 @@ from training.weights import WeightsError, load_weights
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+    done.stderr = without_paddles_note(done.stderr)
+    return done
 
 
 def state(name: str = "BlazeFace") -> dict[str, np.ndarray]:
