@@ -53,7 +53,7 @@ test: setup-dev $(VENV)/.cli ## Run all tests against a real server
 test-fast: setup-dev $(VENV)/.cli ## Run the tests that need neither a server nor steps of training: 90 seconds
 	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/training/engine -m "not server and not long"
 
-test-long: setup-dev $(VENV)/.examples $(VENV)/.batch ## Run the tests that take minutes, which `make test` leaves out, one after the other
+test-long: setup-dev $(VENV)/.examples $(VENV)/.batch build/store/.ready ## Run the tests that take minutes, which `make test` leaves out, one after the other
 	@$(BIN)/python -m pytest -m long
 
 test-web: $(VENV)/.test-web $(WEB)/.done ## Click on the page in a headless Chromium, against a real server (needs chromium; SCREENSHOT=1 renews that of docs/web.md)
@@ -129,7 +129,7 @@ test-deploy: $(VENV)/.deploy build/kubernetes/.ready ## Build and run the image,
 	@$(BIN)/python -m pytest tests/deploy
 
 lock: setup-dev ## Pin requirements/*.in to versions and hashes
-	@for name in serving training dev docs release cli examples deploy nvidia kubernetes web test-web batch; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
+	@for name in serving training dev docs release cli examples deploy nvidia kubernetes web test-web batch store; do $(BIN)/uv pip compile --quiet --universal --python-version 3.10 \
 		--generate-hashes --no-header --no-emit-index-url --no-annotate \
 		requirements/$$name.in --output-file requirements/$$name.txt; done
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \

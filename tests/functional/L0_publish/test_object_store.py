@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.launched import launched
+from tests.launched import eventually, launched
+from training.paths import ROOT
 from tritonface import create_model
 
-moto_server = pytest.importorskip("moto.server", reason="`pip install 'moto[server]'` brings the store of this test")
-boto3 = pytest.importorskip("boto3")
-pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+MOTO = ROOT / "build" / "store" / "bin" / "moto_server"
+fs = pytest.importorskip("pyarrow.fs", reason="`make test-long` installs the extra `batch`")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not MOTO.exists(), reason="`make test-long` installs the store")]
 
 
 @pytest.fixture
-def store(one_detector: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def address(tmp_path: Path) -> Iterator[str]:
+    """Of a store without a bucket."""
+    log = tmp_path / "store.log"
+    with (
+        log.open("w") as said,
+        subprocess.Popen([MOTO, "-H", "127.0.0.1", "-p", "0"], stdout=said, stderr=said) as moto,
+    ):
+        try:
+            assert eventually(lambda: "Running on" in log.read_text())
+            yield re.findall(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text())[0]
+        finally:
+            moto.kill()
+
+
+@pytest.fixture
+def store(address: str, one_detector: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """BlazeFace in a bucket, by the address that Triton takes."""
     for name, value in {"ACCESS_KEY_ID": "id", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    running = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    url = "http://{}:{}".format(*running.get_host_and_port())
-    client = boto3.client("s3", endpoint_url=url)
-    client.create_bucket(Bucket="faces")
+    bucket = fs.S3FileSystem(endpoint_override=address, allow_bucket_creation=True)
+    bucket.create_dir("faces")
     for path in one_detector.rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
-            client.upload_file(str(path), "faces", f"models/{path.relative_to(one_detector)}")
-    yield f"s3://{url}/faces/models"
-    client.close()
-    running.stop()
+            with bucket.open_output_stream(f"faces/models/{path.relative_to(one_detector)}") as stream:
+                stream.write(path.read_bytes())
+    return f"s3://{address}/faces/models"
 
 
 def test_a_store_is_served_and_looked_after(store: str, tmp_path: Path, solvay: Path) -> None:
