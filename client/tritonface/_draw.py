@@ -22,6 +22,8 @@ def draw_boxes(image: Image.Image, boxes: list[Box]) -> Image.Image:
 
 def draw_on_bgr(image: npt.NDArray[np.uint8], boxes: list[Box]) -> npt.NDArray[np.uint8]:
     """A copy of a picture, uint8 [H, W, 3] BGR, with the boxes on it; its channels stay where they are."""
+    if not boxes:
+        return image.copy()
     red, green, blue = BOX_COLOUR
     return np.array(_draw(Image.fromarray(image), boxes, (blue, green, red)))
 

@@ -77,7 +77,7 @@ class VideoWriter:
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if self._container is None:
             self._open(image.shape[1], image.shape[0])
-        frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24").reformat(
+        frame = self._av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="bgr24").reformat(
             width=self._stream.width, height=self._stream.height, format="yuv420p", dst_colorspace=BT709
         )
         self._last_pts = max(self._last_pts + 1, round(time_s / TIME_BASE))
