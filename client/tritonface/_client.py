@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
-import numpy as np
 import numpy.typing as npt
-from tritonclient.utils import InferenceServerException
 
 from tritonface._connection import Connection
 from tritonface._errors import ImageError, InvalidArgumentError, ModelNotFoundError, ServerBusyError, ServerError
 from tritonface._failures import late, reported, unavailable
+from tritonface._inference import GrpcInference, HttpInference, InferenceRequest, SharedImage
 from tritonface._process import grpc_use
 from tritonface._shared_memory import SHORT_TIMEOUT_S, UNKNOWN_REGION, SharedMemory, is_possible
+
+T = TypeVar("T")
 
 GRPC_OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -35,6 +35,8 @@ WITH_KEY = {
     "register_system_shared_memory",
     "unregister_system_shared_memory",
 }
+PIECE_BYTES = 2**18
+"""Of an HTTP body, written at once."""
 NEVER_S = 10.0**9  # the HTTP client's own limit; ours is in `Client._call`
 LEAVE_TIMEOUT_S = 15.0
 """For a busy server to end with images in shared memory that are under way when the connection is closed."""
@@ -61,15 +63,23 @@ class _InPieces:
         self._session = session
         self._options = options
 
-    def post(self, *, data: bytes | str, **options: Any) -> Any:
-        pieces = data if isinstance(data, str) else io.BytesIO(data)
-        return self._session.post(data=pieces, **options, **self._options)
+    def post(self, *, data: bytes | str, headers: Mapping[str, str] | None = None, **options: Any) -> Any:
+        if isinstance(data, bytes) and len(data) > PIECE_BYTES:
+            headers = {**(headers or {}), "Content-Length": str(len(data))}
+            return self._session.post(data=_pieces(data), headers=headers, **options, **self._options)
+        return self._session.post(data=data, headers=headers, **options, **self._options)
 
     def get(self, **options: Any) -> Any:
         return self._session.get(**options, **self._options)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
+
+
+async def _pieces(data: bytes) -> AsyncIterator[memoryview]:
+    view = memoryview(data)
+    for begin in range(0, len(data), PIECE_BYTES):
+        yield view[begin : begin + PIECE_BYTES]
 
 
 class Client:
@@ -90,12 +100,14 @@ class Client:
         shared = connection.shared_memory and is_possible(connection.url)
         self._shared = SharedMemory(self._register, self._unregister) if shared else None
         tls = connection.tls
+        from tritonclient.utils import InferenceServerException  # it takes a while
+
+        self._reports = InferenceServerException
         self._broken: tuple[type[BaseException], ...] = (OSError,)
         self._under_way: set[asyncio.Future[Any]] = set()
         if connection.protocol == "grpc":
             called = [("grpc.default_authority", name), ("grpc.ssl_target_name_override", host)] if name else []
             grpc_use.begin()
-            import tritonclient.grpc as api
             from tritonclient.grpc import aio
 
             self._options: dict[str, Any] = {"as_json": True}
@@ -107,9 +119,9 @@ class Client:
                 certificate_chain=tls and tls.cert_file,
                 channel_args=GRPC_OPTIONS + called,
             )
+            self._inference: GrpcInference | HttpInference = GrpcInference(self._client._channel)
         else:
             import aiohttp
-            import tritonclient.http as api
             from tritonclient.http import aio
 
             self._options = {}
@@ -120,53 +132,51 @@ class Client:
             if hasattr(self._client, "_stub"):
                 options = {"server_hostname": host} if context and host else {}
                 self._client._stub = _InPieces(self._client._stub, **options)
-        self._api: Any = api
+            self._inference = HttpInference(self._client)
 
     async def infer(
         self,
         model: str,
-        inputs: Mapping[str, npt.NDArray[Any]],
+        image: bytes,
+        others: Mapping[str, npt.NDArray[Any]],
         outputs: tuple[str, ...],
         request_id: str,
         timeout_s: float,
         headers: Mapping[str, str] | None = None,
     ) -> list[npt.NDArray[Any]]:
-        """The named outputs for the named inputs (object arrays hold bytes), among which is one "image", [1, 1]."""
+        """The named outputs for an encoded image and other inputs."""
         if self.closed:
             raise InvalidArgumentError("the model is closed; make a new one with create_model")
-        deadline = time.monotonic() + timeout_s
+        deadline_s = time.monotonic() + timeout_s
 
-        async def infer(tensors: list[Any]) -> list[npt.NDArray[Any]]:
-            left_s = max(deadline - time.monotonic(), 0.001)
-            return await self._infer(model, tensors, outputs, request_id, left_s, headers)
+        async def infer(image: bytes | SharedImage) -> list[npt.NDArray[Any]]:
+            left_s = max(deadline_s - time.monotonic(), 0.001)
+            timeout_us = min(int(left_s * 1e6), MAX_TIMEOUT_US)
+            request = InferenceRequest(model, image, others, outputs, request_id, timeout_us)
+            return await self._infer(request, left_s, headers)
 
         if self._shared is None:
-            return await infer(self._tensors(inputs))
-        return await self._infer_shared(self._shared, infer, inputs, deadline)
+            return await infer(image)
+        return await self._infer_shared(self._shared, infer, image)
 
     async def _infer_shared(
         self,
         shared: SharedMemory,
-        infer: Callable[[list[Any]], Awaitable[list[npt.NDArray[Any]]]],
-        inputs: Mapping[str, npt.NDArray[Any]],
-        deadline: float,
+        infer: Callable[[bytes | SharedImage], Awaitable[list[npt.NDArray[Any]]]],
+        image: bytes,
     ) -> list[npt.NDArray[Any]]:
         """What `infer` answers, the image handed over in shared memory where that is possible."""
-        data = inputs["image"][0, 0]
-        region = await shared.take(data, deadline - time.monotonic())
+        region = shared.take(image)
         if region is None:
-            return await infer(self._tensors(inputs))
-        image = self._api.InferInput("image", [1, 1], "BYTES")
-        image.set_shared_memory(region.name, region.write(data))
-        others = self._tensors({name: value for name, value in inputs.items() if name != "image"})
+            return await infer(image)
         try:
-            reply = await infer([image, *others])
+            reply = await infer(SharedImage(region.name, region.write(image)))
         except (ImageError, InvalidArgumentError, ServerBusyError, ServerError, ModelNotFoundError) as error:
             if UNKNOWN_REGION not in str(error):
                 shared.give_back(region)
                 raise
             shared.give_up_unknown(region)
-            return await infer(self._tensors(inputs))
+            return await infer(image)
         except BaseException:
             shared.give_up(region)
             raise
@@ -174,24 +184,12 @@ class Client:
         return reply
 
     async def _infer(
-        self,
-        model: str,
-        tensors: list[Any],
-        outputs: tuple[str, ...],
-        request_id: str,
-        timeout_s: float,
-        headers: Mapping[str, str] | None,
+        self, request: InferenceRequest, timeout_s: float, headers: Mapping[str, str] | None
     ) -> list[npt.NDArray[Any]]:
-        options: dict[str, Any] = {
-            "outputs": [self._api.InferRequestedOutput(name) for name in outputs],
-            "request_id": request_id,
-            "timeout": min(int(timeout_s * 1e6), MAX_TIMEOUT_US),  # after it the server does not begin
-            "more_headers": headers,
-        }
+        call = self._inference.infer(request, self._headers("infer", headers), timeout_s + GIVEN_UP_S)
         if self.connection.protocol == "grpc":
-            options["client_timeout"] = timeout_s + GIVEN_UP_S
-        reply = await self._call("infer", timeout_s, model, tensors, **options)
-        return [reply.as_numpy(name) for name in outputs]
+            return await self._answer(self._uncancelled(call), timeout_s)
+        return await self._answer(call, timeout_s)
 
     async def config(self, model: str, timeout_s: float) -> dict[str, Any]:
         """A model's configuration, as the server has completed it."""
@@ -254,34 +252,24 @@ class Client:
     async def _unregister(self, name: str) -> None:
         await self._call("unregister_system_shared_memory", SHORT_TIMEOUT_S, name)
 
-    def _tensors(self, inputs: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
-        return [self._tensor(name, value) for name, value in inputs.items()]
+    async def _call(self, method: str, timeout_s: float, *arguments: Any, **options: Any) -> Any:
+        headers = self._headers(method)
+        call = getattr(self._client, method)(*arguments, headers=headers or None, **options)
+        return await self._answer(call, timeout_s)
 
-    def _tensor(self, name: str, value: npt.NDArray[Any]) -> Any:
-        data_type = {"O": "BYTES", "f": "FP32", "i": "INT32", "b": "BOOL"}[value.dtype.kind]
-        tensor = self._api.InferInput(name, list(value.shape), data_type)
-        tensor.set_data_from_numpy(value)
-        return tensor
-
-    async def _call(
-        self,
-        method: str,
-        timeout_s: float,
-        *arguments: Any,
-        more_headers: Mapping[str, str] | None = None,
-        **options: Any,
-    ) -> Any:
-        headers = _Headers({**(more_headers or {}), **self.connection.headers})
+    def _headers(self, method: str, more: Mapping[str, str] | None = None) -> _Headers:
+        headers = _Headers({**(more or {}), **self.connection.headers})
         if method in WITH_KEY and self.connection.key:
             headers[KEY_HEADERS[self.connection.protocol]] = self.connection.key
         if self._name and self.connection.protocol == "http":
             headers["host"] = self._name
-        call = getattr(self._client, method)(*arguments, headers=headers or None, **options)
-        if method == "infer" and self.connection.protocol == "grpc":
-            call = self._uncancelled(call)
+        return headers
+
+    async def _answer(self, call: Awaitable[T], timeout_s: float) -> T:
+        """What a call returns in time; its failures as ours."""
         try:
             return await asyncio.wait_for(call, timeout_s)
-        except InferenceServerException as error:
+        except self._reports as error:
             raise reported(error, self.connection) from error
         except asyncio.TimeoutError as error:
             raise late(self.connection) from error
@@ -291,10 +279,3 @@ class Client:
             raise unavailable(self.connection, reason) from error
         except (ValueError, UnicodeError) as error:  # not the JSON that Triton would have sent
             raise unavailable(self.connection, f"the answer is not Triton's: {error}") from error
-
-
-def bytes_tensor(data: bytes) -> npt.NDArray[np.object_]:
-    """One encoded image as a BYTES tensor, [1, 1]."""
-    tensor = np.empty((1, 1), dtype=object)
-    tensor[0, 0] = data
-    return tensor

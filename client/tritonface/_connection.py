@@ -68,8 +68,9 @@ class Connection:
             allows. `create_model` itself does not try again, so that a wrong address is told at once.
         tls: encrypts the connection; None for a plain one.
         headers: sent with every call, e.g. {"authorization": "Bearer ..."}; names are made lower case, for gRPC.
-        shared_memory: hand large images to a server on this machine through shared memory; without effect where the
-            server is elsewhere or does not allow it.
+        shared_memory: hand images from 256 KiB on to a server on this machine through shared memory, as soon as it has
+            mapped some; without effect where the server is elsewhere or does not allow it, as without its key. False:
+            never.
         key: of the server's restricted APIs: shared memory, lists of models, `model_dir=`. If not given it is read from
             the file that TRITONFACE_KEY_FILE names, else from TRITONFACE_KEY. It is sent with these calls only.
 
@@ -95,7 +96,7 @@ class Connection:
         retries: Whole | None = None,
         tls: TLS | None = None,
         headers: Mapping[str, str] | None = None,
-        shared_memory: bool = False,
+        shared_memory: bool = True,
         key: str | None = None,
     ) -> None:
         if tls is not None and not isinstance(tls, TLS):

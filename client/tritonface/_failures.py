@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-
-from tritonclient.utils import InferenceServerException
+from typing import TYPE_CHECKING
 
 from tritonface._connection import Connection
 from tritonface._errors import (
@@ -18,6 +17,9 @@ from tritonface._errors import (
     ServerUnavailableError,
     TritonFaceError,
 )
+
+if TYPE_CHECKING:
+    from tritonclient.utils import InferenceServerException
 
 REASON_CHARACTERS = 200
 REFUSED = {"StatusCode.INVALID_ARGUMENT", "400"}

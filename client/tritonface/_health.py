@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritonface._client import Client, bytes_tensor
+from tritonface._client import Client
 from tritonface._errors import ServerUnavailableError, TritonFaceError
 from tritonface._options import DEFAULT_DETECTOR
 from tritonface._served import detectors
@@ -93,7 +93,7 @@ async def _check_model(client: Client, name: str, photo: bytes | None, timeout_s
         return health
     began = time.perf_counter()
     try:
-        [count] = await client.infer(name, {"image": bytes_tensor(photo)}, ("num_detections",), "probe", timeout_s)
+        [count] = await client.infer(name, photo, {}, ("num_detections",), "probe", timeout_s)
     except TritonFaceError as error:
         return replace(health, reason=str(error))
     milliseconds, faces = 1e3 * (time.perf_counter() - began), int(count[0, 0])

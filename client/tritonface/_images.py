@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -75,7 +76,10 @@ def read_file(path: Path) -> bytes:
         ImageError: it is larger than MAX_ENCODED_BYTES.
     """
     with path.open("rb") as file:
-        data = file.read(MAX_ENCODED_BYTES + 1)
+        said = min(os.fstat(file.fileno()).st_size, MAX_ENCODED_BYTES)
+        data = file.read(said + 1)  # room for the limit would be 64 MiB, and slow, for each file
+        if len(data) > said:  # it has grown, or is none of a disk
+            data += file.read(MAX_ENCODED_BYTES - said)
     if len(data) > MAX_ENCODED_BYTES:
         raise ImageError(f"the file is larger than the limit of {MAX_ENCODED_BYTES:,} bytes; send a smaller image")
     return data

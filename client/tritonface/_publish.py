@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tritonclient.utils import InferenceServerException
-
 from tritonface._client import Client
 from tritonface._errors import (
     InvalidArgumentError,
@@ -164,6 +162,8 @@ def _by_hand(export: Export) -> str:
 
 
 def _refused(error: TritonFaceError, export: Export, client: Client) -> TritonFaceError:
+    from tritonclient.utils import InferenceServerException
+
     cause = error.__cause__
     if not isinstance(cause, InferenceServerException):
         return error  # nobody answers

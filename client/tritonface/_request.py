@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tritonface._box import Box
-from tritonface._client import Client, bytes_tensor
+from tritonface._client import Client
 from tritonface._errors import ImageError, ServerError, TritonFaceError
 from tritonface._fetch import UrlPolicy
 from tritonface._fleet import Fleet
@@ -103,16 +103,16 @@ async def detect(fleet: Fleet, source: Source, rules: Rules) -> DetectionResult:
 
 async def _boxes(fleet: Fleet, payload: Payload, rules: Rules, request_id: str) -> tuple[list[Box], str | None]:
     """The faces, and what the server, or who shrunk the image, says of it."""
-    inputs: dict[str, npt.NDArray[Any]] = {"image": bytes_tensor(payload.sent)}
+    others: dict[str, npt.NDArray[Any]] = {}
     if rules.threshold is not None:
-        inputs["threshold"] = np.array([[rules.threshold]], dtype=np.float32)
+        others["threshold"] = np.array([[rules.threshold]], dtype=np.float32)
     if rules.img_size_wh is not None:
-        inputs["img_size"] = np.array([rules.img_size_wh], dtype=np.int32)
+        others["img_size"] = np.array([rules.img_size_wh], dtype=np.int32)
     if rules.strict:
-        inputs["strict"] = np.array([[True]])
+        others["strict"] = np.array([[True]])
 
     def infer(client: Client, timeout_s: float) -> Awaitable[list[npt.NDArray[Any]]]:
-        return client.infer(rules.model, inputs, OUTPUTS, request_id, timeout_s, rules.headers)
+        return client.infer(rules.model, payload.sent, others, OUTPUTS, request_id, timeout_s, rules.headers)
 
     connection = fleet.connection
     reply = await with_retries(

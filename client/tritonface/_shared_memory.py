@@ -3,11 +3,14 @@
 Each image under way has a region of its own, a file in /dev/shm that the server has mapped and that loses its name at
 once, so that no file outlives a crash. Regions are kept for the next image. One whose request was given up may still
 be read by the server: it is not used again, and the server is told to forget it only after a while.
+
+No image waits for any of this: without a region that is free it travels with its request, and one is made meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import mmap
@@ -19,7 +22,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tritonface._errors import ServerError, ServerUnavailableError, TritonFaceError
+from tritonface._errors import DeadlineExceededError, ServerUnavailableError, TritonFaceError
 from tritonface._limits import MAX_RETRY_DELAY_S, MAX_SHARED_BYTES
 
 log = logging.getLogger("tritonface")
@@ -28,6 +31,8 @@ FROM_BYTES = 2**18
 """Smaller images travel with the request."""
 
 FOLDER = Path("/dev/shm")
+MOST_OF_FREE = 1 / 8
+"""A region takes no more of what is free there: the server needs it more, and dies without."""
 SHORT_TIMEOUT_S = 2.0
 """For a call about a region; an image has other ways to travel."""
 PAUSE_S = 30.0
@@ -47,6 +52,9 @@ class Region:
 
     def __init__(self, least_bytes: int) -> None:
         self.size = 1 << (least_bytes - 1).bit_length()
+        room = os.statvfs(FOLDER)
+        if self.size > room.f_bavail * room.f_frsize * MOST_OF_FREE:
+            raise OSError(errno.ENOSPC, "the rest of /dev/shm is left to others", str(FOLDER))
         self.name = f"tritonface-{os.getpid()}-{uuid.uuid4().hex}"
         self.path = FOLDER / self.name
         file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
@@ -90,38 +98,45 @@ class SharedMemory:
         self._known: set[Region] = set()
         self._free: list[Region] = []
         self._bytes = 0  # of all regions that the server may have mapped
+        self._adding: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._ask_again_at = 0.0
         self._closed = False
 
-    async def take(self, data: bytes, timeout_s: float) -> Region | None:
-        """A region that holds this many bytes; None for small images, and when the server, or this machine, refuses."""
-        if self._closed or len(data) < FROM_BYTES or time.monotonic() < self._ask_again_at:
+    def take(self, data: bytes) -> Region | None:
+        """A region that holds this many bytes; None for small images, and where there is none yet, or never."""
+        if self._closed or len(data) < FROM_BYTES:
             return None
         for region in self._free:
             if region.size >= len(data) + 4:
                 self._free.remove(region)
                 return region
-        made = self._make(len(data) + 4)
-        if made is None:
-            return None
+        if self._adding is None and time.monotonic() >= self._ask_again_at:
+            made = self._make(len(data) + 4)
+            if made is not None:
+                self._adding = asyncio.get_running_loop().create_task(self._add(made))
+        return None
+
+    async def _add(self, made: Region) -> None:
+        """Have the server map a region, for a later image; a server that refuses is asked again after a while."""
         try:
-            await self._register(made.name, f"/{made.name}", made.size, min(timeout_s / 2, SHORT_TIMEOUT_S))
-        except ServerError as error:  # it has said no
+            await self._register(made.name, f"/{made.name}", made.size, SHORT_TIMEOUT_S)
+        except (DeadlineExceededError, ServerUnavailableError) as error:
+            self.give_up(made)  # it may have mapped it all the same
+            if isinstance(error, DeadlineExceededError):
+                self._ask_again_at = time.monotonic() + PAUSE_S
+        except TritonFaceError as error:  # it has said no
             self._forget(made)
             self._ask_again_at = time.monotonic() + PAUSE_S
-            log.info("images travel over the network for %.0f s, not through shared memory: %s", PAUSE_S, error)
-            return None
-        except BaseException as error:
-            self.give_up(made)  # the server may have mapped it all the same
-            if not isinstance(error, TritonFaceError):
-                raise
-            if not isinstance(error, ServerUnavailableError):
-                self._ask_again_at = time.monotonic() + PAUSE_S
-            return None
+            log.debug("images travel over the network for %.0f s, not through shared memory: %s", PAUSE_S, error)
+        except BaseException:
+            self.give_up(made)
+            raise
+        else:
+            self.give_back(made)
         finally:
             made.forget_name()
-        return made if made in self._known else None  # None if closed meanwhile
+            self._adding = None
 
     def give_back(self, region: Region) -> None:
         """The server has answered and reads it no more."""
@@ -145,6 +160,8 @@ class SharedMemory:
     async def close(self, timeout_s: float) -> None:
         """Take leave of all regions; those of requests under way as soon as the server has done with them."""
         self._closed = True
+        if self._adding is not None:
+            await asyncio.wait({self._adding}, timeout=timeout_s)  # SHORT_TIMEOUT_S at most
         self.give_up(*self._known)
         if self._leaving:
             _, late = await asyncio.wait(self._leaving, timeout=timeout_s)

@@ -29,5 +29,5 @@ def test_the_sdk_imports_neither_paddle_nor_opencv_nor_the_server() -> None:
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "tritonface._detector" in modules
     assert not {"paddle", "cv2", "onnxruntime", "tritonface_server", "training", "pytriton"} & set(modules)
-    only_when_needed = {"aiohttp", "av", "gevent", "grpc", "shtab", "supervision", "yaml"}
+    only_when_needed = {"aiohttp", "av", "gevent", "grpc", "shtab", "supervision", "tritonclient", "yaml"}
     assert not only_when_needed & set(modules)

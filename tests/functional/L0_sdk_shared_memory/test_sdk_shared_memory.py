@@ -14,7 +14,15 @@ import tritonclient.grpc as triton
 from PIL import Image
 
 from tests.conftest import Serve
-from tritonface import Connection, DeadlineExceededError, _client, _shared_memory, create_model
+from tritonface import (
+    Connection,
+    DeadlineExceededError,
+    DetectionResult,
+    FaceDetector,
+    _client,
+    _shared_memory,
+    create_model,
+)
 from tritonface_server.access import Access
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer
@@ -57,10 +65,10 @@ def test_the_same_results_and_nothing_left(
     (tmp_path / "bad.jpg").write_bytes(b"bad" * 100_000)  # large, and refused
     small = array[:90, :90]
     images = [array, small, tmp_path / "bad.jpg", array[:1000], array]
-    with create_model("BlazeFace", connection=Connection(**address)) as model:
+    with create_model("BlazeFace", connection=Connection(**address, shared_memory=False)) as model:
         expected = [dict(result) for result in model.predict(images, on_error="yield")]
-    assert regions(server) == 0
-    with create_model("BlazeFace", connection=Connection(**address, shared_memory=True)) as model:
+        assert regions(server) == 0
+    with create_model("BlazeFace", connection=Connection(**address)) as model:
         for _ in range(3):
             found = [dict(result) for result in model.predict(images, batch_size=4, on_error="yield")]
             assert found == expected
@@ -72,7 +80,7 @@ def test_the_same_results_and_nothing_left(
 def test_a_region_given_up_is_not_written_again(
     server: TritonServer, address: dict[str, Any], array: np.ndarray
 ) -> None:
-    with create_model("BlazeFace", connection=Connection(**address, shared_memory=True)) as model:
+    with create_model("BlazeFace", connection=Connection(**address)) as model:
         run = model.predict([array] * 8, batch_size=8)
         next(run)
         run.close()
@@ -91,7 +99,7 @@ def wait_for_regions(server: TritonServer, most: int) -> int:
 def test_regions_of_cancelled_requests_come_back(
     server: TritonServer, address: dict[str, Any], array: np.ndarray
 ) -> None:
-    with create_model("BlazeFace", connection=Connection(**address, shared_memory=True)) as model:
+    with create_model("BlazeFace", connection=Connection(**address)) as model:
         (expected,) = model.predict(array)
         for _ in range(10):
             run = model.predict([array] * 8, batch_size=8)
@@ -102,7 +110,7 @@ def test_regions_of_cancelled_requests_come_back(
         run = model.predict([array] * 8, batch_size=8)
         next(run)  # and closed with requests under way
     assert wait_for_regions(server, 0) == 0 and files() == []
-    with create_model("BlazeFace", connection=Connection(**address)) as model:
+    with create_model("BlazeFace", connection=Connection(**address, shared_memory=False)) as model:
         assert next(model.predict(array)) == expected
 
 
@@ -110,7 +118,7 @@ def test_regions_of_cancelled_requests_come_back(
 def test_one_deadline_for_all_and_late_regions_come_back(
     server: TritonServer, address: dict[str, Any], array: np.ndarray
 ) -> None:
-    hasty = Connection(**address, shared_memory=True, timeout_s=2)
+    hasty = Connection(**address, timeout_s=2)
     with create_model("BlazeFace", connection=hasty) as model:
         (expected,) = model.predict(array)
         server.process.send_signal(signal.SIGSTOP)
@@ -126,22 +134,35 @@ def test_one_deadline_for_all_and_late_regions_come_back(
         assert next(model.predict(array)) == expected
 
 
+def predict_until_shared(model: FaceDetector, array: np.ndarray, server: TritonServer) -> DetectionResult:
+    """No image waits for a region, and so the first ones travel without."""
+    deadline = time.monotonic() + 20
+    while True:
+        (result,) = model.predict(array)
+        if regions(server) or time.monotonic() >= deadline:
+            assert regions(server) == 1
+            return result
+
+
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_a_server_started_anew(one_detector: Path, tmp_path: Path, array: np.ndarray, protocol: str) -> None:
     ends, access = Endpoints.free(), Access(open_apis=("shared-memory",))
     url = getattr(ends, protocol)
     with TritonServer(one_detector, ends, log=tmp_path / "first", cpus=1, access=access) as server:
-        shared = Connection(url, protocol, timeout_s=60, shared_memory=True)
+        shared = Connection(url, protocol, timeout_s=60)
         model = create_model("BlazeFace", connection=shared)
-        (before,) = model.predict(array)
-        assert regions(server) == 1
+        before = predict_until_shared(model, array, server)
     with model, TritonServer(one_detector, ends, log=tmp_path / "second", cpus=1, access=access) as server:
         assert [result["boxes"] for result in model.predict([array, array])] == [before["boxes"]] * 2
-        assert regions(server) == 1
+        assert predict_until_shared(model, array, server)["boxes"] == before["boxes"]
 
 
-def test_a_server_that_does_not_allow_it(serve: Serve, one_detector: Path, array: np.ndarray) -> None:
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_server_that_does_not_allow_it(
+    serve: Serve, one_detector: Path, array: np.ndarray, protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
     server = serve(one_detector)
-    with create_model("BlazeFace", connection=Connection(server.endpoints.grpc, shared_memory=True)) as model:
-        assert next(model.predict(array))["boxes"]
-    assert files() == []
+    with create_model("BlazeFace", url=getattr(server.endpoints, protocol), protocol=protocol) as model:
+        results = list(model.predict([array] * 4, batch_size=2))
+    assert results[0]["boxes"] and all(result["boxes"] == results[0]["boxes"] for result in results)
+    assert files() == [] and regions(server) == 0 and not caplog.records

@@ -52,8 +52,19 @@ class Server:
             raise InvalidArgumentError("it is currently in use")
         self.known.pop(name, None)
 
-    async def take(self, data: bytes = LARGE, timeout_s: float = 30) -> Region | None:
-        return await self.memory.take(data, timeout_s)
+    async def take(self, data: bytes = LARGE) -> Region | None:
+        """A region as the image after the next one gets it: made while one travelled with its request."""
+        region = self.memory.take(data)
+        if region is None and self.memory._adding is not None:
+            await asyncio.wait({self.memory._adding})
+            region = self.memory.take(data)
+        return region
+
+    async def all_left(self) -> None:
+        """Until the server has forgotten what it was asked to forget."""
+        if self.memory._leaving:
+            await asyncio.wait(self.memory._leaving, timeout=20)
+            await asyncio.sleep(0)
 
 
 def run(program: Callable[[Server], Awaitable[None]]) -> None:
@@ -65,6 +76,19 @@ def run(program: Callable[[Server], Awaitable[None]]) -> None:
 def test_small_images_travel_with_the_request() -> None:
     async def program(server: Server) -> None:
         assert await server.take(LARGE[1:]) is None and server.asked == 0
+
+    run(program)
+
+
+def test_no_image_waits_for_a_region_and_one_is_made_at_a_time() -> None:
+    async def program(server: Server) -> None:
+        assert [server.memory.take(LARGE) for _ in range(8)] == [None] * 8
+        assert len(server.memory._known) == 1
+        await asyncio.wait({server.memory._adding})
+        assert server.asked == 1 and server.memory.take(LARGE) is not None
+        server.memory.take(LARGE)
+        await server.memory.close(1)  # while another one is made
+        assert server.known == {} and server.memory._bytes == 0
 
     run(program)
 
@@ -98,7 +122,7 @@ def test_memory_comes_back_when_the_server_has_stopped_reading(monkeypatch: pyte
         await asyncio.sleep(0.02)
         assert list(server.known) == [region.name] and server.memory._bytes == region.size
         server.reads.clear()
-        await asyncio.sleep(0.05)
+        await server.all_left()
         assert server.known == {} and server.memory._bytes == 0 and not server.memory._leaving
 
     run(program)
@@ -148,12 +172,13 @@ def test_a_server_that_is_away_is_asked_with_the_next_image() -> None:
 @pytest.mark.fault("A18")
 def test_cancelled_while_the_server_is_asked() -> None:
     async def program(server: Server) -> None:
-        task = asyncio.ensure_future(server.take())
+        assert server.memory.take(LARGE) is None
+        task = server.memory._adding
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.sleep(0.05)
+        await server.all_left()
         assert server.asked == 1 and server.known == {} and server.memory._bytes == 0
 
     run(program)
@@ -170,7 +195,7 @@ def test_there_is_a_limit_to_all_regions_together(monkeypatch: pytest.MonkeyPatc
         for region in small:
             server.memory.give_back(region)
         assert await server.take(LARGE * 3) is None  # they are on their way out
-        await asyncio.sleep(0.05)
+        await server.all_left()
         assert server.known == {} and await server.take(LARGE * 3) is not None
         await server.memory.close(1)
 
@@ -202,6 +227,15 @@ def test_no_room_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="No space"):
         Region(10)
     assert not list(Path("/dev/shm").glob(f"tritonface-{os.getpid()}-*"))
+
+
+def test_what_is_free_is_left_to_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_shared_memory, "MOST_OF_FREE", 0.0)
+
+    async def program(server: Server) -> None:
+        assert await server.take() is None and server.asked == 0 and server.memory._bytes == 0
+
+    run(program)
 
 
 @pytest.mark.parametrize(
