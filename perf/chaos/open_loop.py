@@ -33,6 +33,7 @@ METHOD = "/inference.GRPCInferenceService/ModelInfer"
 TICK_S = 0.002
 PUNCTUAL_S = 0.1
 FRESH_PAUSE_S = 0.05
+MOST_TRIES = 5
 OK, BUSY, LATE, LOST = "ok", "busy", "late", "lost"
 """What becomes of a request: answered, refused as UNAVAILABLE or 503, past its deadline, or anything else."""
 
@@ -67,7 +68,8 @@ def run(task: Task) -> dict[str, Any]:
     Returns:
         `{"in_time": answers within task.seconds, "punctual": share of requests sent when they were due, "counts":
         {outcome: number}, "ok_s": [p50, p99], "busy_s": [p50, p99], "fresh_s": seconds until one who comes at the end
-        is answered, "cpu_s": of the client, "others": {message: number}}`; times of what did not happen are infinite.
+        is answered, "fresh_tries": [[outcome, seconds], ...] of that one's last tries, "cpu_s": of the client,
+        "others": {message: number}}`; times of what did not happen are infinite.
     """
     command = [sys.executable, "-m", "perf.chaos.open_loop"]
     done = subprocess.run(command, input=json.dumps(asdict(task)), capture_output=True, text=True, cwd=ROOT)
@@ -87,7 +89,8 @@ class Run:
         self.times: dict[str, list[float]] = {OK: [], BUSY: [], LATE: [], LOST: []}
         self.others: Counter[str] = Counter()
         self.in_time = self.punctual = self.sent = 0
-        self.fresh = np.inf
+        self.fresh_s = np.inf
+        self.fresh_tries: list[tuple[str, float]] = []
 
     async def one(self, due: float) -> None:
         """A request, and what becomes of it."""
@@ -110,7 +113,7 @@ class Run:
     async def all_closed(self) -> None:
         """All of those, and then somebody else."""
         await asyncio.gather(*(self.closed() for _ in range(self.task.under_way)))
-        self.fresh = await self.fresh_s()
+        await self.come_fresh()
 
     async def open(self) -> None:
         """At the wanted rate."""
@@ -123,14 +126,18 @@ class Run:
                 request.add_done_callback(under_way.discard)
                 planned += 1
             await asyncio.sleep(TICK_S)
-        self.fresh, *_ = await asyncio.gather(self.fresh_s(), *under_way)
+        await asyncio.gather(self.come_fresh(), *under_way)
 
-    async def fresh_s(self) -> float:
-        """Seconds until somebody who comes now, and comes again when refused, has an answer."""
-        started = time.perf_counter()
-        while await self.send() != OK and time.perf_counter() - started < self.task.fresh_timeout_s:
-            await asyncio.sleep(FRESH_PAUSE_S)
-        return time.perf_counter() - started
+    async def come_fresh(self) -> None:
+        """Somebody comes now, and comes again when refused, until there is an answer."""
+        started, outcome = time.perf_counter(), ""
+        while outcome != OK and time.perf_counter() - started < self.task.fresh_timeout_s:
+            if outcome:
+                await asyncio.sleep(FRESH_PAUSE_S)
+            tried = time.perf_counter()
+            outcome = await self.send()
+            self.fresh_tries.append((outcome, time.perf_counter() - tried))
+        self.fresh_s = time.perf_counter() - started
 
 
 async def _run(task: Task) -> dict[str, Any]:
@@ -143,7 +150,8 @@ async def _run(task: Task) -> dict[str, Any]:
         "punctual": run.punctual / max(run.sent, 1),
         "counts": {outcome: len(values) for outcome, values in run.times.items()},
         **{f"{name}_s": np.percentile(run.times[name] or [np.inf], [50, 99]).tolist() for name in (OK, BUSY)},
-        "fresh_s": run.fresh,
+        "fresh_s": run.fresh_s,
+        "fresh_tries": run.fresh_tries[-MOST_TRIES:],
         "cpu_s": used_s,
         "others": dict(run.others.most_common(5)),
     }

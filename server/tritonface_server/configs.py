@@ -95,16 +95,13 @@ CPU_SETTINGS = {
     16: ("cpu_16", _cpu(preprocess=8, detector=16, postprocess=2)),
 }
 """`{CPUs: (configuration name, settings)}`: one single-threaded copy of the network for each CPU, as copies share them
-better than the threads of one copy do, and half as many processes to decode for it, two at least: Triton 2.51 can miss
-that a single one is free while its queue is full, and then looks again after half a second."""
+better than the threads of one copy do, and half as many processes to decode, at least two, see QUEUE_TIMEOUT_S."""
 DEVICES = [*CPU_SETTINGS.values(), ("gpu", GPU), (ENGINE_KIND, GPU)]
 CPU_THREADS = "1"
 """Threads of one copy of the network on a CPU, as long as others work as well; see `network_backend`."""
 QUEUE_TIMEOUT_S = 10
-"""How long a request waits in a step's queue at most; its own `timeout` can be shorter."""
-LATER_QUEUE_SIZE = 512
-"""Bound of the queues behind preprocessing. The ledger keeps the requests of ensembles far below it: a rejection there
-would waste what was computed, and hang Triton before 26.02. It is for clients that call such a step themselves."""
+"""How long a request waits before preprocessing at most; its own `timeout` can be shorter. The queues behind it have no
+policy: where there is one, Triton can miss that a process is free, and looks again half a second later."""
 
 
 def cpu_config_name(cpus: int) -> str:
@@ -187,7 +184,8 @@ def preprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
     )
     outputs = [PICTURE, *PAST_THE_NETWORK]
     config = _config(preprocess_name(detector), [IMAGE], outputs, parameters, optional=[IMG_SIZE, STRICT])
-    _run_by(config, "python", device.preprocess_instances, queue_size=device.queue_size)
+    _run_by(config, "python", device.preprocess_instances)
+    _bound_queue(config, device.queue_size)
     config.dynamic_batching.preferred_batch_size.append(1)  # one that waits for room holds no other one up
     photo = pb.ModelWarmup.Input(data_type=pb.TYPE_STRING, dims=[1], input_data_file="image")
     _warm_up(config, {"image": photo})
@@ -280,16 +278,18 @@ def _as_json(**parameters: Any) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in parameters.items()}
 
 
-def _run_by(
-    config: pb.ModelConfig, backend: str, instances: int, kind: int = CPU.kind, queue_size: int = LATER_QUEUE_SIZE
-) -> None:
+def _run_by(config: pb.ModelConfig, backend: str, instances: int, kind: int = CPU.kind) -> None:
     config.backend = backend
+    config.dynamic_batching.SetInParent()
+    config.instance_group.add(kind=kind, count=instances)
+
+
+def _bound_queue(config: pb.ModelConfig, queue_size: int) -> None:
     policy = config.dynamic_batching.default_queue_policy
     policy.max_queue_size = queue_size
     policy.timeout_action = pb.ModelQueuePolicy.REJECT
     policy.default_timeout_microseconds = int(QUEUE_TIMEOUT_S * 1e6)
     policy.allow_timeout_override = True
-    config.instance_group.add(kind=kind, count=instances)
 
 
 def _warm_up(config: pb.ModelConfig, inputs: dict[str, pb.ModelWarmup.Input]) -> None:

@@ -5,6 +5,7 @@ The bounds are wide, as others may use the machine; `make chaos` measures.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ MAX_MEMORY_BYTES = 1.6 * 2**30
 LOAD_S = 3
 CLOSED_LOOP_S = 2
 ATTEMPTS = 3
+TRITON_LOOKS_AGAIN_S = 0.5
 
 
 def load(address: dict[str, str], photo: Path, **settings: Any) -> dict[str, Any]:
@@ -123,8 +125,36 @@ def shed(server: TritonServer, address: dict[str, str], astronaut: Path, times: 
     assert answers["busy"], answers
     assert report["busy_s"][0] < 0.5 * report["ok_s"][0]  # medians
     assert computed - answers["ok"] <= 0.25 * computed + 3, answers
-    assert report["fresh_s"] < 5
+    assert report["fresh_s"] < 5, report["fresh_tries"]
     assert pss_bytes(server) < MAX_MEMORY_BYTES
+
+
+def test_no_request_waits_beside_a_free_network(server: TritonServer) -> None:
+    """Triton could miss that the only process was free, and looked again after half a second, here for most requests.
+
+    On one core, so that who is woken gets it before who has woken him goes on, as happens where all are busy.
+    """
+    requests = 24
+    request = encoded_request("BlazeFace_detector", {"picture": np.zeros((1, 32, 32, 3), np.uint8)})
+    with calls_of(server) as stub, on_one_cpu(server):
+        stub.ModelInfer(request)
+        begin_s = time.monotonic()
+        for call in [stub.ModelInfer.future(request) for _ in range(requests)]:
+            call.result()
+    assert time.monotonic() - begin_s < requests * TRITON_LOOKS_AGAIN_S / 4  # computing takes some .1 s
+
+
+@contextmanager
+def on_one_cpu(server: TritonServer) -> Iterator[None]:
+    """All threads of tritonserver itself on the same core."""
+    assert server.process is not None
+    threads, cpus = psutil.Process(server.process.pid).threads(), os.sched_getaffinity(0)
+    for thread in threads:
+        os.sched_setaffinity(thread.id, {min(cpus)})
+    yield
+    for thread in threads:
+        with suppress(ProcessLookupError):  # one of those that come and go
+            os.sched_setaffinity(thread.id, cpus)
 
 
 @pytest.fixture(scope="module")

@@ -53,16 +53,16 @@ def test_gpus_run_one_network_in_large_batches() -> None:
 
 @pytest.mark.parametrize("kind", CPU_KINDS + GPU_KINDS)
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_queue_is_bounded_and_only_the_first_one_rejects(name: str, kind: str) -> None:
+def test_the_first_queue_rejects_and_the_ledger_bounds_the_others(name: str, kind: str) -> None:
+    """With a policy of its own, a later queue keeps requests waiting beside a process that is free, see L0_overload."""
     names = [preprocess_name(shipped(name)), *model_names(name)[:-2]]
     first, *later = (config(model, kind) for model in names)
-    policies = [model.dynamic_batching.default_queue_policy for model in (first, *later)]
-    for policy in policies:
-        assert policy.max_queue_size > 0 and policy.timeout_action == pb.ModelQueuePolicy.REJECT
-        assert policy.default_timeout_microseconds > 1_000_000 and policy.allow_timeout_override
+    policy = first.dynamic_batching.default_queue_policy
+    assert policy.max_queue_size > 0 and policy.timeout_action == pb.ModelQueuePolicy.REJECT
+    assert policy.default_timeout_microseconds > 1_000_000 and policy.allow_timeout_override
+    for model in later:
+        assert model.HasField("dynamic_batching") and not model.dynamic_batching.HasField("default_queue_policy")
     requests, size_bytes = json.loads(first.parameters["budget"].string_value)
-    # A ticket expires twice as late as usual or later: what the ledger lets through stays below a few budgets.
-    assert all(policy.max_queue_size >= min(4 * requests, ROWS) for policy in policies[1:])
     assert requests < ROWS and size_bytes >= MAX_REQUEST_BYTES
     assert [*first.dynamic_batching.preferred_batch_size] == [1]
 
