@@ -14,18 +14,21 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from perf import dots
+from perf.dots import COLOURS
+from perf.standing import RIVALS
 from training.paths import ROOT
 
 PICTURES = ROOT / "docs" / "pictures"
 ACCURACY, PERFORMANCE = ROOT / "docs" / "accuracy.md", ROOT / "docs" / "performance.md"
-COLOURS = ("#00796b", "#e08a00", "#5e6fb5", "#b0413e", "#777777")
 Table = dict[str, list[str]]
 
 
-def table(page: Path, heading: str) -> Table:
-    """The table whose heading begins so: its rows by their first cell, without links and emphasis."""
+def table(page: Path, beginning: str) -> Table:
+    """The table whose heading begins so, or that follows such a line: its rows by their first cell, unadorned."""
     lines = page.read_text().splitlines()
-    start = next(index for index, line in enumerate(lines) if line.startswith(heading))
+    start = next(index for index, line in enumerate(lines) if line.startswith(beginning))
+    start = next(index for index in range(start, len(lines)) if lines[index].startswith("|"))
     rows = {}
     for line in lines[start + 2 :]:
         if not line.startswith("|"):
@@ -45,10 +48,14 @@ def accuracies() -> Table:
     return table(ACCURACY, "| detector | AP |")
 
 
-def ratios() -> Table:
-    """What is served against its peers, rows of throughput alone: target, then four columns."""
-    rows = table(PERFORMANCE, "| | target | BlazeFace |")
-    return {name: cells for name, cells in rows.items() if name.startswith("throughput: served / ")}
+def latency_ratios() -> Table:
+    """The p50 of each peer over that of what is served, by "detector, variant"."""
+    return table(PERFORMANCE, "<!-- figures p50 -->")
+
+
+def throughput_ratios() -> Table:
+    """The throughput of what is served over that of each peer."""
+    return table(PERFORMANCE, "<!-- figures throughput -->")
 
 
 def draw_times(axes: Any) -> None:
@@ -77,23 +84,25 @@ def draw_trade(axes: Any) -> None:
     axes.set_xlabel("ms for one request: circle normal, arrow high-performance (its AP differs by .003 at most)")
 
 
-def draw_ratios(axes: Any) -> None:
-    """Throughput as a multiple of each peer's, and the targets."""
-    columns = ("BlazeFace", "BlazeFace hpi", "FPN-SSH", "FPN-SSH hpi")
-    rows = ratios()
-    for column, name in enumerate(columns):
-        values = [float(cells[1 + column]) for cells in rows.values()]
-        places = [peer + 0.2 * column for peer in range(len(rows))]
-        axes.bar_label(axes.bar(places, values, 0.19, label=name, color=COLOURS[column]), fmt="%.2f", fontsize=8)
-    for peer, cells in enumerate(rows.values()):
-        normal, _, fast = cells[0].partition(", hpi ")
-        for column in range(len(columns)):
-            target = float(fast if fast and column % 2 else normal)
-            axes.plot([peer + 0.2 * column - 0.1, peer + 0.2 * column + 0.1], [target] * 2, color="black")
-    names = [name.removeprefix("throughput: served / ").replace("`", "") for name in rows]
-    axes.set_xticks([peer + 0.3 for peer in range(len(rows))], names)
-    axes.set(ylabel="served / peer; black: target", ylim=(0, 4.2))
-    axes.legend(frameon=False, ncols=4, loc="upper center")
+def by_rival(rows: Table) -> dict[tuple[str, str, str], float | None]:
+    """The ratios of such a table by detector, variant and rival; None was not measured."""
+    return {
+        (*name.split(", "), rival): None if cell == "-" else float(cell.split()[0])
+        for name, cells in rows.items()
+        for rival, cell in zip(RIVALS.values(), cells)
+    }
+
+
+def draw_latency_ratios(axes: Any) -> None:
+    """A dot for each peer, detector and variant."""
+    dots.draw(axes, by_rival(latency_ratios()))
+    axes.set_xlabel("one request at a time: the peer's p50 / that of what is served; red: served is slower")
+
+
+def draw_throughput_ratios(axes: Any) -> None:
+    """The same of throughput."""
+    dots.draw(axes, by_rival(throughput_ratios()))
+    axes.set_xlabel("eight requests under way: what is served / the peer's throughput; red: served is slower")
 
 
 def draw_recall(axes: Any) -> None:
@@ -108,7 +117,8 @@ def draw_recall(axes: Any) -> None:
 PLOTS: dict[str, tuple[Callable[[Any], None], tuple[Callable[[], Table], ...]]] = {
     "times.svg": (draw_times, (times,)),
     "trade.svg": (draw_trade, (times, accuracies)),
-    "ratios.svg": (draw_ratios, (ratios,)),
+    "p50.svg": (draw_latency_ratios, (latency_ratios,)),
+    "throughput.svg": (draw_throughput_ratios, (throughput_ratios,)),
     "recall.svg": (draw_recall, (accuracies,)),
 }
 """Each picture: who draws it, and from what."""

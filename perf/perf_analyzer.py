@@ -21,6 +21,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from perf.settings import SETTLE_REQUESTS
@@ -65,6 +66,7 @@ class Measurement:
     mean_ms: float
 
 
+@cache
 def set_up() -> Path:
     """The binary, downloaded and unpacked into build/perf_analyzer/ the first time.
 
@@ -134,11 +136,13 @@ def measure(
     rate: float | None = None,
     distribution: str = "constant",
     window_s: float = 2.0,
+    settle_requests: int = SETTLE_REQUESTS,
 ) -> Measurement:
     """Run perf_analyzer for three windows, at a constant number of requests under way or at a rate.
 
     Args:
         url: host:port.
+        settle_requests: requests under way before the first window, which do not count.
         rate: requests per second, sent whether or not the earlier ones have been answered.
         distribution: of the time between those, "constant" or "poisson".
 
@@ -146,7 +150,7 @@ def measure(
         PerfAnalyzerError: it failed, or a request did.
     """
     load = (
-        [f"--concurrency-range={concurrency}", f"--warmup-request-count={SETTLE_REQUESTS}"]
+        [f"--concurrency-range={concurrency}", f"--warmup-request-count={settle_requests}"]
         if rate is None
         else [f"--request-rate-range={rate:.3f}", f"--request-distribution={distribution}"]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,20 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from perf import dots
+from perf.standing import RIVALS, standings
+
 
 def draw(results: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     """Draw what was measured; file names and captions."""
     drawings: list[tuple[str, str, Callable[[Any, Axes], None], Any]] = [
-        ("peers.png", "Throughput of what is served and of its peers", _peers, results.get("peers")),
+        ("peers_p50.png", "One request at a time: what is served and its peers", _peers_p50, results.get("peers")),
+        (
+            "peers_throughput.png",
+            "Eight requests under way: what is served and its peers",
+            _peers_throughput,
+            results.get("peers"),
+        ),
         ("concurrency.png", "Throughput against requests under way", _concurrency, results.get("sweep")),
         ("latency.png", "Latency against requests under way", _latency, results.get("sweep")),
         ("image_size.png", "Latency against the size of the image", _image_sizes, results.get("growth")),
@@ -30,7 +38,7 @@ def draw(results: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     for name, caption, function, figures in drawings:
         if not figures:
             continue
-        figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+        figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
         function(figures, axes)
         axes.set_title(caption)
         axes.grid(alpha=0.3)
@@ -42,31 +50,29 @@ def draw(results: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     return drawn
 
 
-def _peers(peers: dict[str, Any], axes: Axes) -> None:
-    names: list[str] = []
-    for variants in peers.values():
-        for figures in variants.values():
-            names += [name for name in figures["images_per_s"] if name not in names]
-    groups = [(detector, variant) for detector in peers for variant in peers[detector]]
-    width = 0.8 / len(names)
-    for i, name in enumerate(names):
-        series = [peers[detector][variant]["images_per_s"].get(name) for detector, variant in groups]
-        heights = [statistics.median(values) if values else 0 for values in series]
-        axes.bar([place + i * width for place in range(len(groups))], heights, width, label=name)
-    axes.set_xticks([place + 0.4 for place in range(len(groups))], [f"{a}\n{b}" for a, b in groups], fontsize=8)
-    axes.set_ylabel("images per second")
-    axes.set_ylim(top=axes.get_ylim()[1] * 1.4)  # room for the legend
-    axes.legend(fontsize=7, ncols=3, loc="upper center")
+def _peers_p50(peers: dict[str, Any], axes: Axes) -> None:
+    dots.draw(axes, {(one.detector, one.variant, RIVALS[one.rival]): one.latency for one in standings(peers)})
+    axes.set_xlabel("its p50 / that of what is served; red: served is slower")
+
+
+def _peers_throughput(peers: dict[str, Any], axes: Axes) -> None:
+    dots.draw(axes, {(one.detector, one.variant, RIVALS[one.rival]): one.throughput for one in standings(peers)})
+    axes.set_xlabel("what is served / its throughput; red: served is slower")
 
 
 def _curves(sweep: dict[str, Any], axes: Axes, key: str) -> None:
-    for detector, variants in sweep.items():
+    for colour, (detector, variants) in zip(dots.COLOURS, sweep.items()):
         for variant, figures in variants.items():
-            for protocol in ("grpc", "http"):
+            for protocol, line in (("grpc", "-"), ("http", ":")):
                 rows = figures.get(protocol, [])
                 if rows:
-                    label = f"{detector}, {variant}, {protocol}"
-                    axes.plot([row["load"] for row in rows], [row[key] for row in rows], marker="o", label=label)
+                    axes.plot(
+                        [row["load"] for row in rows],
+                        [row[key] for row in rows],
+                        f"{dots.MARKERS[variant]}{line}",
+                        color=colour,
+                        label=f"{detector}, {variant}, {protocol}",
+                    )
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("requests under way")

@@ -1,4 +1,4 @@
-"""The raw figures of a report: a JSON file for each section, so that a run can be continued or repeated in parts."""
+"""The raw figures of a report: a JSON file for each unit, so that a run can be continued or repeated in parts."""
 
 from __future__ import annotations
 
@@ -7,32 +7,44 @@ from pathlib import Path
 from typing import Any
 
 from perf.machine import commit
+from perf.plan import SECTIONS, Unit
 from perf.settings import Settings
-
-SECTIONS = ("peers", "sweep", "steps", "functions", "growth", "locust", "gpu", "soak")
+from training.detectors import DETECTORS
 
 
 def gather(raw: Path) -> dict[str, Any]:
-    """`{"machine", "stamps", "failed": {section: why}, section: figures}` of all that has been measured."""
+    """`{"machine", "stamps", "failed": {unit: why}, section: figures}` of all that has been measured.
+
+    The figures of a section's detectors are put together.
+    """
     results: dict[str, Any] = {"machine": load(raw, "machine"), "stamps": {}, "failed": {}}
-    for name in SECTIONS:
-        content = load(raw, name)
+    for unit in (Unit(section, name) for section in SECTIONS for name in (None, *DETECTORS)):
+        content = load(raw, unit.file_name)
         if not content:
             continue
-        results["stamps"][name] = content["stamp"]
+        results["stamps"][str(unit)] = content["stamp"]
         if "failed" in content:
-            results["failed"][name] = content["failed"]
+            results["failed"][str(unit)] = content["failed"]
         else:
-            results[name] = content["figures"]
+            results[unit.section] = together(results.get(unit.section), content["figures"])
     return results
 
 
+def together(before: Any, more: Any) -> Any:
+    """The figures of several detectors: dicts by their names, or lists."""
+    if before is None:
+        return more
+    return {**before, **more} if isinstance(before, dict) else [*before, *more]
+
+
 def is_current(content: dict[str, Any], settings: Settings) -> bool:
-    """Whether a section was measured with these settings at this commit."""
+    """Whether a unit was measured with these settings, whatever the other detectors, at this commit."""
     if not content or "failed" in content:
         return False
-    same = content["settings"] == json.loads(json.dumps(settings.as_dict()))
-    return same and content["stamp"]["commit"] == commit()
+    theirs, ours = dict(content["settings"]), json.loads(json.dumps(settings.as_dict()))
+    for either in (theirs, ours):
+        either.pop("detectors")
+    return theirs == ours and content["stamp"]["commit"] == commit()
 
 
 def load(raw: Path, name: str) -> dict[str, Any]:

@@ -11,17 +11,16 @@ from typing import Any
 
 from perf import resources, sdk_caller
 from perf.photos import photo
-from perf.settings import IN_FLIGHT, WATCHED
+from perf.settings import IN_FLIGHT
 from tritonface import create_model
 from tritonface_server.server import TritonServer
 
 MEGAPIXELS = (0.3, 1.0, 2.0)
 LEGS = 20
 SPAN = 5
-MODELS = (WATCHED, f"{WATCHED}_hpi")
 
 
-def run(server: TritonServer, requests: int, note: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def run(server: TritonServer, detector: str, requests: int, note: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Send so many requests, mixed sizes, both variants in turn; memory after each of 20 legs.
 
     Args:
@@ -31,17 +30,21 @@ def run(server: TritonServer, requests: int, note: Callable[[dict[str, Any]], No
         images = [Path(folder, f"{megapixels}.jpg") for megapixels in MEGAPIXELS]
         for image, megapixels in zip(images, MEGAPIXELS):
             image.write_bytes(photo(megapixels))
-        return _run(server, requests, note, images)
+        return _run(server, (detector, f"{detector}_hpi"), requests, note, images)
 
 
 def _run(
-    server: TritonServer, requests: int, note: Callable[[dict[str, Any]], None], images: list[Path]
+    server: TritonServer,
+    models: tuple[str, str],
+    requests: int,
+    note: Callable[[dict[str, Any]], None],
+    images: list[Path],
 ) -> dict[str, Any]:
     per_leg, started = max(1, requests // LEGS), time.monotonic()
     legs: list[dict[str, float]] = []
     result: dict[str, Any] = {"wanted": requests, "legs": legs}
     for number in range(1, LEGS + 1):
-        with create_model(MODELS[number % 2], url=server.endpoints.grpc) as model:
+        with create_model(models[number % 2], url=server.endpoints.grpc) as model:
             sdk_caller.detect_many(model, images, per_leg, IN_FLIGHT)
         legs.append(
             {

@@ -13,7 +13,7 @@ from perf.machine import cores
 from perf.photos import TYPICAL_MEGAPIXELS, photo
 from perf.resources import SERVER
 from perf.settings import IN_FLIGHT, Settings
-from tritonface import create_model
+from tritonface import FaceDetector, create_model
 from tritonface_server.server import TritonServer
 
 STEPS = ("preprocess", "detector", "postprocess")
@@ -52,26 +52,27 @@ def difference_ms(before: Counts, after: Counts) -> dict[str, dict[str, float]]:
     return rows
 
 
-def measure(server: TritonServer, settings: Settings) -> list[dict[str, Any]]:
-    """Times of the steps and use of the machine, one request at a time and saturated, for everything served."""
-    url, count, entries = server.endpoints.grpc, settings.step_requests, []
+def measure(server: TritonServer, detector: str, settings: Settings) -> list[dict[str, Any]]:
+    """Times of the steps and use of the machine, one request at a time and saturated, of both variants."""
+    entries = []
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder, "photo.jpg")
         image.write_bytes(photo(TYPICAL_MEGAPIXELS))
-        for name in (name for detector in settings.detectors for name in (detector, f"{detector}_hpi")):
-            with create_model(name, url=url) as model:
-                for in_flight in (1, IN_FLIGHT):
-                    sdk_caller.detect_many(model, [image], in_flight, in_flight)
-                    before = read_counts(server)
-                    used = resources.during(
-                        server.process.pid,
-                        count,
-                        lambda: sdk_caller.detect_many(model, [image], count, in_flight),  # noqa: B023
-                    )
-                    times = difference_ms(before, read_counts(server))
-                    facts = {"model": name, "in_flight": in_flight, "cores": cores()}
-                    entries.append({**facts, "steps": times, "resources": used})
+        for name in (detector, f"{detector}_hpi"):
+            with create_model(name, url=server.endpoints.grpc) as model:
+                entries += [_entry(server, model, image, in_flight, settings.step_s) for in_flight in (1, IN_FLIGHT)]
     return entries
+
+
+def _entry(server: TritonServer, model: FaceDetector, image: Path, in_flight: int, duration_s: float) -> dict[str, Any]:
+    """With so many requests under way, as many in all as fit into the time, and enough to fill the queues."""
+    rate = sdk_caller.images_per_s(model, image, duration_s / 6, in_flight)  # settles the copies of the network as well
+    count = max(4, round(rate * duration_s))
+    before = read_counts(server)
+    used = resources.during(server.process.pid, count, lambda: sdk_caller.detect_many(model, [image], count, in_flight))
+    times = difference_ms(before, read_counts(server))
+    facts = {"model": model.model_name, "in_flight": in_flight, "cores": cores()}
+    return {**facts, "steps": times, "resources": used}
 
 
 def breakdown_ms(entry: dict[str, Any]) -> dict[str, float]:

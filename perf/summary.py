@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from perf import functions, plots
+from perf import check_tables, functions, plots
 from perf.machine import LOAD
-from perf.photos import TYPICAL_MEGAPIXELS
+from perf.markdown import table
+from perf.peer_tables import cpus_part, median, peers_part
 from perf.settings import VARIANTS
 from perf.step_times import PARTS, breakdown_ms, cpu_breakdown_ms
-from perf.targets import Check, best, budgets, evaluate
+from perf.targets import best, budgets, by_subject
 
 QUICK = "**Quick settings: a look at the machinery, too short for figures to be quoted.**"
 BOUND = (
@@ -31,10 +30,12 @@ def write(results: dict[str, Any], folder: Path) -> Path:
     if float(results.get("machine", {}).get(LOAD, 0)) > BUSY_LOAD:
         lines += [f"**The machine was busy when this began: load {results['machine'][LOAD]}.**", ""]
     lines += _machine(results)
-    lines += ["## Targets", "", BOUND, "", *check_table(evaluate(results)), ""]
-    lines += ["## Budgets", "", "`make bench` fails if one is broken.", "", *check_table(budgets(results)), ""]
+    shared, single = by_subject(results)
+    lines += ["## Targets", "", *check_tables.matrices(shared), *check_tables.full(single), ""]
+    lines += ["## Budgets", "", "`make bench` fails if one is broken.", "", *check_tables.matrices([budgets(results)])]
     for title, part in (
         ("Peers", _peers),
+        ("Fewer CPUs", _cpus),
         ("perf_analyzer", _sweep),
         ("Where the time goes", _steps),
         ("Functions", _functions),
@@ -44,44 +45,18 @@ def write(results: dict[str, Any], folder: Path) -> Path:
         ("GPU", _gpu),
     ):
         lines += [f"## {title}", "", *part(results), ""]
+    lines += [
+        "## Targets in full",
+        "",
+        BOUND,
+        "",
+        *check_tables.full([check for group in shared for check in group]),
+        "",
+    ]
     lines += ["## Plots", "", *(f"![{caption}]({name})\n" for name, caption in images)]
     report = folder / "report.md"
     report.write_text("\n".join(lines) + "\n")
     return report
-
-
-def table(titles: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
-    """Lines of a Markdown table; numbers with three digits that count."""
-    titles = list(titles)
-    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
-    return lines + [f"| {' | '.join(map(cell, row))} |" for row in rows]
-
-
-def cell(value: object) -> str:
-    """Text of a table's cell."""
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-    return str(value)
-
-
-def check_table(checks: list[Check]) -> list[str]:
-    """Figures against limits."""
-    words = {True: "yes", False: "**no**", None: "not measured"}
-    rows = [
-        (
-            check.subject,
-            check.name,
-            f"{'<=' if check.at_most else '>='} {check.limit:g} {check.unit}",
-            check.figure,
-            f"{check.spread[0]:.2f} to {check.spread[1]:.2f}" if check.spread else "",
-            check.bound,
-            words[check.met],
-        )
-        for check in checks
-    ]
-    return table(["", "", "target", "figure", "rounds", "bound", "met"], rows)
 
 
 def _machine(results: dict[str, Any]) -> list[str]:
@@ -97,31 +72,28 @@ def _machine(results: dict[str, Any]) -> list[str]:
     ]
 
 
+def _failed(results: dict[str, Any], section: str) -> list[str]:
+    """A line for each detector that a section could not measure, or that it has measured nothing."""
+    failed = {unit: why for unit, why in results.get("failed", {}).items() if unit.split()[0] == section}
+    lines = [f"{unit} was not measured: {why}\n" for unit, why in failed.items()]
+    return lines or ([] if results.get(section) else ["Not measured."])
+
+
 def _missing(results: dict[str, Any], section: str) -> list[str] | None:
-    if section in results.get("failed", {}):
-        return [f"Not measured: {results['failed'][section]}"]
-    return None if results.get(section) else ["Not measured."]
+    """The same of a section that has measured nothing at all."""
+    return None if results.get(section) else _failed(results, section)
 
 
 def _peers(results: dict[str, Any]) -> list[str]:
-    if missing := _missing(results, "peers"):
-        return missing
-    lines = [
-        f"Photos of {TYPICAL_MEGAPIXELS} megapixels; the same weights, images and cores. All take turns, round by "
-        "round; medians of the rounds.",
-        "",
-    ]
-    for detector, variants in results["peers"].items():
-        for variant, figures in variants.items():
-            rates, times = figures["images_per_s"], figures["latency_ms"]
-            names = [*rates, *(name for name in times if name not in rates)]
-            rows = [[name, *(_median(part.get(name)) for part in (rates, times))] for name in names]
-            lines += [f"### {detector}, {variant}", "", *table(["", "images/s", "one at a time, p50 ms"], rows), ""]
+    return _failed(results, "peers") + (peers_part(results["peers"]) if results.get("peers") else [])
+
+
+def _cpus(results: dict[str, Any]) -> list[str]:
+    lines = _failed(results, "cpus")
+    if results.get("cpus"):
+        cores = results.get("machine", {}).get("cores", "").partition(" ")[0]
+        lines += cpus_part(results["cpus"], results.get("peers", {}), cores)
     return lines
-
-
-def _median(values: list[float] | None) -> float | None:
-    return statistics.median(values) if values else None
 
 
 def _sweep(results: dict[str, Any]) -> list[str]:
@@ -141,7 +113,7 @@ def _sweep(results: dict[str, Any]) -> list[str]:
         for kind, words in names.items()
         for row in figures.get(kind, [])
     ]
-    return table(["", "", "requests", "images/s", "p50 ms", "p90 ms", "p99 ms"], rows)
+    return [*_failed(results, "sweep"), *table(["", "", "requests", "images/s", "p50 ms", "p90 ms", "p99 ms"], rows)]
 
 
 PERCENTILES = ("p50_ms", "p90_ms", "p99_ms")
@@ -152,11 +124,12 @@ def _steps(results: dict[str, Any]) -> list[str]:
         return missing
     alone = [(entry["model"], breakdown_ms(entry)) for entry in results["steps"] if entry["in_flight"] == 1]
     lines = [
+        *_failed(results, "steps"),
         "One request at a time, ms; the rest is the client, the connection and the ensemble's scheduler.",
         "",
         *table(["", *alone[0][1]], ([model, *times.values()] for model, times in alone)),
         "",
-        *_cpu(results),
+        *_core_times(results),
         "Below: Triton's statistics, ms per request; CPU and memory of the server's processes.",
         "",
     ]
@@ -178,13 +151,13 @@ def _steps(results: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _cpu(results: dict[str, Any]) -> list[str]:
+def _core_times(results: dict[str, Any]) -> list[str]:
     """What a saturated machine does, against what the bare loop needs."""
     rows = []
     for entry in (entry for entry in results["steps"] if entry["in_flight"] > 1):
         detector, variant = entry["model"].removesuffix("_hpi"), VARIANTS[entry["model"].endswith("_hpi")]
         rates = results.get("peers", {}).get(detector, {}).get(variant, {}).get("images_per_s", {})
-        bare = _median(rates.get(best(rates, "in process") or ""))
+        bare = median(rates.get(best(rates, "in process") or ""))
         in_process = bare and entry["cores"] * 1e3 / bare
         rows.append({"": entry["model"], "in process": in_process, **cpu_breakdown_ms(entry)})
     words = "Saturated, core milliseconds per image: of the bare loop, and of what is served, process by process."

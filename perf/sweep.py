@@ -13,32 +13,29 @@ from perf.machine import cores
 from perf.photos import TYPICAL_MEGAPIXELS, photo
 from perf.queueing import ideal_tail
 from perf.sdk_caller import images_per_s
-from perf.settings import WATCHED, Settings
+from perf.settings import Settings
 from tritonface import create_model
 from tritonface_server.server import TritonServer
 
 HTTP_CONCURRENCIES = (1, 8, 16)
 MIXED_MEGAPIXELS = (0.3, 1.0, 2.0)
-SHARES = (0.5, 0.7, 0.9)
+SHARES = (0.7, 0.9)
 TARGET_SHARE = 0.7
-PAIRS = 3
 WINDOWS_PER_LATENCY = 1.0
 """A window lasts so many times the latency that is to be expected; shorter ones would catch few whole requests."""
 
 
-def measure(server: TritonServer, settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(server: TritonServer, name: str, settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
     """`{detector: {variant: {"grpc", "http", "mixed", "constant", "poisson": [measurement], "at_64": [ratio]}}}`."""
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="tritonface-bench-") as folder:
         typical = perf_analyzer.write_input("image", [photo(TYPICAL_MEGAPIXELS)], Path(folder, "typical.json"))
         mixed = perf_analyzer.write_input("image", [photo(mp) for mp in MIXED_MEGAPIXELS], Path(folder, "mixed.json"))
-        for name in settings.detectors:
-            results[name] = {}
-            for variant in settings.variants:
-                say(f"{name} {variant}")
-                model = name if variant == "normal" else f"{name}_hpi"
-                results[name][variant] = _one(server, model, name == WATCHED, settings, typical, mixed)
-    return results
+        for variant in settings.variants:
+            say(f"{name} {variant}")
+            model = name if variant == "normal" else f"{name}_hpi"
+            results[variant] = _one(server, model, name == settings.watched, settings, typical, mixed)
+    return {name: results}
 
 
 def _one(
@@ -93,6 +90,6 @@ def ratios_of_many(server: TritonServer, model: str, best: int, settings: Settin
         with create_model(name, use_hpip=is_hpi, url=server.endpoints.grpc) as detector:
             rates = [
                 [images_per_s(detector, image, settings.slot_s, count) for count in (settings.many, best)]
-                for _ in range(1 if settings.quick else PAIRS)
+                for _ in range(settings.many_pairs)
             ]
     return [many / fewer for many, fewer in rates]

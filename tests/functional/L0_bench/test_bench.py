@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from perf import bench, perf_analyzer, summary
+from perf.machine import cores
 from perf.settings import Settings
 
 TINY = replace(
@@ -20,6 +22,7 @@ TINY = replace(
     rounds=1,
     slot_s=0.2,
     window_s=0.4,
+    least_requests=2,
     latency_window_s=0.5,
     concurrencies=(2,),
     few_concurrencies=(2,),
@@ -29,7 +32,7 @@ TINY = replace(
     batches=(1, 2, 3),
     growth_slot_s=0.05,
     locust_s=12,
-    step_requests=4,
+    step_s=0.2,
 )
 
 
@@ -76,10 +79,23 @@ def test_steps_growth_and_a_long_run(tmp_path: Path, one_detector: Path) -> None
 def test_peers_and_perf_analyzer(tmp_path: Path, one_detector: Path) -> None:
     results = measure("peers,sweep", tmp_path, one_detector)
     figures = results["peers"]["BlazeFace"]["hpi"]
-    assert {"served", "client side", "high stability", "high stability (normal)"} < set(figures["images_per_s"])
-    assert all(values[0] > 0 for part in figures.values() for values in part.values())
+    assert figures["left_out"] == {"PaddleX": "not wanted"}
+    for kind in ("images_per_s", "latency_ms"):
+        assert {"served", "client side", "high stability", "high stability (normal)"} < set(figures[kind])
+        assert all(values[0] > 0 for values in figures[kind].values())
     assert results["sweep"]["BlazeFace"]["hpi"]["constant"][0]["p99_ms"] > 1
-    assert "concurrency.png" in (tmp_path / "report.md").read_text()
+    report = (tmp_path / "report.md").read_text()
+    assert all(f"({plot}.png)" in report for plot in ("concurrency", "peers_p50", "peers_throughput"))
+
+
+@pytest.mark.skipif(cores() < 2, reason="there are no fewer CPUs to be confined to")
+@pytest.mark.usefixtures("analyzer")
+def test_fewer_cpus(tmp_path: Path, one_detector: Path) -> None:
+    before = os.sched_getaffinity(0)
+    results = measure("cpus", tmp_path, one_detector)
+    assert os.sched_getaffinity(0) == before
+    assert results["cpus"]["BlazeFace"]["1"]["hpi"]["images_per_s"].keys() == {"in process: 1 x 1 thread", "served"}
+    assert "| BlazeFace | hpi | 1 |" in (tmp_path / "report.md").read_text()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("locust") is None, reason="locust is not installed")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from perf.bench import parse, section_names, verdict
+from perf.bench import parse, run, verdict
 from perf.machine import commit
+from perf.markdown import cell, table
 from perf.raw import gather, is_current, load, save
 from perf.settings import Settings
-from perf.summary import cell, table, write
+from perf.summary import write
 
 SETTINGS = Settings.short()
 
@@ -33,8 +34,22 @@ def test_a_section_is_measured_again_only_if_something_changed(tmp_path: Path) -
     assert is_current(content, SETTINGS)
     assert not is_current(content, replace(SETTINGS, rounds=99))
     assert not is_current(content | {"stamp": stamp | {"commit": "another"}}, SETTINGS)
+    assert is_current(content, replace(SETTINGS, detectors=("another",)))
     assert not is_current({}, SETTINGS)
     assert gather(tmp_path)["growth"] == {"a": 1.0}
+
+
+def test_what_was_measured_of_several_detectors_is_put_together(tmp_path: Path) -> None:
+    stamp = {"commit": commit(), "date": "today", "quick": True, "seconds": 1.0}
+    for name in ("PicoDet_LCNet_x2_5_face", "BlazeFace"):
+        common = {"stamp": stamp, "settings": SETTINGS.as_dict()}
+        save(tmp_path, f"sweep-{name}", {**common, "figures": {name: {}}})
+        save(tmp_path, f"steps-{name}", {**common, "figures": [name]})
+    save(tmp_path, "sweep-BlazeFace-FPN-SSH", {"stamp": stamp, "settings": {}, "failed": "no server"})
+    results = gather(tmp_path)
+    assert list(results["sweep"]) == results["steps"] == ["BlazeFace", "PicoDet_LCNet_x2_5_face"]
+    assert results["failed"] == {"sweep BlazeFace-FPN-SSH": "no server"}
+    assert "steps PicoDet_LCNet_x2_5_face" in results["stamps"]
 
 
 def test_a_failed_section_is_named_and_measured_again(tmp_path: Path) -> None:
@@ -43,7 +58,7 @@ def test_a_failed_section_is_named_and_measured_again(tmp_path: Path) -> None:
     assert not is_current(load(tmp_path, "locust"), SETTINGS)
     results = gather(tmp_path)
     assert verdict(results) == (2, ["error: locust was not measured: no locust"])
-    assert "Not measured: no locust" in write(results, tmp_path).read_text()
+    assert "locust was not measured: no locust" in write(results, tmp_path).read_text()
 
 
 def test_a_broken_budget_fails_the_benchmark_with_a_line() -> None:
@@ -69,11 +84,38 @@ def test_table() -> None:
     assert table(["a"], [[1.0]])[-1] == "| 1.00 |"
 
 
-def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert section_names("peers,gpu") == ["peers", "gpu"]
-    for wrong in (["--only", "tea"], ["--only", "soak"]):
-        with pytest.raises(SystemExit):
-            parse(wrong)
-    printed = capsys.readouterr().err
-    assert "no section 'tea'" in printed
-    assert "--soak N" in printed
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "tea"], "no section 'tea'"),
+        (["--only", "soak"], "--soak N"),
+        (["--detectors", "BlazeFace,tea"], "no detector 'tea'"),
+        (["--cpus", "1,x"], "no list of numbers of CPUs"),
+        (["--cpus", "0"], "no list of numbers of CPUs"),
+    ],
+)
+def test_a_wrong_command_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_line() -> None:
+    options = parse(["--only", "peers,gpu", "--detectors", "PicoDet_LCNet_x2_5_face,BlazeFace", "--cpus", "4,1"])
+    assert options.only == ["peers", "gpu"]
+    assert options.detectors == ("BlazeFace", "PicoDet_LCNet_x2_5_face")
+    assert options.cpus == (1, 4)
+
+
+def test_a_section_that_fails_is_told_and_the_next_one_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, arguments = Settings.short(("no such detector",)), ["--only", "functions,gpu", "--output", str(tmp_path)]
+    results = run(settings, parse(arguments))
+    assert "no such detector" in results["failed"]["functions"]
+    assert "skipped" in results["gpu"]
+    said = capsys.readouterr().err
+    assert "[1 of 2] functions" in said
+    assert "[2 of 2] gpu" in said
+    run(settings, parse([*arguments, "--resume"]))
+    assert "[1 of 1] functions" in capsys.readouterr().err
