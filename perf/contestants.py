@@ -125,8 +125,8 @@ class Contestants:
             peer = self.stack.enter_context(
                 paddlex_peer.PaddleX(self.detector.name, exported, self.photo, threads, log)
             )
-            measure = lambda peer=peer: serial(peer.latencies_ms(slot_s))  # noqa: E731
-            turns.append(Turn(dict.fromkeys(self.settings.variants, f"PaddleX: {name}"), measure))
+            names = dict.fromkeys(self.settings.variants, f"PaddleX: {name}")
+            turns.append(Turn(names, lambda peer=peer: serial(peer.latencies_ms(slot_s))))
         return turns
 
     def _workers(self, make_call: Callable, arguments: tuple, processes: int, threads: int = 1) -> Workers:
