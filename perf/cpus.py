@@ -33,7 +33,7 @@ def measure(
     """`{detector: {number of CPUs: {variant: Figures}}}` for those of `settings.cpus` that are fewer than there are."""
     counts = [count for count in settings.cpus if count < len(os.sched_getaffinity(0))]
     brief = replace(settings, rounds=settings.cpus_rounds)
-    found: dict[str, rounds.Figures] = {}
+    found: dict[str, dict[str, rounds.Figures]] = {}
     for count in counts:
         say(f"{name} on {count} CPU{'s' if count > 1 else ''}")
         with confined_to(count), start_server() as server:

@@ -69,7 +69,7 @@ def blocks(results: dict[str, Any], times: bool) -> dict[str, list[str]]:
             for name, (normal, fast) in times_ms(peers).items()
         ]
         found["times"] = table(["detector", "normal, ms", "high-performance, ms", "faster by"], rows)
-        found["times"] = [f"The p50 of `make bench`: {origin(results)}", "", *found["times"]]
+        found["times"] = [f"p50 in {origin(results)}", "", *found["times"]]
     if peers:
         latency, throughput = ahead_tables(peers)
         found["p50"], found["throughput"] = [*latency], [*throughput]
@@ -92,7 +92,7 @@ def replace_blocks(page: str, found: dict[str, list[str]]) -> str:
             raise ValueError(f"the page has no place for the figures {name!r}, from {begin} to {end}")
         before, _, rest = page.partition(begin)
         after = rest.partition(end)[2]
-        page = f"{before}{begin}\n{chr(10).join(lines)}\n{end}{after}"
+        page = "\n".join([f"{before}{begin}", "", *lines, "", f"{end}{after}"])
     return page
 
 
