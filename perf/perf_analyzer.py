@@ -38,7 +38,7 @@ LIBRARIES = {"libb64.so.0d": "libb64-*.so.0d", "libcudart.so.12": "libcudart-*.s
 REQUIREMENT = ROOT / "requirements" / "perf_analyzer.txt"
 WINDOWS = 3
 """perf_analyzer takes no fewer."""
-TIMEOUT_S = 600
+TIMEOUT_S = 150
 ATTEMPTS = 3
 MOST_WINDOW_S = 15.0
 TOO_SHORT = ("No valid requests recorded within time interval", "Pass contained only one request")
@@ -142,7 +142,8 @@ def measure(
 
     Args:
         url: host:port.
-        settle_requests: requests under way before the first window, which do not count.
+        settle_requests: before the first window, which do not count; at least as many as are under way, as with fewer
+            perf_analyzer waits for ever.
         rate: requests per second, sent whether or not the earlier ones have been answered.
         distribution: of the time between those, "constant" or "poisson".
 
@@ -150,7 +151,7 @@ def measure(
         PerfAnalyzerError: it failed, or a request did.
     """
     load = (
-        [f"--concurrency-range={concurrency}", f"--warmup-request-count={settle_requests}"]
+        [f"--concurrency-range={concurrency}", f"--warmup-request-count={max(settle_requests, concurrency or 0)}"]
         if rate is None
         else [f"--request-rate-range={rate:.3f}", f"--request-distribution={distribution}"]
     )
