@@ -69,7 +69,8 @@ def sections(settings: Settings, options: argparse.Namespace) -> dict[str, Secti
 
 @cache
 def _paddlex_reason() -> str:
-    say("PaddleX's environment; making it takes minutes, once")
+    if not paddlex_peer.is_set_up():
+        say("making PaddleX's environment, which takes minutes, once")
     try:
         paddlex_peer.set_up()
     except PaddleXError as error:

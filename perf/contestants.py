@@ -25,7 +25,9 @@ from tritonface_server.detector import Detector
 from tritonface_server.server import TritonServer
 
 CLIENTS_PER_CORE = 2
-LOOK_S = 0.3
+LOOK_S = 0.5
+MOST_STRETCH = 3
+"""How much longer a slot may last for the sake of enough requests."""
 
 
 @dataclass(frozen=True)
@@ -133,14 +135,18 @@ class Contestants:
         return self.stack.enter_context(Workers(make_call, arguments, processes, threads))
 
     def _slot_s(self, variant: str) -> float:
-        return max(self.settings.slot_s, self.settings.least_requests * self._alone_s[variant])
+        return self._stretched_s(self.settings.slot_s, variant)
+
+    def _stretched_s(self, usual_s: float, variant: str) -> float:
+        """So long that it holds enough requests of a lone caller, within reason."""
+        return min(max(usual_s, self.settings.least_requests * self._alone_s[variant]), MOST_STRETCH * usual_s)
 
     def _analyzed(
         self, names: dict[str, str], variant: str, model: str, url: str, file: Path, settle: int
     ) -> list[Turn]:
         """One request under way, then eight."""
         alone_s = self._slot_s(variant) / perf_analyzer.WINDOWS
-        many_s = max(self.settings.window_s, self.settings.least_requests * self._alone_s[variant])
+        many_s = self._stretched_s(self.settings.window_s, variant)
 
         def measure(concurrency: int, window_s: float) -> perf_analyzer.Measurement:
             return perf_analyzer.measure(

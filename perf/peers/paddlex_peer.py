@@ -25,13 +25,18 @@ class PaddleXError(RuntimeError):
     """PaddleX cannot be set up or does not run; the message says why."""
 
 
+def is_set_up() -> bool:
+    """Whether its environment has been made."""
+    return (FOLDER / ".done").is_file()
+
+
 def set_up() -> Path:
     """PaddleX's interpreter; makes its environment the first time, which takes minutes.
 
     Raises:
         PaddleXError: the packages cannot be installed.
     """
-    if not (FOLDER / ".done").is_file():
+    if not is_set_up():
         venv.create(FOLDER, with_pip=True)
         command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--require-hashes"]
         outcome = subprocess.run([*command, "-r", str(REQUIREMENT)], capture_output=True, text=True)
