@@ -139,7 +139,8 @@ class Contestants:
 
     def _stretched_s(self, usual_s: float, variant: str) -> float:
         """So long that it holds enough requests of a lone caller, within reason."""
-        return min(max(usual_s, self.settings.least_requests * self._alone_s[variant]), MOST_STRETCH * usual_s)
+        alone_s = self._alone_s.get(variant, max(self._alone_s.values()))  # not in process, if it is not wanted
+        return min(max(usual_s, self.settings.least_requests * alone_s), MOST_STRETCH * usual_s)
 
     def _analyzed(
         self, names: dict[str, str], variant: str, model: str, url: str, file: Path, settle: int
