@@ -15,6 +15,7 @@ from tritonface._cli_model import open_model
 from tritonface._cli_progress import Progress
 from tritonface._detector import FaceDetector
 from tritonface._errors import ImageError
+from tritonface._memory import keep_freed_memory
 from tritonface._result import DetectionResult
 from tritonface._video import VideoFrame
 from tritonface._video_file import VideoFacts, facts_of
@@ -36,6 +37,7 @@ class Task(Protocol):
 def run(options: argparse.Namespace, works: list[Work], task: Task) -> int:
     """Send everything through the detector; returns how many inputs have no result."""
     failed = 0
+    keep_freed_memory()
     with ExitStack() as stack:
         model = stack.enter_context(open_model(options))
         show = task.begin(model.labels)
