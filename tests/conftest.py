@@ -8,10 +8,10 @@ started once for the whole run. A test that needs other settings asks for `serve
 
 The first call in a file starts that server, later ones get the same, and it stops after the file's last test. What
 stops a server, or changes its repository, starts a `TritonServer` of its own, on a `copy_one_detector(folder)`. These
-servers are those for one CPU: starting a process takes a second of a core, and two files share two cores.
+servers are those for one CPU, and `undrained` where their end is not what is tested: three files share two cores.
 
-`make test` runs two files at a time, in the order of `pytest_collection_modifyitems`; `make test-fast` leaves out what
-has the mark `server`, which every test gets that asks for one of these.
+`make test` runs three files at a time, in the order of `pytest_collection_modifyitems`; `make test-fast` leaves out
+what has the mark `server`, which every test gets that asks for one of these.
 """
 
 from __future__ import annotations
@@ -29,21 +29,37 @@ from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface import FaceDetector, create_model
 from tritonface_server.access import Access
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 
 PHOTOS = ROOT / "demo" / "photos"
-LONGEST_FIRST = ("deploy", "functional", "parity", "contract", "unit")
+FOLDERS = ("deploy", "functional", "parity", "unit/training/engine", "contract", "unit")
+"""Those whose files take longest first."""
+WAITING = FOLDERS[:2]
+"""Their tests wait for servers half of the time; the others compute."""
 Serve = Callable[..., TritonServer]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server; put what starts processes of its own first, as it takes longest."""
-    of_servers = [item for item in items if {"server", "serve"} & set(item.fixturenames)]
-    for item in of_servers:
-        item.add_marker(pytest.mark.server)
-    files = {item.path for item in of_servers}
-    kinds = {item.path: item.path.relative_to(Path(__file__).parent).parts[0] for item in items}
-    items.sort(key=lambda item: (LONGEST_FIRST.index(kinds[item.path]), item.path in files))
+    """Mark what needs a server; after each two files that wait put one that computes, so that no core is idle."""
+    files: dict[Path, list[pytest.Item]] = {}
+    sharing = set()
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+        if {"server", "serve"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.server)
+            sharing.add(item.path)
+    order = sorted(files, key=lambda path: (place_of(path), path in sharing))  # starting servers of one's own is slower
+    waiting = [path for path in order if place_of(path) < len(WAITING)]
+    computing = [path for path in order if path not in waiting]
+    for place, path in enumerate(computing[: len(waiting) // 2]):
+        waiting.insert(3 * place + 2, path)
+    items[:] = [item for path in dict.fromkeys([*waiting, *computing]) for item in files[path]]
+
+
+def place_of(file: Path) -> int:
+    """Of its folder among `FOLDERS`."""
+    tests = Path(__file__).parent
+    return next((i for i, folder in enumerate(FOLDERS) if tests / folder in file.parents), len(FOLDERS))
 
 
 @pytest.fixture
@@ -63,7 +79,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     """The repository's models on free loopback ports; it lists them to everybody."""
     log = tmp_path_factory.mktemp("triton") / "tritonserver.log"
     access = Access(open_apis=("model-repository",))
-    with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=log, cpus=1, access=access) as running:
+    with undrained(TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=log, cpus=1, access=access)) as running:
         yield running
 
 
@@ -82,7 +98,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         def serve(repository: Path, *arguments: str, access: Access | None = None) -> TritonServer:
             log = tmp_path_factory.mktemp("triton") / "tritonserver.log"
             server = TritonServer(repository, Endpoints.free(), log, arguments, cpus=1, access=access)
-            return stack.enter_context(server)
+            return stack.enter_context(undrained(server))
 
         yield serve
 

@@ -42,7 +42,7 @@ from tritonface_server.network_file import REMEDY, NetworkFileError, check_weigh
 from tritonface_server.repository import WARMUP_PHOTO, build_entry, write_preprocess
 from tritonface_server.run_folder import run_folders
 from tritonface_server.served_models import is_used, preprocess_of
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 from tritonface_server.snapshot import copy_folder
 from tritonface_server.watcher import repositories_beside, wait_until_loaded
 
@@ -250,7 +250,7 @@ def _try_out(repository: Path, detector: Detector, log: Path) -> None:
     encoded = np.array([[photo]], dtype=object)
     try:
         with (
-            TritonServer(repository, Endpoints.free(), log=log, cpus=1, detectors=[detector.name]) as server,
+            undrained(TritonServer(repository, Endpoints.free(), log, cpus=1, detectors=[detector.name])) as server,
             triton.InferenceServerClient(server.endpoints.grpc) as client,
         ):
             for ensemble in (detector.name, f"{detector.name}_hpi"):

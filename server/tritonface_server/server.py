@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -261,6 +261,17 @@ class TritonServer:
         if failures:
             return ": " + "; ".join(failures)
         return "; the end of its log:\n" + "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
+
+
+@contextmanager
+def undrained(server: TritonServer) -> Iterator[TritonServer]:
+    """As `with server`, but it ends at once, where nobody awaits an answer: Triton unloads a process in a second."""
+    try:
+        server.start()
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop(drain_timeout_s=0)
 
 
 def assemble_backends(triton: Triton, folder: Path) -> None:

@@ -22,7 +22,7 @@ from tritonface import create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError
 from tritonface_server.metrics import series
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def running(tmp_path: Path, one_detector: Path) -> Iterator[Launched]:
 
 
 @pytest.fixture(scope="module")
-def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+def lasting(tmp_path_factory: pytest.TempPathFactory, one_detector: Path) -> Iterator[Launched]:
     """One that is still ready after each test."""
-    with launched(tmp_path_factory.mktemp("lasting")) as launcher:
+    with launched(tmp_path_factory.mktemp("lasting"), repository=one_detector) as launcher:
         yield launcher
 
 
@@ -118,7 +118,7 @@ def test_a_copy_of_the_network_for_every_cpu_it_may_use(
     allowed = sorted(before)[:cpus]
     os.sched_setaffinity(0, allowed)
     try:
-        with TritonServer(one_detector, Endpoints.free(), log=tmp_path / "log") as server:
+        with undrained(TritonServer(one_detector, Endpoints.free(), log=tmp_path / "log")) as server:
             stubs = [" ".join(child.cmdline()) for child in psutil.Process(server.process.pid).children()]
             assert len([stub for stub in stubs if "/BlazeFace_detector/" in stub]) == len(allowed)
             with create_model("BlazeFace", url=server.endpoints.grpc) as model:

@@ -35,6 +35,27 @@ def dataset(tmp_path: Path) -> Path:
     return draw_faces_dataset(tmp_path / "faces", count=4)
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """By their number, the outputs of trainings of one epoch and of two, on such a data set; read only."""
+    folder = tmp_path_factory.mktemp("once")
+    faces, outputs = draw_faces_dataset(folder / "faces", count=4), {1: folder / "one", 2: folder / "two"}
+    for epochs, output in outputs.items():
+        train(faces, output, epochs)
+    return outputs
+
+
+@pytest.fixture
+def one_epoch(once: dict[int, Path], tmp_path: Path) -> Path:
+    """The output of a training of one epoch, to be gone on with."""
+    return Path(shutil.copytree(once[1], tmp_path / "one"))
+
+
+@pytest.fixture
+def two_epochs(once: dict[int, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(once[2], tmp_path / "two"))
+
+
 @pytest.fixture(autouse=True)
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     with caplog.at_level(logging.INFO, "training"):
@@ -80,14 +101,14 @@ def test_an_evaluation_that_fails_loses_no_epoch(tmp_path: Path, dataset: Path, 
         np.testing.assert_array_equal(array, found[name])
 
 
-def test_an_epoch_that_was_saved_but_not_evaluated_is_evaluated(tmp_path: Path, dataset: Path) -> None:
+def test_an_epoch_that_was_saved_but_not_evaluated_is_evaluated(dataset: Path, one_epoch: Path) -> None:
     """As a kill between the two leaves it."""
-    first = train(dataset, tmp_path, 1)
-    folder = checkpoints(tmp_path)[-1]
-    write_progress(folder, read_progress(folder).__class__(**{**vars(first.progress), "ap": None}))
-    shutil.rmtree(tmp_path / "best_model")
-    assert train(dataset, tmp_path, 1, f"resume_path={tmp_path}").best == first.best
-    assert read_progress(folder) == read_progress(tmp_path / "best_model") == first.progress
+    folder = checkpoints(one_epoch)[-1]
+    first = read_progress(folder)
+    write_progress(folder, replace(first, ap=None))
+    shutil.rmtree(one_epoch / "best_model")
+    assert train(dataset, one_epoch, 1, f"resume_path={one_epoch}").best == first
+    assert read_progress(folder) == read_progress(one_epoch / "best_model") == first
 
 
 SHIPPED = ROOT / "weights" / "BlazeFace.safetensors"
@@ -97,10 +118,10 @@ def statistics(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array for name, array in weights.items() if name.endswith(("._mean", "._variance"))}
 
 
-def test_random_weights_are_no_yardstick(tmp_path: Path, dataset: Path) -> None:
-    running = train(dataset, tmp_path, 1)
-    assert running.progress.before is None and not (tmp_path / "start_model").exists()
-    assert running.best.accuracy()["better"] is None
+def test_random_weights_are_no_yardstick(one_epoch: Path) -> None:
+    best = read_progress(one_epoch / "best_model")
+    assert best.before is None and not (one_epoch / "start_model").exists()
+    assert best.accuracy()["better"] is None
 
 
 def test_fine_tuning_is_measured_against_what_it_begins_with(
@@ -172,10 +193,8 @@ def test_going_on_from_an_earlier_epoch_in_the_same_output(
 
 
 @pytest.mark.fault("B17")
-def test_an_output_with_another_training_is_left_alone(tmp_path: Path, dataset: Path) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    for output in (one, other):
-        train(dataset, output, 1)
+def test_an_output_with_another_training_is_left_alone(dataset: Path, one_epoch: Path, two_epochs: Path) -> None:
+    one, other = one_epoch, two_epochs
     for damage in (None, "checkpoint", "best_model"):
         if damage is not None:
             shutil.rmtree(other / damage, ignore_errors=True)
@@ -201,29 +220,27 @@ def test_an_output_with_another_training_is_left_alone(tmp_path: Path, dataset: 
     ],
 )
 def test_other_settings_are_told(
-    tmp_path: Path, dataset: Path, log: pytest.LogCaptureFixture, setting: str, told: str | None
+    one_epoch: Path, dataset: Path, log: pytest.LogCaptureFixture, setting: str, told: str | None
 ) -> None:
-    train(dataset, tmp_path, 1)
     log.clear()
-    resumed = train(dataset, tmp_path, 2, f"resume_path={tmp_path}", setting)
+    resumed = train(dataset, one_epoch, 2, f"resume_path={one_epoch}", setting)
     lines = [record.getMessage() for record in log.records if "other settings" in record.getMessage()]
     assert len(lines) == (told is not None) and (told or "") in log.text
-    assert (told or "") in (tmp_path / "train.log").read_text()
+    assert (told or "") in (one_epoch / "train.log").read_text()
     if setting.startswith("image_size"):
-        assert resumed.best.epochs == 2 and read_progress(tmp_path / "best_model").image_size == 96
+        assert resumed.best.epochs == 2 and read_progress(one_epoch / "best_model").image_size == 96
 
 
 @pytest.mark.parametrize("recipe", ["reference", "crowds"])
 def test_a_checkpoint_of_before_there_were_recipes(
-    tmp_path: Path, dataset: Path, log: pytest.LogCaptureFixture, recipe: str
+    one_epoch: Path, dataset: Path, log: pytest.LogCaptureFixture, recipe: str
 ) -> None:
-    train(dataset, tmp_path, 1)
-    (folder,) = checkpoints(tmp_path)
+    (folder,) = checkpoints(one_epoch)
     progress = read_progress(folder)
     settings = {key: value for key, value in progress.settings.items() if key != "recipe"}
     write_progress(folder, replace(progress, settings=settings))
     log.clear()
-    train(dataset, tmp_path, 2, f"resume_path={tmp_path}", f"recipe={recipe}", "optimizer=rmsprop")
+    train(dataset, one_epoch, 2, f"resume_path={one_epoch}", f"recipe={recipe}", "optimizer=rmsprop")
     told = "Train.recipe is crowds, it was reference: pictures are made in another way from here on"
     assert (told in log.text) == (recipe == "crowds")
     assert ("other settings" in log.text) == (recipe == "crowds")
@@ -253,16 +270,15 @@ def test_learned_classes_do_not_become_others(tmp_path: Path) -> None:
 @pytest.mark.fault("B19")
 @pytest.mark.parametrize(("split", "best"), [("train", {1, 2}), ("val", {2})])
 def test_other_pictures_are_told(
-    tmp_path: Path, dataset: Path, log: pytest.LogCaptureFixture, split: str, best: set[int]
+    one_epoch: Path, dataset: Path, log: pytest.LogCaptureFixture, split: str, best: set[int]
 ) -> None:
-    train(dataset, tmp_path, 1)
     annotations = json.loads(annotation_file(dataset, split).read_text())
     annotations["images"].pop()
     kept = {image["id"] for image in annotations["images"]}
     annotations["annotations"] = [box for box in annotations["annotations"] if box["image_id"] in kept]
     annotation_file(dataset, split).write_text(json.dumps(annotations))
     log.clear()
-    resumed = train(dataset, tmp_path, 2, f"resume_path={tmp_path}")
+    resumed = train(dataset, one_epoch, 2, f"resume_path={one_epoch}")
     kind = {"train": "training pictures", "val": "validation pictures"}[split]
     assert f"goes on with other settings: {kind} is " in log.text
     assert resumed.best.epochs in best
@@ -271,10 +287,9 @@ def test_other_pictures_are_told(
 @pytest.mark.fault("B20")
 @pytest.mark.parametrize("damage", ["flipped", "emptied", "missing", "empty folder", "both"])
 def test_the_newest_whole_checkpoint_is_taken(
-    tmp_path: Path, dataset: Path, log: pytest.LogCaptureFixture, damage: str
+    two_epochs: Path, dataset: Path, log: pytest.LogCaptureFixture, damage: str
 ) -> None:
-    train(dataset, tmp_path, 2)
-    newest = checkpoints(tmp_path)[-1]
+    newest = checkpoints(two_epochs)[-1]
     file = newest / f"{newest.name}.pdopt"
     if damage in ("flipped", "both"):
         whole = file.read_bytes()
@@ -284,36 +299,35 @@ def test_the_newest_whole_checkpoint_is_taken(
     if damage == "missing":
         file.unlink()
     if damage == "empty folder":
-        newest = tmp_path / "checkpoint" / "epoch_0009"
+        newest = two_epochs / "checkpoint" / "epoch_0009"
         newest.mkdir()
     if damage == "both":
-        (checkpoints(tmp_path)[0] / "epoch_0001.pdstates").write_text("{}")
-        shutil.rmtree(tmp_path / "best_model")
+        (checkpoints(two_epochs)[0] / "epoch_0001.pdstates").write_text("{}")
+        shutil.rmtree(two_epochs / "best_model")
         with pytest.raises(CheckpointError, match=r"cannot go on from .*epoch_0002: .*pdopt is damaged"):
-            training(dataset, tmp_path, 3, f"resume_path={tmp_path}")
+            training(dataset, two_epochs, 3, f"resume_path={two_epochs}")
         return
     log.clear()
-    train(dataset, tmp_path, 3, f"resume_path={tmp_path}")
+    train(dataset, two_epochs, 3, f"resume_path={two_epochs}")
     used = "epoch_0002" if damage == "empty folder" else "epoch_0001"
     assert str(newest) in log.text and f"goes on from {used} instead" in log.text
-    assert names(tmp_path) == ["epoch_0002", "epoch_0003"]
+    assert names(two_epochs) == ["epoch_0002", "epoch_0003"]
+    asked_for = two_epochs / "checkpoint" / "epoch_0004"
+    asked_for.mkdir()
     with pytest.raises(CheckpointError, match="does not say how far"):
-        (tmp_path / "checkpoint" / "epoch_0004").mkdir()
-        training(dataset, tmp_path, 5, f"resume_path={tmp_path / 'checkpoint' / 'epoch_0004'}")  # what was asked for
+        training(dataset, two_epochs, 5, f"resume_path={asked_for}")
 
 
 @pytest.mark.fault("B20")
-def test_the_state_of_another_optimiser(tmp_path: Path, dataset: Path) -> None:
-    train(dataset, tmp_path, 1)
+def test_the_state_of_another_optimiser(one_epoch: Path, dataset: Path) -> None:
     with pytest.raises(ValueError, match=r"it is that of rmsprop: set Train.optimizer=rmsprop"):
-        training(dataset, tmp_path, 2, f"resume_path={tmp_path}", "optimizer=momentum")
+        training(dataset, one_epoch, 2, f"resume_path={one_epoch}", "optimizer=momentum")
 
 
 @pytest.mark.fault("B20")
-def test_a_damaged_best_model_is_looked_for_anew(tmp_path: Path, dataset: Path, log: pytest.LogCaptureFixture) -> None:
-    train(dataset, tmp_path, 1)
-    (tmp_path / "best_model" / "best_model.pdparams").write_bytes(b"")
-    assert train(dataset, tmp_path, 2, f"resume_path={tmp_path}").best.epochs == 2
+def test_a_damaged_best_model_is_looked_for_anew(one_epoch: Path, dataset: Path, log: pytest.LogCaptureFixture) -> None:
+    (one_epoch / "best_model" / "best_model.pdparams").write_bytes(b"")
+    assert train(dataset, one_epoch, 2, f"resume_path={one_epoch}").best.epochs == 2
     assert "best_model.pdparams is damaged" in log.text
 
 
