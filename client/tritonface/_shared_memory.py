@@ -41,6 +41,8 @@ FIRST_DELAY_S, PATIENCE_S = 0.05, 60.0
 """First pause, and the longest time, of asking a server to forget a region."""
 UNKNOWN_REGION = "shared memory region"
 """Part of the message of a server that has been started anew and does not know a region any more."""
+IN_USE = "in use"
+"""Part of the message of a server that still reads a region; any other refusal is its last word."""
 
 
 class Region:
@@ -196,8 +198,12 @@ class SharedMemory:
                 await self._unregister(region.name)
                 break
             except TritonFaceError as error:
-                if self._closed and isinstance(error, ServerUnavailableError):
-                    break  # there is none that would read it
+                if isinstance(error, ServerUnavailableError):
+                    has_ended = self._closed  # there is none that would read it
+                else:
+                    has_ended = not isinstance(error, DeadlineExceededError) and IN_USE not in error.message
+                if has_ended:
+                    break
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, MAX_RETRY_DELAY_S)
         self._bytes -= region.size

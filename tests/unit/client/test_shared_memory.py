@@ -169,6 +169,18 @@ def test_a_server_that_is_away_is_asked_with_the_next_image() -> None:
     run(program)
 
 
+def test_one_that_was_away_and_then_refuses_is_not_asked_for_ever() -> None:
+    async def program(server: Server) -> None:
+        server.fails = ServerUnavailableError("away")
+        assert server.memory.take(LARGE) is None
+        await asyncio.wait({server.memory._adding})
+        server.fails = ServerError("restricted")
+        await server.all_left()
+        assert not server.memory._leaving and server.memory._bytes == 0
+
+    run(program)
+
+
 @pytest.mark.fault("A18")
 def test_cancelled_while_the_server_is_asked() -> None:
     async def program(server: Server) -> None:
