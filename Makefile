@@ -112,7 +112,7 @@ official-weights: setup-training ## Download PaddleX's official weights into wei
 demo-dataset: setup-training ## Download PaddleX's demo data set into dataset/ (ARCHIVE=FILE unpacks a copy of it)
 	@$(BIN)/python -m training.demo_dataset $(if $(ARCHIVE),--archive $(ARCHIVE))
 
-repository: setup ## Write the configurations of MODEL_REPOSITORY anew (SCALED_DECODING=1 or 0 changes that)
+repository: setup ## Write the configurations of MODEL_REPOSITORY anew (SCALED_DECODING=0: decode large JPEGs whole, 1: at a fraction again)
 	@$(BIN)/tritonface-server repository --model-repository $(MODEL_REPOSITORY) $(if $(SCALED_DECODING),$(if $(filter 0,$(SCALED_DECODING)),--no-scaled-decoding,--scaled-decoding))
 
 tensorrt: ## Build TensorRT engines on this GPU (in the NGC container)

@@ -197,22 +197,22 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def use_the_servers_allocator() -> None:
-    """Start this program anew with the server's settings of the memory allocator, which are read at the start only."""
+def use_the_servers_allocator(module: str) -> None:
+    """Start this module anew with the server's settings of the memory allocator, which are read at the start only."""
     wanted = {
         key: value
         for key, value in server_environment(find_triton()).items()
         if key.startswith("MALLOC_") and os.environ.get(key) != value
     }
     if wanted:
-        os.execve(sys.executable, [sys.executable, "-m", "perf.bench", *sys.argv[1:]], {**os.environ, **wanted})
+        os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], {**os.environ, **wanted})
 
 
 def main() -> int:
     """Measure, report, and say whether the budgets hold."""
     options = parse()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends what it has started
-    use_the_servers_allocator()
+    use_the_servers_allocator("perf.bench")
     settings = Settings.short(options.detectors) if options.quick else Settings.full(options.detectors)
     if options.cpus:
         settings = replace(settings, cpus=options.cpus)

@@ -33,9 +33,13 @@ def photo(megapixels: float) -> bytes:
     size_wh = (round(width * scale), round(height * scale))
     if scale < 1:
         return encode(cv2.resize(original, size_wh, interpolation=cv2.INTER_AREA))
-    enlarged = cv2.resize(original, size_wh, interpolation=cv2.INTER_CUBIC)
+    return encode(with_grain(cv2.resize(original, size_wh, interpolation=cv2.INTER_CUBIC)))
+
+
+def with_grain(enlarged: np.ndarray) -> np.ndarray:
+    """A picture, uint8 [H, W, 3], with film grain."""
     grain = np.random.default_rng(0).normal(0, GRAIN_SIGMA, enlarged.shape[:2]).astype(np.float32)
-    return encode(np.clip(enlarged + grain[..., None], 0, 255).astype(np.uint8))
+    return np.clip(enlarged + grain[..., None], 0, 255).astype(np.uint8)
 
 
 @cache
@@ -63,9 +67,9 @@ def fit(image: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, fitting_wh, interpolation=cv2.INTER_AREA)
 
 
-def encode(image: np.ndarray) -> bytes:
-    """A JPEG file of quality `QUALITY`."""
-    done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+def encode(image: np.ndarray, *parameters: int) -> bytes:
+    """A JPEG file of quality `QUALITY`; further parameters are those of `cv2.imencode`."""
+    done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY, *parameters])
     if not done:
         raise ValueError(f"a picture of shape {image.shape} cannot be encoded as JPEG")
     return encoded.tobytes()

@@ -127,7 +127,7 @@ def _add_repository(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scaled-decoding",
         action=argparse.BooleanOptionalAction,
-        help="decode large JPEGs at 1/2, 1/4 or 1/8 (default: as it is set there)",
+        help="decode large JPEGs at 1/2, 1/4 or 1/8 (default: as it is set there, which is yes at first)",
     )
 
 

@@ -33,7 +33,7 @@ class Detector:
         labels: class names by class id.
         score_threshold: detections with a score <= this are dropped unless the caller says otherwise.
         scaled_decoding: whether large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where that still covers the
-            network's input; faster, with slightly other pixels.
+            network's input.
     """
 
     name: str
@@ -43,4 +43,4 @@ class Detector:
     nms: NmsSettings
     labels: tuple[str, ...] = ("face",)
     score_threshold: float = 0.5
-    scaled_decoding: bool = False
+    scaled_decoding: bool = True

@@ -101,18 +101,25 @@ def decode_image(encoded: bytes) -> np.ndarray:
     return decode(open_image(encoded))
 
 
-def decode(opened: OpenedImage, at_least_wh: tuple[int, int] | None = None, bounded: bool = False) -> np.ndarray:
-    """As `decode_image`.
+def decode(opened: OpenedImage, network_wh: tuple[int, int] | None = None, bounded: bool = False) -> np.ndarray:
+    """As `decode_image`; arguments and errors are those of `decode_stored`."""
+    return _turned(decode_stored(opened, network_wh, bounded), opened.header.orientation)
+
+
+def decode_stored(opened: OpenedImage, network_wh: tuple[int, int] | None = None, bounded: bool = False) -> np.ndarray:
+    """The picture as it is stored, not turned upright, uint8 [height, width, 3] BGR.
 
     Args:
-        at_least_wh: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, rounded up, if that still covers this.
+        network_wh: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, rounded up, as long as both sides still cover
+            these, the network's. No detector loses AP by it (`python -m perf.accuracy.scaled`): resizing takes single
+            pixels of a large picture, the decoder means of them.
         bounded: one of more than MAX_WHOLE_PIXELS is decoded at 1/2 at most.
 
     Raises:
         ImageError: damaged pixel data.
     """
     header = opened.header
-    reduction = _reduction(header, at_least_wh) if at_least_wh else 1
+    reduction = _reduction(header, network_wh) if network_wh else 1
     if bounded and math.prod(header.stored_wh) > MAX_WHOLE_PIXELS:
         reduction = max(reduction, 2)
     flags = READ_FLAGS[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
@@ -122,7 +129,7 @@ def decode(opened: OpenedImage, at_least_wh: tuple[int, int] | None = None, boun
         image = None
     if image is None or size_wh_of(image) != tuple(_reduced(side, reduction) for side in header.stored_wh):
         raise ImageError(str(undecodable(header)))
-    return _turned(image, header.orientation)
+    return image
 
 
 def size_wh_of(image: np.ndarray) -> tuple[int, int]:
@@ -131,10 +138,11 @@ def size_wh_of(image: np.ndarray) -> tuple[int, int]:
     return width, height
 
 
-def _reduction(header: ImageHeader, at_least_wh: tuple[int, int]) -> int:
-    """How many times smaller a picture may be decoded."""
+def _reduction(header: ImageHeader, network_wh: tuple[int, int]) -> int:
+    """How many times smaller a picture may be decoded for a network with these sides."""
     for reduction in (8, 4, 2) if header.format == "JPEG" else ():
-        if all(_reduced(side, reduction) >= wanted for side, wanted in zip(header.upright_wh, at_least_wh)):
+        sides = zip(header.upright_wh, network_wh)
+        if all(side_px >= reduction * wanted_px for side_px, wanted_px in sides):
             return reduction
     return 1
 
@@ -175,6 +183,22 @@ def resize(
         return image
     out[:] = image
     return out
+
+
+def fit(stored: np.ndarray, header: ImageHeader, size_wh: tuple[int, int], interpolation: str, out: np.ndarray) -> None:
+    """Turn what `decode_stored` gave upright, and stretch it into `out`, a contiguous uint8 [height, width, 3].
+
+    The last column and row of a picture at a fraction of its size may lie in part beyond the photo. That part is not
+    shown: boxes would move by half a pixel of the network, which costs small faces .005 of AP.
+    """
+    if size_wh_of(stored) == header.stored_wh:
+        resize(_turned(stored, header.orientation), size_wh, interpolation, out)
+        return
+    width, height = size_wh[::-1] if header.orientation in SIDEWAYS else size_wh
+    reduction = round(header.stored_wh[0] / stored.shape[1])
+    fx, fy = (reduction * to / side for to, side in zip((width, height), header.stored_wh))
+    stretched = cv2.resize(stored, None, fx=fx, fy=fy, interpolation=INTERPOLATIONS[interpolation])
+    out[:] = _turned(stretched[:height, :width], header.orientation)
 
 
 def limit_threads(count: int) -> None:

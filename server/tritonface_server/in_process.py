@@ -10,7 +10,7 @@ import numpy as np
 from tritonface_server.detections import Detections, check_labels, select_detections
 from tritonface_server.detector import Detector
 from tritonface_server.export_folder import INPUT_NAME, OUTPUT_NAMES
-from tritonface_server.images import check_network_size, decode_image, resize, size_wh_of
+from tritonface_server.images import check_network_size, decode_stored, fit, open_image, resize, size_wh_of
 from tritonface_server.runtimes import onnxruntime_run, openvino_run
 
 Network = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -69,7 +69,11 @@ class InProcessDetector:
         Raises:
             ImageError: it cannot be decoded, or is beyond the limits.
         """
-        (found,) = self.detect([decode_image(encoded)], threshold)
+        opened, (width, height) = open_image(encoded), self.size_wh
+        stored = decode_stored(opened, self.size_wh if self.facts.scaled_decoding else None)
+        picture = np.empty((1, height, width, 3), np.uint8)
+        fit(stored, opened.header, self.size_wh, self.facts.interpolation, out=picture[0])
+        (found,) = self._found(picture, [opened.header.upright_wh], threshold)
         return found
 
     def detect(self, images: Sequence[np.ndarray], threshold: float | None = None) -> list[Detections]:
@@ -78,20 +82,23 @@ class InProcessDetector:
         Raises:
             ValueError: the network tells another number of classes apart than there are labels.
         """
-        if not images:
-            return []
-        boxes, scores = self.network(self.pictures(images))
+        return self._found(self.pictures(images), [*map(size_wh_of, images)], threshold) if images else []
+
+    def _found(
+        self, pictures: np.ndarray, sizes_wh: Sequence[tuple[int, int]], threshold: float | None
+    ) -> list[Detections]:
+        boxes, scores = self.network(pictures)
         check_labels(boxes.shape[1], scores.shape[1], self.facts.labels)
         return [
             select_detections(
                 boxes[i],
                 scores[i],
                 network_size_wh=self.size_wh,
-                original_size_wh=size_wh_of(image),
+                original_size_wh=size_wh,
                 threshold=self.facts.score_threshold if threshold is None else threshold,
                 settings=self.facts.nms,
             )
-            for i, image in enumerate(images)
+            for i, size_wh in enumerate(sizes_wh)
         ]
 
     def pictures(self, images: Sequence[np.ndarray]) -> np.ndarray:

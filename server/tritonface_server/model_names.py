@@ -13,6 +13,8 @@ SETTINGS = "inference.yml"
 NETWORK_STEP, PREPROCESS_STEP = "_detector", "_preprocess"
 """What the names of a detector's network and of what decodes for it end with."""
 POSTPROCESS_STEP = "_postprocess"
+WHOLE = "_whole"
+"""In the name of what decodes: large JPEGs too are decoded in their own size."""
 STEPS = (PREPROCESS_STEP, NETWORK_STEP, POSTPROCESS_STEP)
 VARIANTS = ("", "_hpi")
 
@@ -27,8 +29,13 @@ def preprocess_name(detector: Detector) -> str:
     """The first step of all detectors that see the same pictures; all that it has to know stands in its name."""
     width, height = detector.input_size_wh
     multiple = f"_by{detector.size_multiple}" if detector.size_multiple > 1 else ""
-    scaled = "_scaled" if detector.scaled_decoding else ""
-    return f"{width}x{height}{multiple}_{detector.interpolation}{scaled}{PREPROCESS_STEP}"
+    whole = "" if detector.scaled_decoding else WHOLE
+    return f"{width}x{height}{multiple}_{detector.interpolation}{whole}{PREPROCESS_STEP}"
+
+
+def scales(preprocess: str) -> bool:
+    """Whether the model of this name decodes large JPEGs at a fraction of their size."""
+    return not preprocess.endswith(WHOLE + PREPROCESS_STEP)
 
 
 def detector_names(repository: Path) -> list[str]:

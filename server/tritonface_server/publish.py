@@ -37,7 +37,7 @@ from tritonface_server.export_folder import (
 )
 from tritonface_server.images import decode_image, resize
 from tritonface_server.machine import LaunchError
-from tritonface_server.model_names import PREPROCESS_STEP, model_names
+from tritonface_server.model_names import PREPROCESS_STEP, model_names, scales
 from tritonface_server.network_file import REMEDY, NetworkFileError, check_weights
 from tritonface_server.repository import WARMUP_PHOTO, build_entry, write_preprocess
 from tritonface_server.run_folder import run_folders
@@ -220,7 +220,7 @@ def _exchange(name: str, repository: Path, others: Sequence[Path], *, source: Pa
 def _complete(source: Path, name: str, preprocess: str) -> None:
     """Write what decodes for an earlier publication anew, if it went with the last detector that used it."""
     if not (source / preprocess).is_dir():
-        detector = replace(read_folder(exported_folder(source, name)), scaled_decoding="_scaled_" in preprocess)
+        detector = replace(read_folder(exported_folder(source, name)), scaled_decoding=scales(preprocess))
         write_preprocess(detector, source)
 
 

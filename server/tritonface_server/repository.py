@@ -15,8 +15,8 @@ from tritonface_server.configs import engine_configs, model_configs, preprocess_
 from tritonface_server.detector import Detector
 from tritonface_server.errors import CommandError
 from tritonface_server.export_folder import NETWORK, QUANTISED, SETTINGS, exported_folder, read_folder
-from tritonface_server.model_names import PREPROCESS_STEP, check_detectors, detector_names, preprocess_name
-from tritonface_server.served_models import is_used, preprocess_of, read_config
+from tritonface_server.model_names import PREPROCESS_STEP, check_detectors, detector_names, preprocess_name, scales
+from tritonface_server.served_models import is_used, preprocess_of
 
 WARMUP_PHOTO = Path(__file__).with_name("warmup.jpg")
 DEFAULT_CONFIG = "cpu"
@@ -156,15 +156,10 @@ def read_detector(repository: Path, name: str) -> Detector:
 
 
 def _with_decoding(detector: Detector, repository: Path, scaled_decoding: bool | None) -> Detector:
-    scaled = _scaled_decoding(repository, detector.name) if scaled_decoding is None else scaled_decoding
-    return replace(detector, scaled_decoding=scaled)
-
-
-def _scaled_decoding(repository: Path, name: str) -> bool:
-    """Whether what decodes for a detector decodes large JPEGs at a smaller size."""
-    step = preprocess_of(repository, name)
-    config = read_config(repository / step) if step else None
-    return config is not None and config.parameters["scaled_decoding"].string_value == "true"
+    step = preprocess_of(repository, detector.name)
+    if scaled_decoding is None and step:
+        scaled_decoding = scales(step)
+    return detector if scaled_decoding is None else replace(detector, scaled_decoding=scaled_decoding)
 
 
 def bytes_tensor(data: bytes) -> bytes:

@@ -19,10 +19,10 @@ from tritonface_server.images import (
     OpenedImage,
     SizeError,
     check_network_size,
-    decode,
+    decode_stored,
+    fit,
     limit_threads,
     open_image,
-    resize,
 )
 from tritonface_server.limits import MAX_REQUEST_ENCODED_BYTES
 from tritonface_server.memory import LARGE_BYTES, release_freed_memory
@@ -157,7 +157,7 @@ class TritonPythonModel:
         errors, warnings = np.full((2, count, 1), b"", object)
         for i, encoded in enumerate(encoded_images):
             try:
-                opened, image = self._decoded(encoded, strict[i], size_wh)
+                opened, stored = self._decoded(encoded, strict[i], size_wh)
             except ImageError as error:
                 if count == 1:
                     raise
@@ -165,7 +165,7 @@ class TritonPythonModel:
                 pictures[i] = 0
                 continue
             with self.report.stage("resize"):
-                resize(image, size_wh, self.interpolation, out=pictures[i])
+                fit(stored, opened.header, size_wh, self.interpolation, out=pictures[i])
             sizes_wh[i] = opened.header.upright_wh, size_wh
             if opened.header.cut_off:
                 warnings[i, 0] = CUT_OFF.encode()
@@ -177,7 +177,7 @@ class TritonPythonModel:
         try:
             with self.report.stage("decode"):
                 opened = open_image(encoded, strict)
-                return opened, decode(opened, size_wh if self.scaled_decoding else None, bounded=True)
+                return opened, decode_stored(opened, size_wh if self.scaled_decoding else None, bounded=True)
         except ImageError as error:
             self.report.count(IMAGES_REFUSED, reason=error.reason)
             raise

@@ -23,7 +23,6 @@ from tritonface_server.images import (
     decode_image,
     open_image,
     resize,
-    size_wh_of,
 )
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
@@ -75,51 +74,6 @@ def test_every_colour_mode_becomes_bgr(mode: str) -> None:
     buffer = io.BytesIO()
     Image.fromarray(PICTURE).convert(mode).save(buffer, "JPEG" if mode == "CMYK" else "PNG")
     assert decode_image(buffer.getvalue()).shape == (40, 60, 3)
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "size_wh", "reduction"),
-    [
-        (640, 480, (640, 480), 1),
-        (959, 960, (480, 480), 2),
-        (1279, 1279, (640, 640), 2),  # sides are rounded up
-        (1278, 1300, (640, 640), 1),
-        (1300, 700, (640, 320), 2),
-        (1600, 1500, (300, 320), 4),
-        (2600, 2700, (320, 320), 8),
-    ],
-)
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_scaled_decoding(width: int, height: int, size_wh: tuple[int, int], reduction: int, orientation: int) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    smooth = cv2.resize(PICTURE[:4, :6], (width, height), interpolation=cv2.INTER_CUBIC)
-    if orientation >= 5:
-        smooth = smooth.swapaxes(0, 1)
-    encoded = encode("JPEG", smooth, exif=exif, quality=95)
-    full = decode_image(encoded)
-    opened = open_image(encoded)
-    full_wh, image = opened.header.upright_wh, decode(opened, size_wh)
-    assert full_wh == size_wh_of(full) == (width, height)
-    assert image.shape[1::-1] == tuple(-(-side // reduction) for side in full_wh)
-    difference = image.astype(int) - cv2.resize(full, image.shape[1::-1], interpolation=cv2.INTER_AREA)
-    assert np.abs(difference).max() < 12
-
-
-@pytest.mark.parametrize("image_format", ["PNG", "BMP", "WEBP"])
-def test_only_jpeg_is_decoded_smaller(image_format: str) -> None:
-    encoded = encode(image_format)
-    assert np.array_equal(decode(open_image(encoded), (5, 5)), PICTURE) or image_format == "WEBP"
-    assert np.array_equal(decode(open_image(encoded), (5, 5)), decode_image(encoded))
-
-
-@pytest.mark.fault("A4")
-def test_a_photo_that_is_cut_off_is_read_at_any_scale() -> None:
-    encoded = encode("JPEG", cv2.resize(PICTURE, (800, 600)))
-    opened = open_image(encoded[: len(encoded) // 2])
-    assert opened.header.cut_off
-    for size_wh, width in (((32, 32), 100), ((300, 300), 400), (None, 800)):
-        assert decode(opened, size_wh).shape[1] == width
 
 
 @pytest.mark.parametrize("sixteen_bit", [PICTURE.astype(np.uint16) * 257, PICTURE[:, :, 0].astype(np.uint16) * 257])

@@ -105,12 +105,22 @@ def named_in(repository: Path, config: str) -> str:
 
 @pytest.mark.fault("B9")
 def test_scaled_decoding_stays_as_it_is_set(repository: Path) -> None:
-    assert scaled_decoding(repository) == "false"
-    for told, becomes in [(None, "false"), (True, "true"), (None, "true"), (False, "false")]:
+    assert scaled_decoding(repository) == "true"
+    for told, becomes in [(None, "true"), (False, "false"), (None, "false"), (True, "true"), (False, "false")]:
         rebuild(repository, [], told)
         assert scaled_decoding(repository) == becomes
-    rebuild(repository, [], True)
     take_in(network_file().parent, repository)
+    assert scaled_decoding(repository) == "false"
+    assert preprocess_of(repository, "BlazeFace") == "640x640_cubic_whole_preprocess"
+
+
+@pytest.mark.fault("B9")
+def test_a_repository_from_before_scaled_decoding_was_usual_gets_it(repository: Path) -> None:
+    (step,) = repository.glob("*_preprocess")
+    config = (step / "config.pbtxt").read_text()
+    (step / "config.pbtxt").write_text(config.replace('"true"', '"false"'))
+    assert scaled_decoding(repository) == "false"
+    rebuild(repository, [])
     assert scaled_decoding(repository) == "true"
 
 

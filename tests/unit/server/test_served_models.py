@@ -44,7 +44,7 @@ def test_an_empty_repository(tmp_path: Path) -> None:
         ({"name": "another", "labels": ("person",), "score_threshold": 0.1}, SHARED),
         ({"input_size_wh": (640, 320)}, "640x320_cubic_preprocess"),
         ({"size_multiple": 32}, "640x640_by32_cubic_preprocess"),
-        ({"interpolation": "linear", "scaled_decoding": True}, "640x640_linear_scaled_preprocess"),
+        ({"interpolation": "linear", "scaled_decoding": False}, "640x640_linear_whole_preprocess"),
     ],
 )
 def test_detectors_share_what_decodes_the_same_pictures(facts: dict[str, object], name: str) -> None:
