@@ -10,7 +10,7 @@ from pathlib import Path
 from tritonface import create_model
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import LaunchError
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 
 MODEL_REPOSITORY = Path(__file__).parents[1] / "model_repository"
 PHOTOS = sorted((Path(__file__).parent / "photos").glob("*.jpg"))
@@ -22,7 +22,7 @@ def main() -> None:
     """Serve, detect, print, save."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        with TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=Path(folder, "tritonserver.log")) as server:
+        with undrained(TritonServer(MODEL_REPOSITORY, Endpoints.free(), Path(folder, "tritonserver.log"))) as server:
             print(f"Triton is ready on {server.endpoints.grpc} after {time.perf_counter() - started:.1f} s\n")
             with create_model(DETECTOR, url=server.endpoints.grpc) as model:
                 for result in model.predict(PHOTOS, batch_size=2):

@@ -28,7 +28,7 @@ from training.paths import MODEL_REPOSITORY
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.errors import CommandError
 from tritonface_server.repository import detector_names, read_detector
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 
 YUNET_SIZES = {"YuNet, 640x640": (640, 640), "YuNet, the photo's size": None}
 FAILURES = (DatasetError, DetectError, EvaluateError, YuNetError, CommandError, OSError)
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> Path:
     peers = measure_yunet(options.yunet, split, options.images)
     with (
         tempfile.TemporaryDirectory(prefix="tritonface-accuracy-") as folder,
-        TritonServer(options.model_repository, Endpoints.free(), log=Path(folder, "log")) as server,
+        undrained(TritonServer(options.model_repository, Endpoints.free(), log=Path(folder, "log"))) as server,
     ):
         url = server.endpoints.grpc
         detectors = measure_served(names, options.model_repository, split, options.images, url)

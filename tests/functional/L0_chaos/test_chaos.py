@@ -29,6 +29,8 @@ def test_a_client_that_does_not_wait(server: TritonServer, protocol: str) -> Non
 def test_a_killed_stub_and_mixed_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "CALLERS", 2)
     monkeypatch.setattr(faults, "AFTER_S", 1.0)
+    monkeypatch.setattr(long_run, "LEGS", 3)
+    monkeypatch.setattr(long_run, "MEGAPIXELS", (0.05, 0.3))
 
     def act(server: Launched, photos: list[Path]) -> Row:
         mixed = long_run.long_run(server, 1)

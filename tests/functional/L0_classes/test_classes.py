@@ -25,7 +25,7 @@ from tritonface_server.export_folder import read_folder
 from tritonface_server.images import decode_image
 from tritonface_server.in_process import InProcessDetector, load_network
 from tritonface_server.publish import PublishError, publish
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 
 LABELS = ("no mask", "mask")
 SETTINGS = (
@@ -64,7 +64,7 @@ def server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     repository = copy_one_detector(folder / "models")
     publish(exported, "masks", repository)
     access = Access(open_apis=("model-repository",))
-    with TritonServer(repository, Endpoints.free(), log=folder / "log", cpus=1, access=access) as running:
+    with undrained(TritonServer(repository, Endpoints.free(), log=folder / "log", cpus=1, access=access)) as running:
         yield running
 
 

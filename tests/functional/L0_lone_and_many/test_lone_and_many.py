@@ -10,7 +10,7 @@ import pytest
 
 from tritonface import FaceDetector, create_model
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 
 CALLERS = 8
 MOST_REQUESTS = 400
@@ -20,7 +20,7 @@ MOST_REQUESTS = 400
 def server(one_detector: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     """One with two copies of each network, of which nobody else asks anything."""
     log = tmp_path_factory.mktemp("two") / "tritonserver.log"
-    with TritonServer(one_detector, Endpoints.free(), log, cpus=2) as running:
+    with undrained(TritonServer(one_detector, Endpoints.free(), log, cpus=2)) as running:
         yield running
 
 

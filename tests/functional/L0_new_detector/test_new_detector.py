@@ -20,7 +20,7 @@ from tritonface import create_model
 from tritonface_server.detector import NmsSettings
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.export_folder import read_folder
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 
 TINY = Path(__file__).with_name("tiny.py")
 DETECTOR, CONFIG, LIST = "training/detectors/tiny.py", "training/configs/Tiny.yaml", "training/detectors/__init__.py"
@@ -103,7 +103,7 @@ def test_it_is_trained_evaluated_published_and_served(project: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
     expected = np.array(InProcess(facts, exported / "model.onnx")(photo.read_bytes(), 0))
     with (
-        TritonServer(repository, Endpoints.free(), log=tmp_path / "log", cpus=1) as server,
+        undrained(TritonServer(repository, Endpoints.free(), log=tmp_path / "log", cpus=1)) as server,
         create_model("tiny-faces", url=server.endpoints.grpc, threshold=0) as model,
     ):
         (result,) = model.predict(photo)

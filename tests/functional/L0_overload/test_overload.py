@@ -224,16 +224,19 @@ def test_lost_tickets_do_not_wait_for_their_expiry(server: TritonServer, ledger:
     """As many as there is room for, of clients that have gone; the next one would be told that the server is busy."""
     address = {"protocol": "grpc", "url": server.endpoints.grpc}
     wait_until_empty(ledger)
-    learned = ledger._header.copy()
+    learned, tickets = ledger._header.copy(), []
     ledger._header["mean_s"] = 1.0  # a second for each byte: they expire after the longest time
     try:
         for _ in range(CPU_SETTINGS[1][1].budget.requests):
-            infer(address, "640x640_cubic_preprocess", photos(solvay))
+            reply = infer(address, "640x640_cubic_preprocess", photos(solvay))
+            tickets.append(int(reply.as_numpy("ticket")[0, 0]))
         lost = ledger.under_way().requests
         assert infer(address, "BlazeFace", photos(solvay)).as_numpy("num_detections")[0, 0] > 10
         assert lost == CPU_SETTINGS[1][1].budget.requests
         assert ledger.under_way().requests < lost  # the last one may have been too young
     finally:
+        for ticket in tickets:  # the next test would wait for the last one's expiry
+            ledger.give_back(ticket)
         ledger._header[:] = learned
 
 

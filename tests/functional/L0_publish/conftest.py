@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.exported import make_export, write_accuracy
+from tests.once import once_per_run
 from tritonface_server.exchange import beside
 from tritonface_server.publish import publish
 
@@ -27,11 +28,13 @@ def repository(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the repository in which `mine` was published, and with what lies beside it."""
-    folder = tmp_path_factory.mktemp("published")
-    exported = make_export(folder / "exported")
-    write_accuracy(exported, **ACCURACY)
-    publish(exported, "mine", folder / "repository")
-    return folder
+
+    def publish_mine(folder: Path) -> None:
+        exported = make_export(folder / "exported")
+        write_accuracy(exported, **ACCURACY)
+        publish(exported, "mine", folder / "repository")
+
+    return once_per_run(tmp_path_factory, "published", publish_mine)
 
 
 @pytest.fixture

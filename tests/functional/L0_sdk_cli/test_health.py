@@ -19,7 +19,7 @@ import pytest
 from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.model_names import detector_names
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 
 COMMAND = [sys.executable, "-m", "tritonface", "health"]
 ENSEMBLES = sorted(name + variant for name in detector_names(MODEL_REPOSITORY) for variant in ("", "_hpi"))
@@ -87,7 +87,7 @@ def test_it_waits_for_a_server(tmp_path: Path, one_detector: Path) -> None:
     command = [*COMMAND, "--url", server.endpoints.grpc, "--wait", "100", "--probe", "--model", "BlazeFace"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as waiting:
         try:
-            with server:
+            with undrained(server):
                 out, err = waiting.communicate(timeout=60)
         finally:
             waiting.kill()

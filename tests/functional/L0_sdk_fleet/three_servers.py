@@ -41,7 +41,7 @@ class Servers:
         for name in names:
             log = self._logs / f"{name}.log"
             self._running[name] = server = TritonServer(self._repository, self.endpoints[name], log, cpus=1)
-            self._stack.callback(server.stop)
+            self._stack.callback(server.stop, drain_timeout_s=0)
             server.start()
 
     def wait_until_ready(self, *names: str) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tritonface import Connection, ServerUnavailableError, create_model
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 
 IMAGES = 200
 RESTART_AFTER = 60
@@ -59,7 +59,7 @@ def test_no_result_is_lost_or_doubled(
 
 def test_retries_end_with_the_deadline_or_their_number(one_detector: Path, tmp_path: Path, solvay: Path) -> None:
     ends = Endpoints.free()
-    with TritonServer(one_detector, ends, log=tmp_path / "log", cpus=1):
+    with undrained(TritonServer(one_detector, ends, log=tmp_path / "log", cpus=1)):
         patient = create_model("BlazeFace", connection=Connection(ends.grpc, timeout_s=2))
         hasty = create_model("BlazeFace", connection=Connection(ends.grpc, retries=0))
     with patient, pytest.raises(ServerUnavailableError, match=r"\[\d+ attempts in \d\.\d s\]") as caught:

@@ -25,7 +25,7 @@ from tritonface import (
 )
 from tritonface_server.access import Access
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 
 
 @pytest.fixture
@@ -148,11 +148,12 @@ def predict_until_shared(model: FaceDetector, array: np.ndarray, server: TritonS
 def test_a_server_started_anew(one_detector: Path, tmp_path: Path, array: np.ndarray, protocol: str) -> None:
     ends, access = Endpoints.free(), Access(open_apis=("shared-memory",))
     url = getattr(ends, protocol)
-    with TritonServer(one_detector, ends, log=tmp_path / "first", cpus=1, access=access) as server:
+    with undrained(TritonServer(one_detector, ends, log=tmp_path / "first", cpus=1, access=access)) as server:
         shared = Connection(url, protocol, timeout_s=60)
         model = create_model("BlazeFace", connection=shared)
         before = predict_until_shared(model, array, server)
-    with model, TritonServer(one_detector, ends, log=tmp_path / "second", cpus=1, access=access) as server:
+    second = TritonServer(one_detector, ends, log=tmp_path / "second", cpus=1, access=access)
+    with model, undrained(second) as server:
         assert [result["boxes"] for result in model.predict([array, array])] == [before["boxes"]] * 2
         assert predict_until_shared(model, array, server)["boxes"] == before["boxes"]
 

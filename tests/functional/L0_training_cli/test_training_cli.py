@@ -153,7 +153,7 @@ def test_export_and_predict(tmp_path: Path, solvay: Path) -> None:
 @pytest.mark.fault("B5")
 @pytest.mark.fault("B6")
 def test_what_a_training_saved_is_exported_with_its_size_and_labels(tmp_path: Path, solvay: Path) -> None:
-    model = "PP-YOLOE_plus-S_face"
+    model = "BlazeFace-FPN-SSH"
     network = trained_network(model)
     arrays = {name: parameter.numpy() for name, parameter in network.state_dict().items()}
     before = {"epoch": 0, "AP": 0.5, "AP50": 0.75}

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.dataset import draw_dataset, draw_faces_dataset
+from tests.small_training import train
 from tests.training_command import SMALL, command, result_of, run, wait_for, wait_until_gone, without_paddles_note
 from training.engine.checkpoint import checkpoints, load_checkpoint
 
@@ -53,8 +54,7 @@ def test_a_full_disk_ends_the_log_and_then_the_training(
     assert load_checkpoint(newest, "BlazeFace").progress.epochs == int(newest.name[-4:])
     assert not list((tmp_path / "checkpoint").glob(".*"))
     epochs = int(newest.name[-4:]) + 1
-    resume = (f"Train.epochs_iters={epochs}", f"Train.resume_path={tmp_path}")
-    assert run("BlazeFace", tmp_path, faces, *SMALL, *resume).returncode == 0
+    assert train(faces, tmp_path, epochs, f"resume_path={tmp_path}").progress.epochs == epochs
 
 
 @pytest.mark.fault("B14")

@@ -337,8 +337,10 @@ def test_an_epoch_leaves_nothing_open(tmp_path: Path, dataset: Path, log: pytest
     running, counts = training(dataset, tmp_path, 12, "num_workers=2"), []
     end_epoch = running._end_epoch
 
-    def end_and_count(*arguments: object) -> None:
-        end_epoch(*arguments)
+    def end_and_count(epochs: int, *arguments: object) -> None:
+        end_epoch(epochs, *arguments)
+        if epochs < 4:
+            return
         log.clear()
         gc.collect()
         # Paddle 3 itself loses a list of argument names, 100 bytes, with each tensor that is made of an array.
@@ -353,7 +355,8 @@ def test_an_epoch_leaves_nothing_open(tmp_path: Path, dataset: Path, log: pytest
 
     running._end_epoch = end_and_count
     running.run()
-    handles, threads, objects = zip(*counts[3:])
+    handles, threads, objects = zip(*counts)
+    assert len(counts) == 9
     assert max(handles) == min(handles)
     assert max(threads) == min(threads)
     assert max(objects) - min(objects) < 20
