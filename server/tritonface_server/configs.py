@@ -186,7 +186,8 @@ def preprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
     config = _config(preprocess_name(detector), [IMAGE], outputs, parameters, optional=[IMG_SIZE, STRICT])
     _run_by(config, "python", device.preprocess_instances)
     _bound_queue(config, device.queue_size)
-    config.dynamic_batching.preferred_batch_size.append(1)  # one that waits for room holds no other one up
+    at_once = device.queue_size // device.preprocess_instances // 2  # which dead processes fail in a second
+    config.dynamic_batching.preferred_batch_size.append(at_once)
     photo = pb.ModelWarmup.Input(data_type=pb.TYPE_STRING, dims=[1], input_data_file="image")
     _warm_up(config, {"image": photo})
     return config
@@ -233,8 +234,7 @@ def openvino_config(detector: Detector, device: Device, file_name: str) -> pb.Mo
 def tensorrt_config(detector: Detector) -> pb.ModelConfig:
     """The network in high-performance mode on a GPU: a TensorRT engine, FP16, of one input size."""
     config = _network_config(detector, f"{detector.name}_hpi_detector", "tensorrt", GPU, {})
-    width, height = detector.input_size_wh
-    config.input[0].dims[:] = [height, width, 3]
+    config.input[0].dims[:] = [*reversed(detector.input_size_wh), 3]
     return config
 
 

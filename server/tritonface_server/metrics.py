@@ -24,12 +24,12 @@ class Family(NamedTuple):
 IMAGE_REASONS = ("too_large", "cut_off", "undecodable")
 """Why an image is refused: beyond a limit, its end is missing and `strict` is set, or damaged or of another format."""
 REQUEST_REASONS = {
-    "preprocess": ("image", "invalid", "busy", "gone"),
+    "preprocess": ("image", "invalid", "busy", "gone", "failed"),
     "detector": ("invalid", "gone", "failed"),
     "postprocess": ("invalid", "gone"),
 }
 """Why a step declines a request: its only image was refused, it is wrong, there is no room, nobody waits for it any
-more, the network failed."""
+more, the step failed."""
 
 IMAGES_DECODED = "tritonface_images_decoded_total"
 IMAGES_REFUSED = "tritonface_images_refused_total"

@@ -30,6 +30,7 @@ from tritonface_server.metrics import IMAGES_REFUSED
 from tritonface_server.steps.answers import (
     DECLINED,
     BusyError,
+    FailedError,
     RequestError,
     check_awaited,
     check_bytes,
@@ -65,7 +66,9 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         self.warm_ups = len(config["model_warmup"])
         instances = sum(group["count"] for group in config["instance_group"])
-        self.queue = QueueWait(config["dynamic_batching"]["default_queue_policy"]["max_queue_size"] // instances)
+        batching = config["dynamic_batching"]
+        at_once = max(batching["preferred_batch_size"])
+        self.queue = QueueWait(batching["default_queue_policy"]["max_queue_size"] // instances + at_once - 1)
         limit_threads(1)  # Triton runs several instances; their threads must not fight for the cores
 
     def finalize(self) -> None:
@@ -73,12 +76,22 @@ class TritonPythonModel:
         self.ledger.close()
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        # Those after the first do not wait for room: it may be the first that holds it, until all are answered.
-        responses = [self._respond(request, 0.0 if i else PATIENCE_S) for i, request in enumerate(requests)]
-        self.queue.done()
-        return responses
+        """Each is answered as soon as it is done, as the next one waits for the room that the answer makes."""
+        for request in requests[:-1]:
+            response = self._answer(request)
+            request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        return [*[None] * (len(requests) - 1), self._answer(requests[-1])]
 
-    def _respond(self, request: Any, patience_s: float) -> Any:
+    def _answer(self, request: Any) -> Any:
+        try:
+            return self._respond(request)
+        except Exception as error:  # Triton 2.51 would free those twice that were answered before
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            return self.report.declined(request, FailedError(f"preprocessing failed: {reason}"))
+        finally:
+            self.queue.done()
+
+    def _respond(self, request: Any) -> Any:
         try:
             check_request_id(request)
             size_wh = self._network_size_wh(request)
@@ -87,7 +100,7 @@ class TritonPythonModel:
             strict = pb_utils.get_input_tensor_by_name(request, "strict")
             strict = np.zeros(len(encoded_images), bool) if strict is None else strict.as_numpy()[:, 0]
             size_bytes = picture_bytes(len(encoded_images), size_wh)
-            with self._room(request, size_bytes, patience_s) as ticket:
+            with self._room(request, size_bytes) as ticket:
                 response = self._prepare(encoded_images, strict, size_wh, ticket)
             if "ticket" not in request.requested_output_names():
                 self.ledger.give_back(ticket)
@@ -115,7 +128,7 @@ class TritonPythonModel:
         return size_wh
 
     @contextmanager
-    def _room(self, request: Any, size_bytes: int, patience_s: float) -> Iterator[int]:
+    def _room(self, request: Any, size_bytes: int) -> Iterator[int]:
         """A ticket for what the last step will free, or the block if it fails.
 
         Raises:
@@ -132,7 +145,7 @@ class TritonPythonModel:
         queued_s = self.queue.taken()
         self._check_time(timeout_s - queued_s, size_bytes)
         try:
-            patience_s = min(patience_s, timeout_s)
+            patience_s = min(PATIENCE_S, timeout_s)
             with self.ledger.room(size_bytes, self.budget, patience_s, lambda: check_awaited(request)) as ticket:
                 waited_s = time.monotonic() - begin_s
                 self.report.spent("wait", waited_s)

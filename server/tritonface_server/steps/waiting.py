@@ -17,7 +17,8 @@ class QueueWait:
     time, as under overload, that is about the very time.
 
     Args:
-        places: of the queue, as many as fall to this one of the step's processes.
+        places: of the queue, as many as fall to this one of the step's processes, and what it may have in hand before
+            it.
     """
 
     def __init__(self, places: int) -> None:

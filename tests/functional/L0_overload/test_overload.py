@@ -50,11 +50,15 @@ def pss_bytes(server: TritonServer) -> int:
     return sum(process.memory_full_info().pss for process in (parent, *parent.children(recursive=True)))
 
 
-def images_computed(server: TritonServer) -> int:
-    headers = server.access.grpc_headers
+def statistics(server: TritonServer, model: str) -> Any:
+    """Of each version of a model, by Triton."""
     with tritonclient.grpc.InferenceServerClient(server.endpoints.grpc) as client:
-        (model,) = client.get_inference_statistics("BlazeFace_detector", headers=headers).model_stats
-        return int(model.inference_count)
+        return client.get_inference_statistics(model, headers=server.access.grpc_headers).model_stats
+
+
+def images_computed(server: TritonServer) -> int:
+    (model,) = statistics(server, "BlazeFace_detector")
+    return int(model.inference_count)
 
 
 def encoded_request(
@@ -142,6 +146,15 @@ def test_no_request_waits_beside_a_free_network(server: TritonServer) -> None:
         for call in [stub.ModelInfer.future(request) for _ in range(requests)]:
             call.result()
     assert time.monotonic() - begin_s < requests * TRITON_LOOKS_AGAIN_S / 4  # computing takes some .1 s
+
+
+def test_preprocessing_takes_several_at_once(server: TritonServer, address: dict[str, str], astronaut: Path) -> None:
+    """So that what waits for processes that have died fails by as many a second; each is answered by itself."""
+    (before,) = statistics(server, "640x640_cubic_preprocess")
+    answers = load(address, astronaut, rate=0, seconds=CLOSED_LOOP_S, deadline_s=60)["counts"]
+    (after,) = statistics(server, "640x640_cubic_preprocess")
+    assert answers["ok"] == sum(answers.values())
+    assert after.execution_count - before.execution_count < after.inference_count - before.inference_count
 
 
 @contextmanager
