@@ -12,7 +12,7 @@ from tritonface._detector import _open_again
 from tritonface._errors import InvalidArgumentError
 from tritonface._inputs import Input
 from tritonface._numbers import Number, Whole
-from tritonface._options import Options, takes
+from tritonface._options import Options, Size, takes
 from tritonface._request import OnError
 from tritonface._result import DetectionResult
 from tritonface._run import Run
@@ -84,13 +84,14 @@ class AsyncFaceDetector:
         threshold: Number | None = None,
         *,
         on_error: OnError = "raise",
+        tiles: Size | None = None,
     ) -> AsyncIterator[DetectionResult]:
         """Detect faces, one result per image, in order, lazily: `async for result in model.predict(...)`.
 
         Arguments and errors are those of `FaceDetector.predict`. Cancelling the task that waits for a result gives up
         all images under way.
         """
-        return _results(self._session.run(input, batch_size, threshold, on_error))
+        return _results(self._session.run(input, batch_size, threshold, on_error, tiles))
 
     __call__ = predict
 

@@ -12,7 +12,18 @@ from tritonface._cli_model import detector_options, open_model
 from tritonface._cli_progress import Progress
 from tritonface._errors import InvalidArgumentError, TritonFaceError
 
-SETTINGS = ("model", "model_dir", "hpi", "img_size", "threshold", "max_side_px", "strict", "column", "piece_size")
+SETTINGS = (
+    "model",
+    "model_dir",
+    "hpi",
+    "img_size",
+    "threshold",
+    "max_side_px",
+    "strict",
+    "tiles",
+    "column",
+    "piece_size",
+)
 """What a result depends on; the server and how it is asked may differ when a run goes on."""
 LINE_INTERVAL_S = 30.0
 

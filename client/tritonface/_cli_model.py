@@ -45,5 +45,6 @@ def detector_options(options: argparse.Namespace) -> Options:
         urls=UrlPolicy(allowed=not options.no_urls, allow_private=options.private_urls),
         timings=getattr(options, "timings", False),
         strict=options.strict,
+        tiles=options.tiles,
         connection=connection,
     )

@@ -157,6 +157,9 @@ def _detector() -> argparse.ArgumentParser:
     )
     group.add_argument("--max-side-px", type=int, metavar="PX", help="shrink larger pictures before sending")
     group.add_argument("--strict", action="store_true", help="refuse images whose file is cut off")
+    group.add_argument(
+        "--tiles", type=_size, metavar="PX", help="look at large pictures in tiles of 640, or 640x512, pixels too"
+    )
     group.add_argument("--no-urls", action="store_true", help="do not fetch URLs")
     group.add_argument("--private-urls", action="store_true", help="fetch URLs of private addresses too")
     return detector

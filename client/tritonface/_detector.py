@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from tritonface._errors import InvalidArgumentError
 from tritonface._inputs import Input
 from tritonface._numbers import Number, Whole
-from tritonface._options import Options, takes
+from tritonface._options import Options, Size, takes
 from tritonface._request import OnError
 from tritonface._result import DetectionResult
 from tritonface._run import Run
@@ -45,6 +45,9 @@ def create_model(options: Options) -> FaceDetector:
             costs time here; boxes are in the original's pixels all the same. None for never.
         timings: give each result its `timings_ms`.
         strict: refuse an image whose file is cut off, instead of a result with a `warning`.
+        tiles: for small faces in large images: each image is looked at as a whole and in overlapping tiles of this
+            size, a number of its pixels or [width, height], 31 tiles at most; the server cuts and merges. None for no
+            tiles.
         pp_option: of PaddleX, which has it for networks that run in the caller's process; only None.
         hpi_config: the same.
 
@@ -92,6 +95,7 @@ class FaceDetector:
         threshold: Number | None = None,
         *,
         on_error: OnError = "raise",
+        tiles: Size | None = None,
     ) -> Iterator[DetectionResult]:
         """Detect faces, one result per image, in order, lazily. `model(...)` is the same.
 
@@ -102,6 +106,7 @@ class FaceDetector:
             threshold: overrides that of `create_model`.
             on_error: what an image that cannot be read does: "raise" ends the run there with an ImageError,
                 "yield" gives a result whose `error` is that ImageError, and goes on.
+            tiles: overrides that of `create_model`.
 
         Raises:
             InvalidArgumentError: at once for the parameters, at its turn for an element of `input`.
@@ -116,7 +121,7 @@ class FaceDetector:
             ['cls_id', 'coordinate', 'label', 'score']
             ['cls_id', 'coordinate', 'label', 'score']
         """
-        return _results(self._session.run(input, batch_size, threshold, on_error))
+        return _results(self._session.run(input, batch_size, threshold, on_error, tiles))
 
     __call__ = predict
 

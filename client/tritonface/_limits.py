@@ -9,6 +9,9 @@ MAX_PIXELS = 64_000_000
 MAX_SIDE_PX = 32_768
 """The longer side of one image that is decoded here; as on the server."""
 
+MIN_TILE_SIDE_PX = 32
+"""Sides of `tiles=` from this to MAX_SIDE_PX, as on the server."""
+
 MAX_REDIRECTS = 5
 """Redirects followed while an image is fetched."""
 

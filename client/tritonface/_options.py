@@ -15,6 +15,7 @@ import numpy.typing as npt
 from tritonface._connection import Connection
 from tritonface._errors import InvalidArgumentError
 from tritonface._fetch import UrlPolicy
+from tritonface._limits import MAX_SIDE_PX, MIN_TILE_SIDE_PX
 from tritonface._numbers import Number, Whole, number, whole_number
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Options:
         max_side_px: Whole | None = None,
         timings: bool = False,
         strict: bool = False,
+        tiles: Size | None = None,
         pp_option: None = None,
         hpi_config: None = None,
     ) -> None:
@@ -83,6 +85,7 @@ class Options:
         self.max_side_px = _max_side_px(max_side_px)
         self.timings = bool(timings)
         self.strict = bool(strict)
+        self.tile_wh = checked_tiles(tiles)
 
 
 def takes(options: Callable[P, Options]) -> Callable[[Callable[[Options], T]], Callable[P, T]]:
@@ -118,6 +121,26 @@ def checked_batch_size(batch_size: Whole) -> int:
     if size is None or size < 1:
         raise InvalidArgumentError(f"batch_size must be a whole number from 1 on, got {batch_size!r}")
     return size
+
+
+def checked_tiles(tiles: Size | None) -> tuple[int, int] | None:
+    """(width, height) in pixels; InvalidArgumentError unless it is None, a number or two of them, as tiles may be."""
+    if tiles is None:
+        return None
+    sides = sides_of(tiles)
+    fitting = [side for side in sides if side is not None and MIN_TILE_SIDE_PX <= side <= MAX_SIDE_PX]
+    if len(sides) != 2 or fitting != sides:
+        raise InvalidArgumentError(
+            f"tiles is a number or [width, height] of whole numbers from {MIN_TILE_SIDE_PX} to {MAX_SIDE_PX}, pixels "
+            f"of the image; got {tiles!r}"
+        )
+    return fitting[0], fitting[1]
+
+
+def sides_of(size: Size) -> list[int | None]:
+    """Width and height of a size as callers give it, one number for both; None for what is no whole number."""
+    values = size.tolist() if isinstance(size, np.ndarray) else size
+    return [whole_number(side) for side in (values if isinstance(values, (list, tuple)) else [values] * 2)]
 
 
 def _connection(connection: Connection | None, url: str | Sequence[str] | None, protocol: str | None) -> Connection:

@@ -20,6 +20,7 @@ from tritonface._fleet import Fleet
 from tritonface._image_file import CUT_OFF_REFUSED
 from tritonface._images import Payload
 from tritonface._inputs import Source
+from tritonface._limits import MIN_TILE_SIDE_PX
 from tritonface._result import DetectionResult
 from tritonface._retry import with_retries
 
@@ -38,6 +39,7 @@ class Rules:
         labels: class names by class id.
         threshold: None for the server's own.
         img_size_wh: size of the network's input in pixels; None for the server's own.
+        tile_wh: size of tiles in pixels of the image; None for none.
         on_error: what an image that cannot be read does, see `predict`.
         max_side_px: larger images are shrunk to this before they are sent; None for never.
         strict: images that are cut off are refused.
@@ -49,6 +51,7 @@ class Rules:
     labels: list[str]
     threshold: float | None
     img_size_wh: tuple[int, int] | None
+    tile_wh: tuple[int, int] | None
     on_error: OnError
     urls: UrlPolicy
     max_side_px: int | None
@@ -108,6 +111,9 @@ async def _boxes(fleet: Fleet, payload: Payload, rules: Rules, request_id: str) 
         others["threshold"] = np.array([[rules.threshold]], dtype=np.float32)
     if rules.img_size_wh is not None:
         others["img_size"] = np.array([rules.img_size_wh], dtype=np.int32)
+    if rules.tile_wh is not None:
+        tile_wh = np.maximum(np.rint(np.divide(rules.tile_wh, payload.scale_xy)), MIN_TILE_SIDE_PX)
+        others["tiles"] = tile_wh.astype(np.int32)[None]
     if rules.strict:
         others["strict"] = np.array([[True]])
 

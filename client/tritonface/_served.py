@@ -9,12 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tritonface._client import Client
 from tritonface._errors import InvalidArgumentError, ModelNotFoundError, ServerBusyError, ServerError
-from tritonface._numbers import whole_number
-from tritonface._options import Size
+from tritonface._options import Size, sides_of
 
 
 @dataclass(frozen=True)
@@ -128,12 +125,21 @@ def check_device(device: str | None, served: Served) -> None:
         )
 
 
+def check_tiles(tile_wh: tuple[int, int] | None, served: Served) -> None:
+    """InvalidArgumentError if images shall be cut into tiles by a detector that does not do that."""
+    takes_tiles = any(tensor.get("name") == "tiles" for tensor in served.config.get("input", []))
+    if tile_wh is not None and not takes_tiles:
+        raise InvalidArgumentError(
+            f"{served.name!r} takes no tiles on this server, as its model repository is of an earlier version; "
+            "leave tiles out, or have it written anew (`tritonface-server repository`)"
+        )
+
+
 def check_img_size(img_size: Size | None, served: Served) -> tuple[int, int] | None:
     """(width, height) in pixels, checked against what the served model takes."""
     if img_size is None:
         return None
-    values = img_size.tolist() if isinstance(img_size, np.ndarray) else img_size
-    sides = [whole_number(side) for side in (values if isinstance(values, (list, tuple)) else [values] * 2)]
+    sides = sides_of(img_size)
     multiple, least, most = (served.img_size[key] for key in ("multiple", "min_px", "max_px"))
     fitting = [side for side in sides if side is not None and least <= side <= most and side % multiple == 0]
     if len(sides) != 2 or fitting != sides:

@@ -20,12 +20,12 @@ from tritonface._errors import InvalidArgumentError, ServerUnavailableError, Tri
 from tritonface._fleet import Fleet
 from tritonface._inputs import Input, Source, iterate_sources
 from tritonface._numbers import Number, Whole
-from tritonface._options import Options, checked_batch_size, checked_threshold
+from tritonface._options import Options, Size, checked_batch_size, checked_threshold, checked_tiles
 from tritonface._publish import Export, publish, read_export
 from tritonface._request import OnError, Rules, detect
 from tritonface._result import DetectionResult
 from tritonface._run import Run
-from tritonface._served import Served, check_device, check_img_size, describe
+from tritonface._served import Served, check_device, check_img_size, check_tiles, describe
 from tritonface._trace_context import trace_headers
 
 CLOSE_TIMEOUT_S = 5.0
@@ -55,21 +55,36 @@ class Session:
         self.threshold, self.img_size_wh = threshold, size_wh
         self.input_size_wh = size_wh or served.network_size_wh
         self.options = options
+        self._served = served
         self._fleet = fleet
         self._unnamed = itertools.count()  # frames of many calls get names of their own
         self._process_id = os.getpid()
         self.close = weakref.finalize(self, _close, fleet, self._process_id)
 
-    def run(self, input: Input, batch_size: Whole | None, threshold: Number | None, on_error: OnError) -> Run:
+    def run(
+        self,
+        input: Input,
+        batch_size: Whole | None,
+        threshold: Number | None,
+        on_error: OnError,
+        tiles: Size | None = None,
+    ) -> Run:
         """The images of one `predict` call, not started yet; InvalidArgumentError at once."""
         size = self.options.batch_size if batch_size is None else batch_size
-        return self.run_sources(iterate_sources(input, self._unnamed), size, threshold, on_error)
+        return self.run_sources(iterate_sources(input, self._unnamed), size, threshold, on_error, tiles)
 
     def run_sources(
-        self, sources: Iterator[Source], batch_size: Whole, threshold: Number | None, on_error: OnError
+        self,
+        sources: Iterator[Source],
+        batch_size: Whole,
+        threshold: Number | None,
+        on_error: OnError,
+        tiles: Size | None = None,
     ) -> Run:
         """The same of images that are taken apart already."""
         own_threshold = checked_threshold(threshold)
+        tile_wh = self.options.tile_wh if tiles is None else checked_tiles(tiles)
+        check_tiles(tile_wh, self._served)
         size = checked_batch_size(batch_size)
         if on_error not in ("raise", "yield"):
             raise InvalidArgumentError(f"on_error must be 'raise' or 'yield', got {on_error!r}")
@@ -81,6 +96,7 @@ class Session:
             self.labels,
             self.threshold if own_threshold is None else own_threshold,
             self.img_size_wh,
+            tile_wh,
             on_error,
             self.options.urls,
             self.options.max_side_px,
@@ -128,6 +144,7 @@ async def _open(options: Options) -> Session:
         export = None if options.model_dir is None else read_export(options.model_dir, options.model_name)
         served = await fleet.ask(lambda client, seconds: describe(client, name, seconds), timeout_s)
         check_device(options.device, served)
+        check_tiles(options.tile_wh, served)
         if export is not None:
             served = await _publish(fleet, export, served, timeout_s)
         size_wh = check_img_size(options.img_size, served) or served.input_size_wh

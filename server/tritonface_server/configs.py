@@ -14,33 +14,21 @@ from tritonface_server.detector import Detector
 from tritonface_server.limits import MAX_BATCH_SIZE, MAX_NETWORK_SIDE_PX, MAX_REQUEST_BYTES, MIN_NETWORK_SIDE_PX
 from tritonface_server.model_names import model_names, preprocess_name
 from tritonface_server.tensorrt import ENGINE_KIND, PROFILE
-
-Tensor = tuple[str, int, list[int]]
-
-IMAGE: Tensor = ("image", pb.TYPE_STRING, [1])
-THRESHOLD: Tensor = ("threshold", pb.TYPE_FP32, [1])
-IMG_SIZE: Tensor = ("img_size", pb.TYPE_INT32, [2])
-STRICT: Tensor = ("strict", pb.TYPE_BOOL, [1])
-PICTURE: Tensor = ("picture", pb.TYPE_UINT8, [-1, -1, 3])
-SIZES_WH: Tensor = ("sizes_wh", pb.TYPE_INT32, [2, 2])
-ERROR: Tensor = ("error", pb.TYPE_STRING, [1])
-WARNING: Tensor = ("warning", pb.TYPE_STRING, [1])
-IMAGE_ERROR: Tensor = ("image_error", pb.TYPE_STRING, [1])
-IMAGE_WARNING: Tensor = ("image_warning", pb.TYPE_STRING, [1])
-TICKET: Tensor = ("ticket", pb.TYPE_UINT64, [1])
-BOXES: Tensor = ("boxes", pb.TYPE_FP32, [-1, 4])
-SCORES: Tensor = ("scores", pb.TYPE_FP32, [-1])
-DETECTIONS: list[Tensor] = [
-    ("num_detections", pb.TYPE_INT32, [1]),
-    ("detection_boxes", pb.TYPE_FP32, [-1, 4]),
-    ("detection_scores", pb.TYPE_FP32, [-1]),
-    ("detection_classes", pb.TYPE_INT32, [-1]),
-    ERROR,
-    WARNING,
-]
-PAST_THE_NETWORK: list[Tensor] = [SIZES_WH, IMAGE_ERROR, IMAGE_WARNING, TICKET]
-"""What preprocessing tells postprocessing. The latter gives all that an ensemble answers, as Triton makes none of the
-steps after the last one whose outputs are asked for."""
+from tritonface_server.tensors import (
+    BOXES,
+    DETECTIONS,
+    IMAGE,
+    IMAGE_THRESHOLD,
+    IMG_SIZE,
+    PAST_THE_NETWORK,
+    PICTURE,
+    SCORES,
+    SIZES_WH,
+    STRICT,
+    THRESHOLD,
+    TILES,
+    Tensor,
+)
 
 
 @dataclass(frozen=True)
@@ -156,10 +144,11 @@ def ensemble_config(detector: Detector, name: str, network: str, one_size: bool 
         sizes = {"min_px": min(size_wh), "max_px": max(size_wh), "only_wh": size_wh}
     sizes = {"multiple": detector.size_multiple, **sizes}
     parameters = _as_json(labels=detector.labels, img_size=sizes)
-    config = _config(name, [IMAGE], DETECTIONS, parameters, optional=[THRESHOLD, IMG_SIZE, STRICT])
+    optional = [THRESHOLD, IMG_SIZE, STRICT, TILES]
+    config = _config(name, [IMAGE], DETECTIONS, parameters, optional)
     config.platform = "ensemble"
     steps = [
-        (preprocess_name(detector), [IMAGE, IMG_SIZE, STRICT], [PICTURE, *PAST_THE_NETWORK]),
+        (preprocess_name(detector), [IMAGE, *optional], [PICTURE, IMAGE_THRESHOLD, *PAST_THE_NETWORK]),
         (f"{detector.name}_{network}", [PICTURE], [BOXES, SCORES]),
         (f"{detector.name}_postprocess", [BOXES, SCORES, THRESHOLD, *PAST_THE_NETWORK], DETECTIONS),
     ]
@@ -170,6 +159,7 @@ def ensemble_config(detector: Detector, name: str, network: str, one_size: bool 
             input_map={tensor[0]: tensor[0] for tensor in inputs},
             output_map={tensor[0]: tensor[0] for tensor in outputs},
         )
+    config.ensemble_scheduling.step[-1].input_map[THRESHOLD[0]] = IMAGE_THRESHOLD[0]
     return config
 
 
@@ -182,8 +172,8 @@ def preprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
         scaled_decoding=detector.scaled_decoding,
         budget=device.budget,
     )
-    outputs = [PICTURE, *PAST_THE_NETWORK]
-    config = _config(preprocess_name(detector), [IMAGE], outputs, parameters, optional=[IMG_SIZE, STRICT])
+    outputs, optional = [PICTURE, IMAGE_THRESHOLD, *PAST_THE_NETWORK], [THRESHOLD, IMG_SIZE, STRICT, TILES]
+    config = _config(preprocess_name(detector), [IMAGE], outputs, parameters, optional)
     _run_by(config, "python", device.preprocess_instances)
     _bound_queue(config, device.queue_size)
     at_once = device.queue_size // device.preprocess_instances // 2  # which dead processes fail in a second

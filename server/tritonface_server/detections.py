@@ -66,6 +66,15 @@ def select_detections(
     return Detections(boxes[inside], raw_scores[kept, class_ids][inside], class_ids[inside])
 
 
+def without_doubles(found: Detections, settings: NmsSettings) -> Detections:
+    """Those of any number of detections that no better one of their class covers, best first."""
+    count = len(found.scores)
+    scores = np.zeros((count, int(found.class_ids.max(initial=0)) + 1), np.float32)
+    scores[np.arange(count), found.class_ids] = found.scores
+    kept, class_ids = nms_per_class(found.boxes_xyxy_px, scores, replace(settings, top_k=count, keep_top_k=count))
+    return Detections(found.boxes_xyxy_px[kept], found.scores[kept], class_ids)
+
+
 def classes_of(boxes: int, scores: int) -> int:
     """How many classes a network tells apart that gives so many boxes and scores for a picture.
 

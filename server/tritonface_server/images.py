@@ -103,7 +103,7 @@ def decode_image(encoded: bytes) -> np.ndarray:
 
 def decode(opened: OpenedImage, network_wh: tuple[int, int] | None = None, bounded: bool = False) -> np.ndarray:
     """As `decode_image`; arguments and errors are those of `decode_stored`."""
-    return _turned(decode_stored(opened, network_wh, bounded), opened.header.orientation)
+    return turned(decode_stored(opened, network_wh, bounded), opened.header.orientation)
 
 
 def decode_stored(opened: OpenedImage, network_wh: tuple[int, int] | None = None, bounded: bool = False) -> np.ndarray:
@@ -151,7 +151,7 @@ def _reduced(side_px: int, reduction: int) -> int:
     return -(-side_px // reduction)
 
 
-def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
+def turned(image: np.ndarray, orientation: int) -> np.ndarray:
     """The picture upright; `orientation` counts as EXIF does."""
     if orientation in SIDEWAYS:
         image = cv2.transpose(image)
@@ -192,13 +192,13 @@ def fit(stored: np.ndarray, header: ImageHeader, size_wh: tuple[int, int], inter
     shown: boxes would move by half a pixel of the network, which costs small faces .005 of AP.
     """
     if size_wh_of(stored) == header.stored_wh:
-        resize(_turned(stored, header.orientation), size_wh, interpolation, out)
+        resize(turned(stored, header.orientation), size_wh, interpolation, out)
         return
     width, height = size_wh[::-1] if header.orientation in SIDEWAYS else size_wh
     reduction = round(header.stored_wh[0] / stored.shape[1])
     fx, fy = (reduction * to / side for to, side in zip((width, height), header.stored_wh))
     stretched = cv2.resize(stored, None, fx=fx, fy=fy, interpolation=INTERPOLATIONS[interpolation])
-    out[:] = _turned(stretched[:height, :width], header.orientation)
+    out[:] = turned(stretched[:height, :width], header.orientation)
 
 
 def limit_threads(count: int) -> None:

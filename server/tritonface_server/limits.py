@@ -17,6 +17,9 @@ MAX_SIDE_PX = 32_768
 MAX_BATCH_SIZE = 32
 """Images in one request, and images a step merges into one execution."""
 
+MAX_TILES = MAX_BATCH_SIZE - 1
+"""Tiles of one image, which is looked at as a whole as well; a request of as many pictures."""
+
 MAX_REQUEST_ENCODED_BYTES = MAX_ENCODED_BYTES
 """The encoded images of one request together."""
 

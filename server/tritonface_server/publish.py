@@ -41,7 +41,7 @@ from tritonface_server.model_names import PREPROCESS_STEP, model_names, scales
 from tritonface_server.network_file import REMEDY, NetworkFileError, check_weights
 from tritonface_server.repository import WARMUP_PHOTO, build_entry, write_preprocess
 from tritonface_server.run_folder import run_folders
-from tritonface_server.served_models import is_used, preprocess_of
+from tritonface_server.served_models import fits, is_used, preprocess_of
 from tritonface_server.server import TritonServer, undrained
 from tritonface_server.snapshot import copy_folder
 from tritonface_server.watcher import repositories_beside, wait_until_loaded
@@ -88,6 +88,7 @@ def publish(folder: Path, name: str, repository: Path, others: Sequence[Path] = 
             _check_free(name, repository, others)
             new = staging / "models"
             build_entry(detector, exported, new)
+            _check_shared(name, new, (repository, *others))
             _try_out(new, detector, log=staging / "log")
             (new / name / RECEIPT).write_text(json.dumps(_receipt(folder, exported, accuracy), indent=2))
             models = _exchange(name, repository, others, source=new, target=_next_kept(repository, name))
@@ -182,6 +183,17 @@ def _check_free(name: str, repository: Path, others: Sequence[Path]) -> None:
         raise PublishError(
             f"{name!r} would need the name {taken[0]!r}, and that is {owner} in {folder}; choose another name"
         )
+
+
+def _check_shared(name: str, new: Path, repositories: Sequence[Path]) -> None:
+    """PublishError if what decodes for a detector is there already and was written by an earlier version."""
+    shared = preprocess_of(new, name) or ""
+    for folder in repositories:
+        if (folder / shared).is_dir() and not fits(folder / shared, new / name):
+            raise PublishError(
+                f"{shared} in {folder}, which decodes for it, was written by an earlier version; "
+                f"`tritonface-server repository --model-repository {folder}` writes it anew"
+            )
 
 
 def _check_published(name: str, repository: Path) -> None:

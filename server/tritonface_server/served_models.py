@@ -32,6 +32,16 @@ def preprocess_of(repository: Path, name: str) -> str | None:
     return next(iter(steps_of(repository, name)), None)
 
 
+def fits(step: Path, ensemble: Path) -> bool:
+    """Whether a model has all inputs and outputs by which an ensemble calls it; one of an earlier version may not."""
+    model, config = read_config(step), read_config(ensemble)
+    if model is None or config is None:
+        return False
+    inputs, outputs = ({tensor.name for tensor in tensors} for tensors in (model.input, model.output))
+    calls = [call for call in config.ensemble_scheduling.step if call.model_name == step.name]
+    return all(inputs.issuperset(call.input_map) and outputs.issuperset(call.output_map) for call in calls)
+
+
 def models_of(repository: Path, detectors: Iterable[str]) -> list[str]:
     """All models that serve these detectors, those that they share once, the ensembles last."""
     ensembles = [

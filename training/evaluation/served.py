@@ -19,18 +19,25 @@ class Served:
         url: host:port.
         model: the name of a detector on it, e.g. "BlazeFace_hpi".
         size_wh: the network's input in pixels; the model's own if None.
+        tile_wh: the tiles into which the server cuts large photos, in their pixels; None for none.
 
     Raises:
-        DetectError: nobody answers, the server has no such detector, or it does not take this size.
+        DetectError: nobody answers, the server has no such detector, or it does not take these sizes.
     """
 
     source = "served"
 
-    def __init__(self, url: str, model: str, size_wh: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        size_wh: tuple[int, int] | None = None,
+        tile_wh: tuple[int, int] | None = None,
+    ) -> None:
         connection = tritonface.Connection(url, "grpc", timeout_s=TIMEOUT_S)
         try:
             self._model = tritonface.create_model(
-                model, connection=connection, img_size=size_wh, threshold=LOW_THRESHOLD
+                model, connection=connection, img_size=size_wh, tiles=tile_wh, threshold=LOW_THRESHOLD
             )
         except tritonface.TritonFaceError as error:
             raise DetectError(str(error)) from error

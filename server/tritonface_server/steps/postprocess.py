@@ -15,10 +15,13 @@ from tritonface_server.metrics import FACES_FOUND, IMAGES_DECODED
 from tritonface_server.steps.answers import DECLINED, RequestError, check_awaited, check_bytes
 from tritonface_server.steps.parameters import read_parameters
 from tritonface_server.steps.report import StepReport
+from tritonface_server.tiles import merge
 
 
 class TritonPythonModel:
     """Triton's interface; detections of a request are padded with zeros to its fullest image.
+
+    Where `tile_xy` says so, its pictures are an image and its tiles, and the answer is that of the image.
 
     What preprocessing says of each image is passed on, so that an answer's tensors all come from the last step.
     """
@@ -53,15 +56,19 @@ class TritonPythonModel:
             pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in ("boxes", "scores", "sizes_wh")
         )  # [B, A, 4], [B, A * C], [B, 2, 2]
         _check_candidates(boxes, scores, sizes_wh)
-        self.report.count(IMAGES_DECODED, int(np.count_nonzero(sizes_wh[:, 0, 0])))
+        tiles = pb_utils.get_input_tensor_by_name(request, "tile_xy")
+        self.report.count(IMAGES_DECODED, int(np.count_nonzero(sizes_wh[:, 0, 0])) if tiles is None else 1)
         thresholds = self._thresholds(request, len(boxes))
         if not np.all((thresholds >= 0) & (thresholds <= 1)):  # NaN fails both comparisons
             raise RequestError(f"threshold must lie between 0 and 1, got {thresholds.tolist()}")
         images = [self._select(request, *image) for image in zip(boxes, scores, sizes_wh, thresholds)]
+        if tiles is not None:
+            with self.report.stage("nms"):
+                images = [merge(images, tiles.as_numpy(), sizes_wh[:, 0], self.settings)]
         self.report.count(FACES_FOUND, sum(len(image.scores) for image in images))
         tensors = _padded(images)
         for name in ("error", "warning"):
-            tensors[name] = _told(request, f"image_{name}", len(boxes))
+            tensors[name] = _told(request, f"image_{name}", len(boxes))[: len(images)]
         return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
 
     def _thresholds(self, request: Any, count: int) -> np.ndarray:

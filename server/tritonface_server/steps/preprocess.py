@@ -1,4 +1,4 @@
-"""First step: encoded images in, stretched uint8 BGR pictures and their sizes out."""
+"""First step: encoded images in, stretched uint8 BGR pictures, or their tiles, and their sizes out."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from tritonface_server.images import (
     fit,
     limit_threads,
     open_image,
+    resize,
+    turned,
 )
 from tritonface_server.limits import MAX_REQUEST_ENCODED_BYTES
 from tritonface_server.memory import LARGE_BYTES, release_freed_memory
@@ -39,6 +41,7 @@ from tritonface_server.steps.answers import (
 from tritonface_server.steps.parameters import read_parameters
 from tritonface_server.steps.report import StepReport
 from tritonface_server.steps.waiting import QueueWait
+from tritonface_server.tiles import check_tile_size, cut, frames_of, places_of
 
 PATIENCE_S = 5.0
 """How long a request may wait for room after it has left Triton's queue."""
@@ -48,6 +51,8 @@ USUAL_TIMES = 1.5
 
 class TritonPythonModel:
     """Triton's interface; one request holds one or several images, all for one network input size.
+
+    Of a request with `tiles`, a single image, come a picture of all of it and one of each tile.
 
     A bad image alone in its request is refused with INVALID_ARGUMENT, as a wrong request is. Among others it leaves
     them intact: its row of `image_error` says what is wrong, and its sizes are zero, so that no face comes out of it.
@@ -96,12 +101,18 @@ class TritonPythonModel:
             check_request_id(request)
             size_wh = self._network_size_wh(request)
             encoded_images = pb_utils.get_input_tensor_by_name(request, "image").as_numpy()[:, 0]
-            _check_sizes(encoded_images, size_wh)
             strict = pb_utils.get_input_tensor_by_name(request, "strict")
             strict = np.zeros(len(encoded_images), bool) if strict is None else strict.as_numpy()[:, 0]
-            size_bytes = picture_bytes(len(encoded_images), size_wh)
+            frames = self._frames(request, encoded_images, strict)
+            count = len(encoded_images) if frames is None else len(frames)
+            _check_sizes(encoded_images, size_wh, count)
+            size_bytes = picture_bytes(count, size_wh)
             with self._room(request, size_bytes) as ticket:
-                response = self._prepare(encoded_images, strict, size_wh, ticket)
+                if frames is None:
+                    tensors = self._pictures(encoded_images, strict, size_wh)
+                else:
+                    tensors = self._tiles(request, encoded_images[0], frames, size_wh)
+                response = _response(request, tensors, ticket)
             if "ticket" not in request.requested_output_names():
                 self.ledger.give_back(ticket)
             if size_bytes > LARGE_BYTES:
@@ -163,16 +174,29 @@ class TritonPythonModel:
         if USUAL_TIMES * self.ledger.usual_s(size_bytes) > left_s:
             raise BusyError("the server is busy and could not answer before the request's timeout; send it again later")
 
-    def _prepare(self, encoded_images: np.ndarray, strict: np.ndarray, size_wh: tuple[int, int], ticket: int) -> Any:
-        count, (width, height) = len(encoded_images), size_wh
-        pictures = np.empty((count, height, width, 3), np.uint8)
-        sizes_wh = np.zeros((count, 2, 2), np.int32)
-        errors, warnings = np.full((2, count, 1), b"", object)
+    def _frames(self, request: Any, encoded_images: np.ndarray, strict: np.ndarray) -> np.ndarray | None:
+        """What of the image is looked at, by its header, see `frames_of`; None for nothing but all of it."""
+        tensor = pb_utils.get_input_tensor_by_name(request, "tiles")
+        if tensor is None:
+            return None
+        tile_wh, count = tuple(tensor.as_numpy()[0].tolist()), len(encoded_images)
+        check_tile_size(tile_wh)
+        if count > 1:
+            raise RequestError(f"a request with tiles has one image, this one has {count}; send one for each image")
+        with self._refusals_counted():
+            frames = frames_of(open_image(encoded_images[0], strict[0]).header.upright_wh, tile_wh)
+        return frames if len(frames) > 1 else None
+
+    def _pictures(
+        self, encoded_images: np.ndarray, strict: np.ndarray, size_wh: tuple[int, int]
+    ) -> dict[str, np.ndarray]:
+        tensors = _empty(len(encoded_images), size_wh)
+        pictures, sizes_wh, errors, warnings = tensors.values()
         for i, encoded in enumerate(encoded_images):
             try:
                 opened, stored = self._decoded(encoded, strict[i], size_wh)
             except ImageError as error:
-                if count == 1:
+                if len(encoded_images) == 1:
                     raise
                 errors[i, 0] = str(error).encode()
                 pictures[i] = 0
@@ -182,18 +206,61 @@ class TritonPythonModel:
             sizes_wh[i] = opened.header.upright_wh, size_wh
             if opened.header.cut_off:
                 warnings[i, 0] = CUT_OFF.encode()
-        tensors = {"picture": pictures, "sizes_wh": sizes_wh, "image_error": errors, "image_warning": warnings}
-        tensors["ticket"] = np.full((count, 1), ticket, np.uint64)
-        return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
+        return tensors
 
-    def _decoded(self, encoded: bytes, strict: bool, size_wh: tuple[int, int]) -> tuple[OpenedImage, np.ndarray]:
+    def _tiles(
+        self, request: Any, encoded: bytes, frames: np.ndarray, size_wh: tuple[int, int]
+    ) -> dict[str, np.ndarray]:
+        tensors = _empty(len(frames), size_wh)
+        pictures, sizes_wh, _, warnings = tensors.values()
+        tensors["tile_xy"], tile_sizes_wh = places_of(frames)
+        opened, stored = self._decoded(encoded)  # whole: at a fraction, tiles would lose what they are for
+        image = turned(stored, opened.header.orientation)
+        for i, frame in enumerate(frames):
+            check_awaited(request)
+            with self.report.stage("resize"):
+                resize(cut(image, frame, tile_sizes_wh[0]), size_wh, self.interpolation, out=pictures[i])
+            sizes_wh[i] = tile_sizes_wh[i], size_wh
+        if opened.header.cut_off:
+            warnings[:] = CUT_OFF.encode()
+        return tensors
+
+    def _decoded(
+        self, encoded: bytes, strict: bool = False, network_wh: tuple[int, int] | None = None
+    ) -> tuple[OpenedImage, np.ndarray]:
+        with self._refusals_counted(), self.report.stage("decode"):
+            opened = open_image(encoded, strict)
+            return opened, decode_stored(opened, network_wh if self.scaled_decoding else None, bounded=True)
+
+    @contextmanager
+    def _refusals_counted(self) -> Iterator[None]:
         try:
-            with self.report.stage("decode"):
-                opened = open_image(encoded, strict)
-                return opened, decode_stored(opened, size_wh if self.scaled_decoding else None, bounded=True)
+            yield
         except ImageError as error:
             self.report.count(IMAGES_REFUSED, reason=error.reason)
             raise
+
+
+def _empty(count: int, size_wh: tuple[int, int]) -> dict[str, np.ndarray]:
+    """What is told of so many pictures, to be filled in."""
+    width, height = size_wh
+    errors, warnings = np.full((2, count, 1), b"", object)
+    return {
+        "picture": np.empty((count, height, width, 3), np.uint8),
+        "sizes_wh": np.zeros((count, 2, 2), np.int32),
+        "image_error": errors,
+        "image_warning": warnings,
+    }
+
+
+def _response(request: Any, tensors: dict[str, np.ndarray], ticket: int) -> Any:
+    count = len(tensors["picture"])
+    tensors["ticket"] = np.full((count, 1), ticket, np.uint64)
+    threshold = pb_utils.get_input_tensor_by_name(request, "threshold")
+    if threshold is not None:
+        thresholds = threshold.as_numpy()
+        tensors["image_threshold"] = np.repeat(thresholds, count // len(thresholds), axis=0)
+    return pb_utils.InferenceResponse([pb_utils.Tensor(*item) for item in tensors.items()])
 
 
 def picture_bytes(count: int, size_wh: tuple[int, int]) -> int:
@@ -202,13 +269,16 @@ def picture_bytes(count: int, size_wh: tuple[int, int]) -> int:
     return count * width * height * 3
 
 
-def _check_sizes(encoded_images: np.ndarray, size_wh: tuple[int, int]) -> None:
-    """RequestError for more than a request may bring or become."""
-    count, (width, height) = len(encoded_images), size_wh
+def _check_sizes(encoded_images: np.ndarray, size_wh: tuple[int, int], count: int) -> None:
+    """RequestError for more than a request may bring, or become: so many pictures."""
+    images, (width, height) = len(encoded_images), size_wh
     encoded_bytes = sum(map(len, encoded_images))
-    if count > 1 and encoded_bytes > MAX_REQUEST_ENCODED_BYTES:  # a single one is told so as an image
+    if images > 1 and encoded_bytes > MAX_REQUEST_ENCODED_BYTES:  # a single one is told so as an image
         raise RequestError(
-            f"{count} encoded images of {encoded_bytes:,} bytes in one request, the limit is "
+            f"{images} encoded images of {encoded_bytes:,} bytes in one request, the limit is "
             f"{MAX_REQUEST_ENCODED_BYTES:,}; send fewer in one request"
         )
-    check_bytes(picture_bytes(count, size_wh), f"{count} pictures of {width}x{height} px")
+    pictures = f"{count} pictures of {width}x{height} px"
+    if count > images:
+        check_bytes(picture_bytes(count, size_wh), f"{pictures}, an image and its tiles,", "ask for larger tiles")
+    check_bytes(picture_bytes(count, size_wh), pictures)

@@ -74,6 +74,9 @@ def values() -> Iterator[Request]:
         yield Request(f"threshold {value}", (GOOD, array("threshold", np.array([[value]], np.float32))))
     for size in ((0, 0), (-1, 640), (31, 32), (2049, 32), (2**31 - 1, 2**31 - 1), (-(2**31), 640), (33, 2048)):
         yield Request(f"img_size {size}", (GOOD, array("img_size", np.array([size], np.int32))))
+    for size in ((0, 0), (-1, 640), (31, 640), (2**31 - 1, 2**31 - 1), (-(2**31), 640), (32, 32)):
+        yield Request(f"tiles {size}", (GOOD, array("tiles", np.array([size], np.int32))))
+    yield Request("tiles of two images", (image(JPEG, JPEG), array("tiles", np.full((2, 2), 640, np.int32))))
     two = np.array([[640, 640], [32, 32]], np.int32)
     yield Request("two sizes in one request", (image(JPEG, JPEG), array("img_size", two)))
     large = np.full((32, 2), 2048, np.int32)
@@ -127,6 +130,7 @@ def steps() -> Iterator[Request]:
         "huge boxes": {"boxes": np.full((1, 10, 4), 3e38, np.float32), "scores": np.ones((1, 10), np.float32)},
         "scores that are no numbers": {"scores": np.full((1, 10), np.nan, np.float32)},
         "infinite scores": {"scores": np.full((1, 10), np.inf, np.float32)},
+        "tiles out of the world": {"tile_xy": np.array([[-(2**31), 2**31 - 1]], np.int32)},
         "sizes of nothing": {"sizes_wh": np.zeros((1, 2, 2), np.int32)},
         "half a size": {
             "sizes_wh": np.array([[[640, 640], [0, 640]]], np.int32),

@@ -42,6 +42,8 @@ def test_the_connection_in_short_and_in_full() -> None:
         ({"urls": True}, r"urls must be a tritonface\.UrlPolicy, got bool"),
         ({"threshold": "0.5"}, "threshold must be a number between 0 and 1, got '0.5'"),
         ({"batch_size": 1.0}, "batch_size must be a whole number from 1 on, got 1.0"),
+        ({"tiles": 31}, r"tiles is a number or \[width, height\] .* from 32 to 32768, pixels of the image; got 31"),
+        ({"tiles": [640, 480.0]}, "tiles is a number"),
         ({"max_side_px": 15}, "max_side_px must be a whole number of pixels from 16 on"),
         pytest.param(
             {"pp_option": object()}, "pp_option has no effect here: .*device=", marks=pytest.mark.fault("A12")
@@ -52,6 +54,12 @@ def test_the_connection_in_short_and_in_full() -> None:
 def test_arguments_of_no_use(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
         Options(**{"model_name": "X", **arguments})
+
+
+@pytest.mark.parametrize("tiles", [640, [640, 640], (640, 640), np.int16(640), np.array([640, 640])])
+def test_tiles(tiles: Any) -> None:
+    assert Options("X", tiles=tiles).tile_wh == (640, 640)
+    assert Options("X").tile_wh is None
 
 
 @pytest.mark.parametrize("make", [tritonface.create_model, tritonface.create_async_model])

@@ -85,3 +85,15 @@ def test_the_high_performance_variant_finds_the_clear_faces() -> None:
     normal, fast = (InProcessDetector(shipped(), load_network(network_file(), v))(encoded, 0.4) for v in VARIANTS)
     for box in normal.boxes_xyxy_px[normal.scores > 0.7]:
         assert iou_with_each(box, fast.boxes_xyxy_px).max() > 0.7
+
+
+def test_tiles_find_what_is_too_small_in_a_large_photo() -> None:
+    group = np.tile(decode_image(FILES[-1].read_bytes()), (2, 2, 1))
+    network = load_network(network_file())
+    (whole,) = InProcessDetector(shipped(), network).detect([group])
+    first, second = InProcessDetector(shipped(), network, tile_wh=(960, 960)).detect([group, group])
+    assert len(first.scores) > 2 * len(whole.scores) and np.array_equal(first.boxes_xyxy_px, second.boxes_xyxy_px)
+    (held,) = InProcessDetector(shipped(), network, tile_wh=(1920, 1200)).detect([group])
+    assert np.array_equal(held.boxes_xyxy_px, whole.boxes_xyxy_px)
+    with pytest.raises(SizeError, match="tiles are 8x8"):
+        InProcessDetector(shipped(), network, tile_wh=(8, 8))

@@ -11,7 +11,7 @@ from tests.shipped import network_file, shipped
 from tritonface_server.errors import CommandError
 from tritonface_server.model_names import check_detectors, detector_names, model_names, preprocess_name
 from tritonface_server.repository import build_entry, remove_unused
-from tritonface_server.served_models import all_models, is_used, models_of, preprocess_of
+from tritonface_server.served_models import all_models, fits, is_used, models_of, preprocess_of
 
 SHARED = "640x640_cubic_preprocess"
 
@@ -63,6 +63,15 @@ def test_a_shared_model_is_used_as_long_as_one_uses_it(repository: Path) -> None
     assert is_used(repository, SHARED) and is_used(repository, SHARED, except_by="twin")
     assert is_used(repository, "640x320_cubic_preprocess", except_by="twin")
     assert not is_used(repository, "640x320_cubic_preprocess", except_by="wide")
+
+
+def test_a_model_fits_an_ensemble_that_calls_it_by_what_it_has(repository: Path, tmp_path: Path) -> None:
+    assert fits(repository / SHARED, repository / "twin")
+    assert not fits(repository / "gone", repository / "twin") and not fits(repository / SHARED, repository / "gone")
+    lacking = (repository / SHARED / "config.pbtxt").read_text().replace('"strict"', '"strictly"')
+    (tmp_path / SHARED).mkdir()
+    (tmp_path / SHARED / "config.pbtxt").write_text(lacking)
+    assert not fits(tmp_path / SHARED, repository / "twin")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""Large photos with many small faces, made of annotated ones: side by side at their own size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from training.coco_format import CocoImage, CocoSplit
+from training.dataset_pictures import read_picture
+from tritonface_server.images import decode_image
+
+GREY = 114
+QUALITY = 95
+
+
+def write_mosaics(split: CocoSplit, images: Path, width_px: int, height_px: int, folder: Path) -> CocoSplit:
+    """Fill pictures of this size with the photos of a split, row by row in their order; none is cut or enlarged.
+
+    The last picture may end earlier. A photo wider or higher than the pictures is left out.
+
+    Returns:
+        the split of the pictures, which are JPEG files in `folder`.
+    """
+    pages = _pages([image for image in split.images if _fits(image, width_px, height_px)], width_px, height_px)
+    written = []
+    for number, placed in enumerate(pages, start=1):
+        bottom = max(y + image.size_wh[1] for image, _, y in placed)
+        page = np.full((bottom, width_px, 3), GREY, np.uint8)
+        for image, x, y in placed:
+            width, height = image.size_wh
+            page[y : y + height, x : x + width] = decode_image(read_picture(images / image.file_name))
+        name = f"{width_px}_{number}.jpg"
+        cv2.imwrite(str(folder / name), page, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        written.append(
+            CocoImage(
+                id=number,
+                file_name=name,
+                size_wh=(width_px, bottom),
+                boxes_xyxy_px=np.concatenate(
+                    [image.boxes_xyxy_px + np.float32([x, y, x, y]) for image, x, y in placed]
+                ),
+                class_ids=np.concatenate([image.class_ids for image, _, _ in placed]),
+                ignored=np.concatenate([image.ignored for image, _, _ in placed]),
+                areas_px=np.concatenate([image.areas_px for image, _, _ in placed]),
+            )
+        )
+    return CocoSplit(tuple(written), split.class_names)
+
+
+def _fits(image: CocoImage, width_px: int, height_px: int) -> bool:
+    return image.size_wh[0] <= width_px and image.size_wh[1] <= height_px
+
+
+def _pages(photos: list[CocoImage], width_px: int, height_px: int) -> list[list[tuple[CocoImage, int, int]]]:
+    """Photos with their places (x, y), page by page."""
+    pages: list[list[tuple[CocoImage, int, int]]] = [[]]
+    x = y = row_px = 0
+    for photo in photos:
+        width, height = photo.size_wh
+        if x + width > width_px:
+            x, y, row_px = 0, y + row_px, 0
+        if y + height > height_px:
+            x = y = row_px = 0
+            pages.append([])
+        pages[-1].append((photo, x, y))
+        x, row_px = x + width, max(row_px, height)
+    return pages if pages[0] else []
