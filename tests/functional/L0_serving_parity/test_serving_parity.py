@@ -23,7 +23,7 @@ from tritonface_server.server import TritonServer
 
 @pytest.fixture(scope="module")
 def reference() -> InProcess:
-    return InProcess(shipped())
+    return InProcess(shipped(), scaled=True)
 
 
 @pytest.fixture
