@@ -116,11 +116,12 @@ def test_regions_of_cancelled_requests_come_back(
 
 @pytest.mark.fault("A18")
 def test_one_deadline_for_all_and_late_regions_come_back(
-    server: TritonServer, address: dict[str, Any], array: np.ndarray
+    server: TritonServer, address: dict[str, Any], array: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hasty = Connection(**address, timeout_s=2)
     with create_model("BlazeFace", connection=hasty) as model:
-        (expected,) = model.predict(array)
+        expected = predict_until_shared(model, array, server)
+        monkeypatch.setattr(_shared_memory, "SHORT_TIMEOUT_S", 1.0)  # one that comes in time is kept
         server.process.send_signal(signal.SIGSTOP)
         try:
             for image in (array, np.repeat(array, 2, 1)):  # with a region that is there, with one to be registered
