@@ -36,7 +36,7 @@ from training.detectors import DETECTORS
 from training.paths import MODEL_REPOSITORY
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.machine import find_triton
-from tritonface_server.server import TritonServer, server_environment
+from tritonface_server.server import TritonServer, server_environment, undrained
 
 SERVERLESS = ("functions", "gpu", "cpus")
 """Sections that want no server, or start their own."""
@@ -125,8 +125,10 @@ def serving(model_repository: Path, detector: str) -> Iterator[TritonServer]:
     """A server that has loaded this detector, and is gone afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="tritonface-bench-") as folder,
-        TritonServer(
-            model_repository, Endpoints.free(), log=Path(folder, "log"), access=ACCESS, detectors=[detector]
+        undrained(
+            TritonServer(
+                model_repository, Endpoints.free(), log=Path(folder, "log"), access=ACCESS, detectors=[detector]
+            )
         ) as server,
     ):
         yield server

@@ -23,7 +23,7 @@ from perf.settings import RATE, TIME, VARIANTS, Settings
 from training.paths import MODEL_REPOSITORY
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.repository import read_detector
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 
 SETTLE_S = 0.2  # threads that spin while they wait for work give up by then
 LEAST_ROUNDS = 2
@@ -45,7 +45,8 @@ def compare(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tritonface-bench-")))
         rival_models = high_stability.write_repository([detector], VARIANTS, cores(), folder / "high_stability")
         log = folder / "high_stability.log"
-        rival = stack.enter_context(TritonServer(rival_models, Endpoints.free(), log=log, access=perf_analyzer.ACCESS))
+        rival_server = TritonServer(rival_models, Endpoints.free(), log=log, access=perf_analyzer.ACCESS)
+        rival = stack.enter_context(undrained(rival_server))
         entrants = Contestants(stack, detector, settings, photo(TYPICAL_MEGAPIXELS), folder)
         turns: list[Turn] = []
         for variant in settings.variants:
