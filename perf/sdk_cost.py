@@ -29,7 +29,7 @@ from perf.settings import SETTLE_REQUESTS
 from training.paths import MODEL_REPOSITORY
 from tritonface import Connection, FaceDetector, create_model
 from tritonface_server.endpoints import Endpoints
-from tritonface_server.server import TritonServer
+from tritonface_server.server import TritonServer, undrained
 
 ARRAY_WH = (1280, 720)
 WINDOW_S = 2.0
@@ -55,7 +55,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tritonface-bench-")))
         log = folder / "tritonserver.log"
         server = TritonServer(MODEL_REPOSITORY, Endpoints.free(), log=log, access=perf_analyzer.ACCESS)
-        stack.enter_context(server)
+        stack.enter_context(undrained(server))
         callers = make_callers(stack, server, options.detector)
         file, array = write_inputs(folder)
         asked = perf_analyzer.write_input("image", [file.read_bytes()], folder / "input.json")

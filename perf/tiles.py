@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from perf import resources
+from perf import photo_command, resources
 from perf.accuracy.figures import Figures, figures_of
 from perf.machine import describe_machine
 from perf.mosaics import write_mosaics
@@ -127,27 +127,11 @@ def _row(figures: Figures) -> list[str]:
     return ["-" if share is None else f"{share:.3f}".removeprefix("0") for share in shares]
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m perf.tiles", description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the photos")
-    parser.add_argument("--annotations", type=Path, required=True, metavar="JSON", help="their faces, COCO's format")
-    parser.add_argument("--detector", action="append", metavar="NAME", help="default: all of the project")
-    parser.add_argument("--output", type=Path, default=Path("output", "tiles"), metavar="DIR")
-    return parser.parse_args(arguments)
-
-
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, report, and say where the report is."""
-    options = parse(arguments)
-    logging.basicConfig(format="%(message)s", force=True)
-    LOG.setLevel(logging.INFO)
-    try:
-        print(run(options))
-    except FAILURES as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    """The command line."""
+    parser = photo_command.photo_parser("perf.tiles", __doc__.splitlines()[0], Path("output", "tiles"))
+    options = parser.parse_args(arguments)
+    return photo_command.report(lambda: run(options), LOG, FAILURES)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from perf import photo_command
 from perf.accuracy import report
 from perf.accuracy.figures import Figures, figures_of
 from perf.peers.yunet import YuNet, YuNetError
@@ -77,29 +78,13 @@ def run(options: argparse.Namespace) -> Path:
     return report.write(detectors, peers, len(split.images), sizes, source, options.output)
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m perf.accuracy", description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the photos")
-    parser.add_argument("--annotations", type=Path, required=True, metavar="JSON", help="their faces, COCO's format")
-    parser.add_argument("--detector", action="append", metavar="NAME", help="default: all of the repository")
+    parser = photo_command.photo_parser("perf.accuracy", __doc__.splitlines()[0], Path("output", "accuracy"))
     parser.add_argument("--yunet", type=Path, metavar="FILE", help="OpenCV's face_detection_yunet_2023mar.onnx")
     parser.add_argument("--model-repository", type=Path, default=MODEL_REPOSITORY, metavar="DIR")
-    parser.add_argument("--output", type=Path, default=Path("output", "accuracy"), metavar="DIR")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, report, and say where the report is."""
-    options = parse(arguments)
-    logging.basicConfig(format="%(message)s", force=True)
-    LOG.setLevel(logging.INFO)
-    try:
-        print(run(options))
-    except FAILURES as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    options = parser.parse_args(arguments)
+    return photo_command.report(lambda: run(options), LOG, FAILURES)
 
 
 if __name__ == "__main__":

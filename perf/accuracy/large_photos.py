@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from perf.photos import encode, with_grain
+from perf.placed import Placed, on_one_picture
 from training.coco_format import CocoImage
 from tritonface_server.images import decode_image
 
@@ -45,35 +46,25 @@ class Kind:
         each = self.columns * self.rows
         for number in range(min(most, len(images) // each)):
             chosen = images[number * each : (number + 1) * each]
-            picture, truth = self._placed(chosen, folder)
+            picture, placed = self._placed(chosen, folder)
             if self.is_grey:
                 picture = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-            name = f"{number}.jpg"
-            yield encode(picture, *self.parameters), replace(truth, id=number, file_name=name)
+            truth = on_one_picture(placed, number, f"{number}.jpg", (picture.shape[1], picture.shape[0]))
+            yield encode(picture, *self.parameters), truth
 
-    def _placed(self, images: Sequence[CocoImage], folder: Path) -> tuple[np.ndarray, CocoImage]:
+    def _placed(self, images: Sequence[CocoImage], folder: Path) -> tuple[np.ndarray, list[Placed]]:
         width, height = self.size_wh or _enlarged_wh(images[0].size_wh, self.megapixels)
         cell_wh = width // self.columns, height // self.rows
         canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
-        boxes = []
+        placed = []
         for place, image in enumerate(images):
             x, y = (place % self.columns) * cell_wh[0], (place // self.columns) * cell_wh[1]
             picture = _fitted(decode_image((folder / image.file_name).read_bytes()), cell_wh)
             rows, columns = picture.shape[:2]
             canvas[y : y + rows, x : x + columns] = picture
             scale_xy = columns / image.size_wh[0], rows / image.size_wh[1]
-            boxes.append(image.boxes_xyxy_px * np.float32(scale_xy * 2) + np.float32((x, y, x, y)))
-        boxes_xyxy_px = np.concatenate(boxes)
-        sides_px = boxes_xyxy_px[:, 2:] - boxes_xyxy_px[:, :2]
-        truth = replace(
-            images[0],
-            size_wh=(width, height),
-            boxes_xyxy_px=boxes_xyxy_px,
-            class_ids=np.concatenate([image.class_ids for image in images]),
-            ignored=np.concatenate([image.ignored for image in images]),
-            areas_px=sides_px.prod(axis=1).astype(float),
-        )
-        return canvas, truth
+            placed.append(Placed(image, (x, y), scale_xy))
+        return canvas, placed
 
 
 def _enlarged_wh(size_wh: tuple[int, int], megapixels: float) -> tuple[int, int]:

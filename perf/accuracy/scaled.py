@@ -21,6 +21,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from perf import photo_command
 from perf.accuracy.large_photos import Kind
 from perf.bench import use_the_servers_allocator
 from perf.machine import describe_machine
@@ -166,30 +167,14 @@ def run(options: argparse.Namespace) -> Path:
     return report
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m perf.accuracy.scaled", description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the photos")
-    parser.add_argument("--annotations", type=Path, required=True, metavar="JSON", help="their faces, COCO's format")
-    parser.add_argument("--detector", action="append", metavar="NAME", help="default: all of the project's repository")
+    parser = photo_command.photo_parser("perf.accuracy.scaled", __doc__.splitlines()[0], Path("output", "accuracy"))
     parser.add_argument(
         "--photos", type=int, default=30, metavar="N", help="of each kind at most (default: %(default)s)"
     )
-    parser.add_argument("--output", type=Path, default=Path("output", "accuracy"), metavar="DIR")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, report, and say where the report is."""
-    options = parse(arguments)
-    logging.basicConfig(format="%(message)s", force=True)
-    LOG.setLevel(logging.INFO)
-    try:
-        print(run(options))
-    except (DatasetError, ImageError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    options = parser.parse_args(arguments)
+    return photo_command.report(lambda: run(options), LOG, (DatasetError, ImageError, OSError))
 
 
 if __name__ == "__main__":
