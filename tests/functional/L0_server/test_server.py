@@ -46,11 +46,12 @@ def test_a_signal_drains_and_leaves_nothing(
     descendants = psutil.Process(running.process.pid).children(recursive=True)
     assert len(descendants) > 3  # the server and the stubs of its Python models
     decoded = series("nv_inference_request_success", model="640x640_cubic_preprocess", version="1")
-    with create_model("BlazeFace", url=running.endpoints.grpc) as model, ThreadPoolExecutor() as pool:
+    url, side_px = running.endpoints.grpc, 1280  # a network that takes several times as long as decoding and asking
+    with create_model("BlazeFace", url=url, img_size=side_px) as model, ThreadPoolExecutor() as pool:
         before = scrape(running)[decoded]
         under_way = pool.submit(list, model.predict([solvay] * 16, batch_size=16))
         wait_until(lambda: scrape(running)[decoded] == before + 16)
-        assert not under_way.done()  # the network takes longer than decoding
+        assert not under_way.done()
         running.process.send_signal(sent)
         assert len([result for result in under_way.result() if result["boxes"]]) == 16
     assert running.process.wait(30) == 0
