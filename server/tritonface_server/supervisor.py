@@ -19,6 +19,8 @@ from tritonface_server.stubs import GONE, STOPPED, Stub, find_stubs
 RESCAN_INTERVAL_S = 2.0
 STOPPED_S = 0.5
 """Triton gives a process up that has been stopped for a second, and aborts when that goes on afterwards."""
+TOGETHER_S = 0.1
+"""Processes of one model that are killed together do not end at the same moment; the last decides how it is loaded."""
 GRACE_S = 10.0
 """For requests in the other processes of a model that was loaded anew; one that is still there then is ended."""
 DIED = "its process has died"
@@ -97,7 +99,9 @@ class Supervisor:
         states = {pid: stub.state() for pid, stub in self._stubs.items()}
         self._end_stopped({pid for pid, state in states.items() if state in STOPPED}, now_s)
         self._end_retired(now_s)
-        died = any(state in GONE for state in states.values())
+        died = {self._stubs[pid].model for pid, state in states.items() if state in GONE}
+        if any(stub.model in died and states[pid] not in GONE for pid, stub in self._stubs.items()):
+            time.sleep(TOGETHER_S)
         if died or now_s - self._scanned_at_s >= RESCAN_INTERVAL_S:
             self._scan(now_s)
         due = [name for name, it in self._troubles.items() if it.retry_at_s is not None and it.retry_at_s <= now_s]
