@@ -22,6 +22,7 @@ from perf import resources
 from perf.resources import SHARED_MEMORY
 from training.paths import ROOT
 from tritonface_server.endpoints import Endpoints
+from tritonface_server.parent import end_with_parent
 
 START_TIMEOUT_S, END_TIMEOUT_S = 120, 60
 SEGMENTS = ("triton_", "tritonface")
@@ -54,7 +55,13 @@ class Launched:
         environment = {**os.environ, "XDG_CACHE_HOME": str(self.cache)}
         with self.log.open("wb") as log:
             self.launcher = subprocess.Popen(
-                [*self.command, *ports], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+                [*self.command, *ports],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=end_with_parent,
             )
 
     def wait_until_ready(self) -> bool:
