@@ -37,6 +37,13 @@ NO_PACKAGES = {
 OURS = {"tritonface", "tritonface_server", "training", "perf", "tests", "demo"}
 
 
+def modules_of(folder: str) -> list[Path]:
+    """Its files of Python, of which there are some."""
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files, folder
+    return files
+
+
 def imported_roots(path: Path) -> set[str]:
     roots = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -49,22 +56,20 @@ def imported_roots(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_dependencies_point_one_way(folder: str) -> None:
-    files = sorted((ROOT / folder).rglob("*.py"))
-    assert files
-    for path in files:
+    for path in modules_of(folder):
         assert (imported_roots(path) & OURS) <= MAY_IMPORT[folder], path
 
 
 def test_the_servers_own_try_out_is_its_only_client() -> None:
     """Publishing sends one photo through a server of its own; the package does not need the SDK for that."""
-    modules = (ROOT / "server" / "tritonface_server").rglob("*.py")
+    modules = modules_of("server/tritonface_server")
     clients = [path.stem for path in modules if "InferenceServerClient(" in path.read_text()]
     assert clients == ["publish"]
 
 
 def test_only_measurements_talk_to_a_server_without_the_sdk() -> None:
     for folder in ("training", "demo"):
-        for path in (ROOT / folder).rglob("*.py"):
+        for path in modules_of(folder):
             assert "tritonclient" not in imported_roots(path), path
 
 
@@ -91,7 +96,7 @@ def test_a_configuration_is_read_without_paddle() -> None:
     ],
 )
 def test_the_server_has_one_of_everything(work: str, calls: dict[str, set[str]]) -> None:
-    modules = {path.stem: path.read_text() for path in (ROOT / "server" / "tritonface_server").rglob("*.py")}
+    modules = {path.stem: path.read_text() for path in modules_of("server/tritonface_server")}
     for call, expected in calls.items():
         assert {name for name, text in modules.items() if re.search(rf"\b{re.escape(call)}", text)} == expected, work
 
@@ -102,7 +107,7 @@ def test_a_distribution_declares_what_it_imports(name: str) -> None:
     project = tomllib.loads((ROOT / name / "pyproject.toml").read_text())["project"]
     optional = [each for extra in project.get("optional-dependencies", {}).values() for each in extra]
     declared = {re.match(r"[\w-]+", requirement)[0] for requirement in project["dependencies"] + optional}
-    imported = set().union(*(imported_roots(path) for path in (ROOT / name).rglob("*.py")))
+    imported = set().union(*(imported_roots(path) for path in modules_of(name)))
     imported -= sys.stdlib_module_names | OURS | NO_PACKAGES
     installed = importlib.metadata.packages_distributions()
     offers = {root: {distribution_name(name) for name in installed.get(root, [root])} for root in imported}
@@ -117,7 +122,7 @@ def distribution_name(name: str) -> str:
 
 def test_every_module_says_what_it_is_for() -> None:
     for folder in (*MAY_IMPORT, "demo", "perf"):
-        for path in (ROOT / folder).rglob("*.py"):
+        for path in modules_of(folder):
             assert ast.get_docstring(ast.parse(path.read_text())), path
 
 

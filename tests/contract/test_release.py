@@ -44,8 +44,8 @@ def test_metadata_name_no_address_that_does_not_exist(folder: str) -> None:
 
 def test_templates_of_issues_are_forms() -> None:
     folder = ROOT / ".github" / "ISSUE_TEMPLATE"
-    for path in folder.glob("*.yml"):
-        form = yaml.safe_load(path.read_text())
-        if path.stem != "config":
-            assert form["name"] and form["description"]
-            assert {item["type"] for item in form["body"]} <= {"markdown", "textarea", "input"}
+    forms = {path.stem: yaml.safe_load(path.read_text()) for path in folder.glob("*.yml")}
+    assert forms.pop("config") and forms.keys() == {"bug", "wish"}
+    for form in forms.values():
+        assert form["name"] and form["description"]
+        assert {item["type"] for item in form["body"]} <= {"markdown", "textarea", "input"}

@@ -79,7 +79,9 @@ def test_a_size_like_the_default_is_not_written() -> None:
 
 
 def test_model_files_only_adapt() -> None:
-    for path in MODEL_REPOSITORY.rglob("model.py"):
+    models = sorted(MODEL_REPOSITORY.rglob("model.py"))
+    assert {path.parents[1] for path in models} >= {*MODEL_REPOSITORY.glob("*_postprocess")} != set()
+    for path in models:
         assert len(path.read_text().splitlines()) <= 5, path
 
 
