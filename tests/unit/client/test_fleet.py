@@ -358,8 +358,17 @@ def test_servers_come_and_go_with_a_name(play: Any, scripted: type[Scripted], na
     play(scene, "faces:8001")
 
 
-def test_addresses_and_this_machine_are_not_looked_up(play: Any, names: dict[str, list[str]]) -> None:
-    async def scene(fleet: Fleet) -> None:
-        assert not fleet._has_names
+def test_addresses_and_this_machine_are_not_looked_up(
+    play: Any, scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("socket.getaddrinfo", lambda host, port, *_, **__: asked.append(host) or [])
+    urls = "127.0.0.1:8001", "[::1]:8001", "localhost:8002", "[fe80::1%2]:8001"
 
-    play(scene, "127.0.0.1:8001", "[::1]:8001", "localhost:8002", "[fe80::1%2]:8001")
+    async def scene(fleet: Fleet) -> None:
+        await asyncio.sleep(LOOK_UP_INTERVAL_S)
+        assert await ask(fleet) in urls
+        await asyncio.sleep(1)
+        assert [client.connection.url for client in scripted.made] == [*urls] and asked == []
+
+    play(scene, *urls)

@@ -31,6 +31,13 @@ def test_free_ports_are_three(host: str) -> None:
     assert len(set(Endpoints.free(host).ports.values())) == 3
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "127.0.0.1.example.org", "10.0.0.1", "localhost.example.org"])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.10", "::1"])
+def test_what_is_this_machine(host: str) -> None:
+    assert LOOPBACK.fullmatch(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "0.0.0.0", "::", "::11", "10.0.0.1", "127.0.0.1.example.org", "localhost.example.org"]
+)
 def test_what_is_not_this_machine(host: str) -> None:
     assert not LOOPBACK.fullmatch(host)
