@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -61,3 +62,26 @@ def test_the_files_belong_together_while_they_are_replaced(tmp_path: Path) -> No
         stop.set()
         training.join()
     assert seen <= {("first", "first"), ("second", "second")}
+
+
+def test_what_changes_while_it_is_copied_is_copied_anew(tmp_path: Path) -> None:
+    """Pipes in place of the copies hold the first attempt up until the files are others."""
+    names = ["model.onnx", "inference.yml"]
+    exported, copy = write(tmp_path / "exported", "old", *names), write(tmp_path / "copy", "")
+    for name in names:
+        os.mkfifo(copy / name)
+
+    def replace() -> None:
+        with (copy / names[0]).open() as first:
+            write(exported, "newer", *names)
+            first.read()
+        with (copy / names[1]).open() as second:
+            for name in names:
+                (copy / name).unlink()
+            second.read()
+
+    replacing = threading.Thread(target=replace, daemon=True)
+    replacing.start()
+    copy_folder(exported, copy)
+    replacing.join(10)
+    assert [(copy / name).read_text() for name in names if (copy / name).is_file()] == ["newer", "newer"]
