@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
+from tests.unit.client.scripted_servers import DOWN, A, B, C, Scripted, ask, infer
 from tritonface import (
-    Connection,
     DeadlineExceededError,
     ImageError,
     ModelNotFoundError,
@@ -19,100 +18,8 @@ from tritonface import (
     ServerError,
     ServerUnavailableError,
 )
-from tritonface._fleet import LIVE_TIMEOUT_S, LOOK_UP_INTERVAL_S, PATIENCE_S, Fleet
+from tritonface._fleet import FIRST_PAUSE_S, LIVE_TIMEOUT_S, PATIENCE_S, Fleet
 from tritonface._limits import MAX_RETRY_DELAY_S
-
-A, B, C = "10.0.0.1:8001", "10.0.0.2:8001", "10.0.0.3:8001"
-DOWN = ServerUnavailableError("down")
-
-
-class Scripted:
-    """A client whose answers are set by its url: an exception, a value, or a coroutine's function."""
-
-    answers: dict[str, Any] = {}
-    lives: dict[str, bool | None] = {}
-    made: list[Scripted] = []
-
-    def __init__(self, connection: Connection, name: str | None = None) -> None:
-        self.connection, self.name, self.closed, self.asked = connection, name, False, 0
-        self.made.append(self)
-
-    async def infer(self, timeout_s: float) -> Any:
-        self.asked += 1
-        answer = self.answers.get(self.connection.url, self.connection.url)
-        if callable(answer):
-            answer = await answer()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def is_live(self, timeout_s: float) -> bool:
-        if self.lives.get(self.connection.url, True) is None:
-            await asyncio.sleep(timeout_s)
-            raise DeadlineExceededError("late")
-        if not self.lives.get(self.connection.url, True):
-            raise DOWN
-        return True
-
-    async def close(self) -> None:
-        self.closed = True
-
-
-@pytest.fixture(autouse=True)
-def scripted(monkeypatch: pytest.MonkeyPatch) -> type[Scripted]:
-    monkeypatch.setattr("tritonface._fleet.Client", Scripted)
-    for name in ("answers", "lives"):
-        monkeypatch.setattr(Scripted, name, {})
-    monkeypatch.setattr(Scripted, "made", [])
-    return Scripted
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """Its time passes only while everybody waits, and then at once."""
-
-    now_s = 0.0
-
-    def time(self) -> float:
-        return self.now_s
-
-    async def getaddrinfo(self, host: str, port: int, **options: Any) -> list[Any]:
-        return socket.getaddrinfo(host, port, **options)
-
-    def _run_once(self) -> None:
-        if not self._ready and self._scheduled:
-            self.now_s = max(self.now_s, self._scheduled[0].when())
-        super()._run_once()
-
-
-@pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Runs a scene with a fleet, in a time of its own."""
-
-    def play(scene: Callable[[Fleet], Awaitable[Any]], *urls: str) -> Any:
-        loop = Loop()
-        monkeypatch.setattr("tritonface._fleet.time.monotonic", loop.time)
-
-        async def run() -> Any:
-            fleet = await Fleet.of(Connection(urls))
-            try:
-                return await scene(fleet)
-            finally:
-                await fleet.close()
-
-        try:
-            return loop.run_until_complete(run())
-        finally:
-            loop.close()
-
-    return play
-
-
-async def infer(client: Any, timeout_s: float) -> Any:
-    return await client.infer(timeout_s)
-
-
-async def ask(fleet: Fleet, timeout_s: float = 30) -> Any:
-    return await fleet.ask(infer, timeout_s)
 
 
 def test_a_single_one_is_asked_and_nothing_else(play: Any, scripted: type[Scripted]) -> None:
@@ -174,8 +81,8 @@ def test_pauses_double(play: Any, scripted: type[Scripted], monkeypatch: pytest.
     scripted.answers[A] = DOWN
 
     async def scene(fleet: Fleet) -> None:
-        while not scripted.made[0].asked:
-            await ask(fleet)
+        await asyncio.gather(*(ask(fleet) for _ in range(10)))  # of those that fail together one counts
+        assert scripted.made[0].asked == 5
         await asyncio.sleep(9)
 
     play(scene, A, B)
@@ -199,12 +106,88 @@ def test_what_cannot_take_it_is_passed_over_at_once_and_rests(
     play(scene, A, B)
 
 
-def test_a_silent_one_loses_what_waits_for_it(play: Any, scripted: type[Scripted]) -> None:
-    """A stopped process, a machine that is gone: the connection stands, and nothing comes."""
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses are as long as they can be."""
+    monkeypatch.setattr("tritonface._fleet.random.uniform", lambda low, high: high)
+
+
+@pytest.mark.usefixtures("steady")
+def test_of_several_that_are_turned_away_together_one_counts(play: Any, scripted: type[Scripted]) -> None:
+    async def full() -> None:
+        await asyncio.sleep(0.01)
+        raise ServerBusyError("full")
+
+    scripted.answers[A] = full
+
+    async def scene(fleet: Fleet) -> None:
+        await asyncio.gather(*(ask(fleet) for _ in range(10)))
+        assert scripted.made[0].asked == 5
+        await asyncio.sleep(FIRST_PAUSE_S)
+        await asyncio.gather(*(ask(fleet) for _ in range(10)))
+        assert scripted.made[0].asked == 10
+
+    play(scene, A, B)
+
+
+@pytest.mark.usefixtures("steady")
+def test_after_an_answer_pauses_begin_anew(play: Any, scripted: type[Scripted]) -> None:
+    async def scene(fleet: Fleet) -> None:
+        for pause_s, answer in (
+            (FIRST_PAUSE_S, "full"),
+            (2 * FIRST_PAUSE_S, "full"),
+            (0, "yes"),
+            (FIRST_PAUSE_S, "full"),
+            (0, "yes"),
+        ):
+            scripted.answers[A] = ServerBusyError(answer) if answer == "full" else answer
+            before = scripted.made[0].asked
+            await asyncio.gather(ask(fleet), ask(fleet))
+            assert scripted.made[0].asked == before + 1
+            await asyncio.sleep(max(0, pause_s - 0.01))
+            if pause_s:
+                assert {await ask(fleet) for _ in range(40)} == {B}
+            await asyncio.sleep(0.01)
+
+    play(scene, A, B)
+
+
+@pytest.mark.usefixtures("steady")
+def test_where_all_rest_or_are_dead_the_first_to_be_ready_is_asked(play: Any, scripted: type[Scripted]) -> None:
+    scripted.answers.update({A: DOWN, B: ServerBusyError("full")})
+    scripted.lives[A] = False
+
+    async def scene(fleet: Fleet) -> None:
+        await asyncio.gather(*(ask(fleet) for _ in range(3)))
+        await asyncio.sleep(0.1)
+        scripted.answers[C] = ServerBusyError("full")
+        with pytest.raises(ServerBusyError):
+            await ask(fleet)
+        asked = [client.asked for client in scripted.made]
+        for _ in range(10):
+            with pytest.raises(ServerBusyError):
+                await ask(fleet)
+        assert [client.asked for client in scripted.made] == [asked[0], asked[1] + 10, asked[2]]
+
+    play(scene, A, B, C)
+
+
+def test_a_silent_one_loses_what_waits_for_it(
+    play: Any, scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped process, a machine that is gone: the connection stands, and nothing comes; one look is for all."""
     scripted.answers[A], scripted.lives[A] = (lambda: asyncio.sleep(3600)), None
+    looks, is_live = [], Scripted.is_live
+
+    def counted(self: Scripted, timeout_s: float) -> Awaitable[bool]:
+        looks.append(timeout_s)
+        return is_live(self, timeout_s)
+
+    monkeypatch.setattr(Scripted, "is_live", counted)
 
     async def scene(fleet: Fleet) -> None:
         answers = await asyncio.gather(*(ask(fleet) for _ in range(10)))
+        assert len(looks) == 1
         assert answers == [B] * 10 and asyncio.get_running_loop().time() == pytest.approx(PATIENCE_S + LIVE_TIMEOUT_S)
         assert await ask(fleet) == B
         assert scripted.made[0].asked == 5
@@ -298,77 +281,3 @@ def test_asking_all(play: Any, scripted: type[Scripted]) -> None:
     scripted.answers[B] = DOWN
     assert play(lambda fleet: fleet.ask_all(infer, 30), A, B) == {A: A, B: DOWN}
     assert play(lambda fleet: fleet.ask_all(infer, 30), B) == {B: DOWN}
-
-
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What names stand for."""
-    known: dict[str, list[str]] = {}
-
-    def look_up(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
-        if host not in known:
-            raise socket.gaierror(f"no {host}")
-        kinds = {True: socket.AF_INET6, False: socket.AF_INET}
-        return [(kinds[":" in it], socket.SOCK_STREAM, 6, "", (it, port)) for it in known[host]]
-
-    monkeypatch.setattr("socket.getaddrinfo", look_up)
-    return known
-
-
-@pytest.mark.parametrize(
-    ("addresses", "urls"),
-    [
-        ([], ["faces:1"]),
-        (["10.0.0.1"], ["faces:1"]),
-        (["10.0.0.1", "fd00::1"], ["faces:1"]),
-        (["10.0.0.2", "10.0.0.1", "10.0.0.1", "fd00::1"], ["10.0.0.1:1", "10.0.0.2:1"]),
-        (["fd00::2", "fd00::1"], ["[fd00::1]:1", "[fd00::2]:1"]),
-    ],
-)
-def test_what_a_name_stands_for(
-    play: Any, scripted: type[Scripted], names: dict[str, list[str]], addresses: list[str], urls: list[str]
-) -> None:
-    names["faces"] = addresses
-
-    async def scene(fleet: Fleet) -> None:
-        assert [client.connection.url for client in scripted.made] == urls
-        assert {client.name for client in scripted.made} == ({"faces:1"} if len(urls) > 1 else {None})
-
-    play(scene, "faces:1")
-
-
-def test_servers_come_and_go_with_a_name(play: Any, scripted: type[Scripted], names: dict[str, list[str]]) -> None:
-    names["faces"] = ["10.0.0.1"]
-
-    async def looked_up(fleet: Fleet) -> set[str]:
-        await asyncio.sleep(LOOK_UP_INTERVAL_S)
-        await ask(fleet)
-        while len(asyncio.all_tasks()) > 1:
-            await asyncio.sleep(0.01)
-        return {client.connection.url for client in scripted.made if not client.closed}
-
-    async def scene(fleet: Fleet) -> None:
-        names["faces"] += ["10.0.0.2"]
-        assert await looked_up(fleet) == {"10.0.0.1:8001", "10.0.0.2:8001"}
-        names["faces"] = ["10.0.0.2", "10.0.0.3"]
-        assert await looked_up(fleet) == {"10.0.0.2:8001", "10.0.0.3:8001"}
-        del names["faces"]  # nobody answers for names at the moment
-        assert await looked_up(fleet) == {"10.0.0.2:8001", "10.0.0.3:8001"}
-
-    play(scene, "faces:8001")
-
-
-def test_addresses_and_this_machine_are_not_looked_up(
-    play: Any, scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr("socket.getaddrinfo", lambda host, port, *_, **__: asked.append(host) or [])
-    urls = "127.0.0.1:8001", "[::1]:8001", "localhost:8002", "[fe80::1%2]:8001"
-
-    async def scene(fleet: Fleet) -> None:
-        await asyncio.sleep(LOOK_UP_INTERVAL_S)
-        assert await ask(fleet) in urls
-        await asyncio.sleep(1)
-        assert [client.connection.url for client in scripted.made] == [*urls] and asked == []
-
-    play(scene, *urls)
