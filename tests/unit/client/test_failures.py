@@ -55,7 +55,12 @@ SERVER = Connection("host:1", "grpc", timeout_s=30)
             "pass the key it expects as connection=",
         ),
         ("401", "no token", ServerError, "pass the key"),
+        ("403", "not for you", ServerError, "pass the key"),
+        ("StatusCode.UNAUTHENTICATED", "no token", ServerError, "pass the key"),
+        ("StatusCode.PERMISSION_DENIED", "not for you", ServerError, "pass the key"),
         ("StatusCode.DEADLINE_EXCEEDED", "Deadline Exceeded", DeadlineExceededError, "from host:1 within 30 s"),
+        ("499", "", DeadlineExceededError, "from host:1 within 30 s"),
+        ("504", "Gateway Time-out", DeadlineExceededError, "from host:1 within 30 s"),
         ("StatusCode.INTERNAL", "broken", ServerError, "host:1 reports: broken"),
         ("None", "", ServerError, "reports"),
         ("501", "an exception while decoding the response: x", ServerUnavailableError, "not Triton: HTTP status 501"),
@@ -64,6 +69,31 @@ SERVER = Connection("host:1", "grpc", timeout_s=30)
 def test_reports(status: str, message: str, kind: type[TritonFaceError], text: str) -> None:
     error = reported(InferenceServerException(message, status=status), SERVER)
     assert type(error) is kind and text in str(error) and "ensemble" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "unknown model 'X' has no available versions",
+        "Exceeds maximum queue size",
+        "model 'X' is not ready",
+        "Server is stopping, scheduler for model 'X' has stopped accepting new inference requests",
+        "in ensemble 'X', the server is busy",
+        "too many requests",
+        "the server is not there",
+    ],
+)
+def test_whoever_is_busy_says_so_in_words_of_its_own(message: str) -> None:
+    for status in ("StatusCode.UNAVAILABLE", "StatusCode.NOT_FOUND", "404", "429", "503"):
+        assert type(reported(InferenceServerException(message, status=status), SERVER)) is ServerBusyError
+
+
+@pytest.mark.parametrize("words", ["the server is busy", "Stub process 'X_0_1' is not healthy"])
+@pytest.mark.parametrize("status", ["StatusCode.INVALID_ARGUMENT", "400"])
+def test_a_refusal_that_repeats_such_words_stays_one(status: str, words: str) -> None:
+    """Of a name that a client has sent, for example."""
+    for message, kind in ((f"image refused: {words}", ImageError), (f"no '{words}'", InvalidArgumentError)):
+        assert type(reported(InferenceServerException(message, status=status), SERVER)) is kind
 
 
 def test_reasons_are_short() -> None:

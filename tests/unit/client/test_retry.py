@@ -59,6 +59,21 @@ def test_until_the_deadline(clock: list[float]) -> None:
     assert 8 <= clock[0] <= 10
 
 
+def test_thousands_of_repetitions_without_a_pause(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tritonface._retry.random.uniform", lambda low, high: low)
+    with pytest.raises(ServerUnavailableError, match=r"down \[1101 attempts in 0\.0 s\]"):
+        run([DOWN], retries=1100)
+    assert clock == [0] * 1101
+
+
+def test_the_cause_of_the_last_attempt_stays(clock: list[float]) -> None:
+    down, cause = ServerUnavailableError("down"), OSError("refused")
+    down.__cause__ = cause
+    with pytest.raises(ServerUnavailableError, match="attempts") as caught:
+        run([down], retries=1)
+    assert caught.value.__cause__ is cause
+
+
 @pytest.mark.parametrize("retries", [0, 1, 5])
 def test_a_number_of_repetitions(clock: list[float], retries: int) -> None:
     with pytest.raises(ServerUnavailableError):
