@@ -59,7 +59,7 @@ def check(python: Path, name: str) -> bool:
     with tempfile.TemporaryDirectory() as temporary:
         export_paddlex(network, facts, Path(temporary))
         for threshold in THRESHOLDS:
-            for photo, found in zip(PHOTOS, predict(python, name, Path(temporary), threshold)):
+            for photo, found in zip(PHOTOS, predict(python, name, Path(temporary), threshold), strict=True):
                 expected = ours(photo.read_bytes(), threshold)
                 head = f"{name} {photo.name} > {threshold}: {len(found)} boxes of PaddleX, {len(expected)} of ours"
                 if len(found) != len(expected):

@@ -36,6 +36,6 @@ def test_raw_boxes_and_scores(name: str) -> None:
 def test_nms_gives_the_same_rows_in_the_same_order(name: str) -> None:
     expected = records_of(name)
     rows = np.split(expected["nms_rows"], np.cumsum(expected["nms_counts"])[:-1])
-    for boxes, scores, wanted in zip(expected["raw_boxes"], expected["raw_scores"], rows):
+    for boxes, scores, wanted in zip(expected["raw_boxes"], expected["raw_scores"], rows, strict=True):
         kept = nms(boxes, scores, get_detector(name).nms)
         np.testing.assert_array_equal(np.column_stack([scores[kept], boxes[kept]]), wanted[:, 1:])

@@ -78,6 +78,6 @@ def test_a_fresh_export_is_the_committed_file(exported: Exported, tmp_path: Path
     export_onnx(exported.network, exported.facts, tmp_path / "model.onnx")
     fresh, committed = onnx.load(tmp_path / "model.onnx"), onnx.load(exported.file)
     assert [node.op_type for node in fresh.graph.node] == [node.op_type for node in committed.graph.node]
-    for new, old in zip(fresh.graph.initializer, committed.graph.initializer):
+    for new, old in zip(fresh.graph.initializer, committed.graph.initializer, strict=True):
         new_values, old_values = onnx.numpy_helper.to_array(new), onnx.numpy_helper.to_array(old)
         np.testing.assert_allclose(new_values, old_values, rtol=1e-5, atol=1e-7)

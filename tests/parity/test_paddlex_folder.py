@@ -70,10 +70,10 @@ def test_a_batch_is_the_network_scaled_and_suppressed(exported: Exported, graph:
     with paddle.no_grad():
         boxes, scores = (output.numpy() for output in served(paddle.to_tensor(images)))
     boxes = boxes / np.float32([2, 0.5, 2, 0.5])
-    kept = [nms_one_by_one(*pair, facts.nms) for pair in zip(boxes, scores)]
+    kept = [nms_one_by_one(*pair, facts.nms) for pair in zip(boxes, scores, strict=True)]
     assert all(kept)
     assert counts.tolist() == [len(indices) for indices in kept]
-    expected = [np.column_stack([s[indices], b[indices]]) for b, s, indices in zip(boxes, scores, kept)]
+    expected = [np.column_stack([s[indices], b[indices]]) for b, s, indices in zip(boxes, scores, kept, strict=True)]
     np.testing.assert_allclose(rows[:, 1:], np.concatenate(expected), atol=0.01, rtol=1e-5)
 
 

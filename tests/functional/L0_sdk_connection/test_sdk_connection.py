@@ -118,7 +118,7 @@ def test_shrunk_images_have_boxes_in_their_own_pixels(address: dict[str, str], a
         expected = [best(result) for result in plain.predict(tmp_path)]
     with create_model("BlazeFace", threshold=0.9, max_side_px=640, **address) as model:
         results = list(model.predict(tmp_path))
-    for result, box in zip(results, expected):
+    for result, box in zip(results, expected, strict=True):
         assert best(result) == pytest.approx(box, abs=40)
         assert result.img["res"].size == (2048, 1024)
 

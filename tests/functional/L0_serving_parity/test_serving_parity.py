@@ -84,7 +84,7 @@ def test_img_size(
 ) -> None:
     width, height = [img_size] * 2 if isinstance(img_size, int) else img_size
     with create_model(reference.detector.name, img_size=img_size, **address) as model:
-        for path, result in zip(variants, model.predict([str(path) for path in variants], batch_size=4)):
+        for path, result in zip(variants, model.predict([str(path) for path in variants], batch_size=4), strict=True):
             assert_same(rows(result), reference(path.read_bytes(), size_wh=(width, height)))
 
 

@@ -40,7 +40,9 @@ def test_boxes_move_and_grow_with_their_photos(tmp_path: Path) -> None:
     picture = decode_image(encoded).astype(int)
     assert truth.size_wh == (700, 500) and picture.shape == (500, 700, 3)
     is_red = picture[:, :, 2] - picture[:, :, 0] > 128
-    for (left, top, right, bottom), area_px in zip(truth.boxes_xyxy_px.round().astype(int), truth.areas_px):
+    for (left, top, right, bottom), area_px in zip(
+        truth.boxes_xyxy_px.round().astype(int), truth.areas_px, strict=True
+    ):
         assert is_red[top + 4 : bottom - 4, left + 4 : right - 4].all()
         assert area_px == pytest.approx((right - left) * (bottom - top), rel=0.05)
         is_red[top - 4 : bottom + 4, left - 4 : right + 4] = False

@@ -64,7 +64,7 @@ def test_the_faces_are_those_of_the_yardstick(name: str, size_wh: tuple[int, int
     yardstick = InProcess(shipped(name))
     encoded = [file.read_bytes() for file in FILES]
     together = detector.detect([decode_image(photo) for photo in encoded], threshold=0.3)
-    for photo, batched in zip(encoded, together):
+    for photo, batched in zip(encoded, together, strict=True):
         expected = np.array(yardstick(photo, 0.3, size_wh)).reshape(-1, 5)
         assert len(expected)
         for found in (detector(photo, 0.3), batched):

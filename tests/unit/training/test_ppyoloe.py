@@ -49,7 +49,7 @@ def test_a_fused_detector_is_a_copy_that_equals_the_original() -> None:
     images = paddle.to_tensor(rule.images(NAME, 96, 64))
     with paddle.no_grad():
         fused = detector.fused()
-        for ours, expected, atol in zip(fused(images), detector(images), (2e-4, 1e-6)):
+        for ours, expected, atol in zip(fused(images), detector(images), (2e-4, 1e-6), strict=True):
             np.testing.assert_allclose(ours.numpy(), expected.numpy(), atol=atol, rtol=0)
     assert list(detector.state_dict()) == names
     assert not [name for name in fused.state_dict() if "alpha" in name]

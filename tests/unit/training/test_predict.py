@@ -79,7 +79,7 @@ def test_the_boxes_are_those_of_the_yardstick(
 ) -> None:
     result = run(exported, output, f"[{solvay}, {astronaut}]", f"Predict.batch_size={batch_size}")
     yardstick = InProcess(BLAZE_FACE)
-    for photo, entry in zip([solvay, astronaut], result["results"]):
+    for photo, entry in zip([solvay, astronaut], result["results"], strict=True):
         wanted = np.array(yardstick(photo.read_bytes()))
         saved = json.loads((output / entry["json"]).read_text())
         assert list(saved) == ["input_path", "boxes"] and saved["input_path"] == str(photo)
