@@ -48,6 +48,13 @@ def test_a_strangers_text_stays_in_its_line(text: str) -> None:
     assert json.loads(line)["id"] == shortened(text * 5_000, MAX_ID_CHARACTERS)
 
 
+@pytest.mark.parametrize(
+    ("text", "short"), [("", ""), ("abcde", "abcde"), ("abcdef", "ab..."), ("abcdefghij", "ab...")]
+)
+def test_long_texts_end_in_dots(text: str, short: str) -> None:
+    assert shortened(text, 5) == short
+
+
 def test_a_flood_is_counted() -> None:
     log = RequestLog(model="M")
     declined(log, count=MAX_LINES + 7)

@@ -43,6 +43,8 @@ def test_too_small_for_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.fault("C8")
 def test_too_small_for_the_largest_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    size_of(42, monkeypatch)
+    assert check_shared_memory(14)  # enough for the start
     size_of(64, monkeypatch)
     warning = check_shared_memory(14)
     assert warning and "has 64 MiB free, the largest requests need 234 MiB" in warning and "--shm-size" in warning

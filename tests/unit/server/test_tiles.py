@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -68,6 +69,21 @@ def test_too_many_tiles_are_refused_with_the_size_that_fits() -> None:
         frames_of((4000, 3000), (799, 799))
 
 
+@pytest.mark.parametrize("size_wh", [(4000, 3000), (3000, 4000), (20_000, 100), (9999, 7777)])
+def test_the_size_that_fits_is_the_least(size_wh: tuple[int, int]) -> None:
+    with pytest.raises(ImageError) as caught:
+        frames_of(size_wh, (64, 64))
+    (least_px,) = map(int, re.findall(r"larger tiles, (\d+) px or more", str(caught.value)))
+    assert 1 < len(frames_of(size_wh, (least_px, least_px))) - 1 <= MAX_TILES
+    with pytest.raises(ImageError, match=f"{least_px} px or more"):
+        frames_of(size_wh, (least_px - 1, least_px - 1))
+
+
+@pytest.mark.parametrize("tile_wh", [(32, 32), (32, 32_768), (32_768, 32), (640, 480)])
+def test_sizes_of_tiles(tile_wh: tuple[int, int]) -> None:
+    check_tile_size(tile_wh)
+
+
 @pytest.mark.parametrize("tile_wh", [(31, 640), (640, 0), (-640, 640), (640, 32_769)])
 def test_sizes_that_are_none(tile_wh: tuple[int, int]) -> None:
     with pytest.raises(SizeError, match=r"sides are from 32 to 32,768 px"):
@@ -83,6 +99,7 @@ def test_a_cut_shows_the_same_of_a_picture_that_was_decoded_at_half_its_size(siz
     assert cut(half, frame, size_wh).shape == (50, 60, 3)
     assert cut(half, np.array([0, 0, *size_wh], np.int32), size_wh).shape == half.shape
     assert cut(image[:1, :1], frame, (300, 200)).shape == (1, 1, 3)
+    assert cut(half, np.array([100, 52, 101, 53], np.int32), size_wh).shape == (1, 1, 3)  # half a pixel
 
 
 def test_a_picture_without_tiles_keeps_what_was_found() -> None:
@@ -108,6 +125,13 @@ def test_a_face_that_a_tiles_border_cuts_is_left_to_the_next_tile(box: tuple[flo
     assert not len(merge([none, piece, none], *places, SETTINGS).scores)
     entire = merge([none, piece, detections((5, 20, 25, 40, 0.4))], *places, SETTINGS)
     assert entire.boxes_xyxy_px.tolist() == [[85, 20, 105, 40]]
+
+
+@pytest.mark.parametrize(("left_px", "stays"), [(0, False), (0.9, False), (1.1, True)])
+def test_near_a_border_is_a_hundredth_of_the_tile(left_px: float, stays: bool) -> None:
+    places = places_of(frames_of((180, 100), (100, 100)))
+    right = detections((left_px, 20, 20, 40, 0.9))
+    assert len(merge([Detections.none(), Detections.none(), right], *places, SETTINGS).scores) == stays
 
 
 def test_a_face_at_the_border_of_the_picture_stays() -> None:
