@@ -53,7 +53,8 @@ def test_the_margin_and_the_edges_of_the_picture() -> None:
 def test_what_is_hidden_already_is_not_done_again() -> None:
     once = hide(NOISE, [[40, 30, 80, 70]], 0.25, "pixelate")
     assert np.array_equal(hide(NOISE, [[40, 30, 80, 70], [42, 31, 81, 72]], 0.25, "pixelate"), once)
-    for box in ([40, 30, 91, 70], [31, 21, 89, 79]):  # beyond the edge; too large for squares of that size
+    beyond_an_edge = [29, 30, 69, 70], [40, 19, 80, 59], [51, 30, 91, 70], [40, 41, 80, 81]
+    for box in (*beyond_an_edge, [31, 21, 89, 79]):  # the last one is too large for squares of that size
         assert not np.array_equal(hide(NOISE, [[40, 30, 80, 70], box], 0.25, "pixelate"), once)
 
 
@@ -67,7 +68,12 @@ def test_pictures_of_both_kinds_give_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"margin": -1}, "margin must be"), ({"margin": float("nan")}, "margin must be"), ({"style": "mist"}, "fill")],
+    [
+        ({"margin": -1}, "margin must be"),
+        ({"margin": float("nan")}, "margin must be"),
+        ({"margin": float("inf")}, "margin must be"),
+        ({"style": "mist"}, "fill"),
+    ],
 )
 def test_options_of_no_use(options: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):

@@ -26,6 +26,11 @@ def test_both_functions_show_the_arguments_of_the_one_list(name: str) -> None:
         function("BlazeFace", treshold=0.5)
 
 
+def test_what_is_not_asked_for_is_off() -> None:
+    plain = Options("X")
+    assert (plain.use_hpip, plain.strict, plain.timings) == (False, False, False)
+
+
 def test_the_connection_in_short_and_in_full() -> None:
     assert Options("X", url="h:1", protocol="http").connection == Connection("h:1", "http")
     full = Connection("h:1", timeout_s=3)
@@ -97,6 +102,11 @@ def test_whole_numbers(value: Any) -> None:
 @pytest.mark.parametrize("value", NUMBERS)
 def test_numbers(value: Any) -> None:
     assert checked_threshold(value) == 0.5 and type(checked_threshold(value)) is float
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.0, 1.0, np.float32(1)])
+def test_the_outermost_thresholds(value: Any) -> None:
+    assert checked_threshold(value) == value
 
 
 @pytest.mark.fault("A10")

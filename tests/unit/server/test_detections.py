@@ -34,7 +34,7 @@ def test_boxes_are_scaled_to_the_original_picture() -> None:
 
 
 def test_boxes_are_clipped_and_empty_ones_dropped() -> None:
-    detections = select([[-10, 600, 30, 700], [650, 0, 700, 30]], [0.8, 0.9])
+    detections = select([[-10, 600, 30, 700], [650, 0, 700, 30], [100, 650, 130, 700]], [0.8, 0.9, 0.9])
     np.testing.assert_array_equal(detections.boxes_xyxy_px, [[0, 300, 60, 320]])
     np.testing.assert_array_equal(detections.scores, np.float32([0.8]))
 
