@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -111,11 +112,21 @@ class StepReport:
             if metric.name not in self._families:
                 family = FAMILIES[metric.name]
                 kinds = pb_utils.MetricFamily
-                self._families[metric.name] = kinds(
-                    metric.name, family.help, kinds.GAUGE if family.is_gauge else kinds.COUNTER
+                self._families[metric.name] = _kept(
+                    kinds(metric.name, family.help, kinds.GAUGE if family.is_gauge else kinds.COUNTER)
                 )
-            self._metrics[metric] = self._families[metric.name].Metric(labels=dict(metric.labels))
+            self._metrics[metric] = _kept(self._families[metric.name].Metric(labels=dict(metric.labels)))
         return self._metrics[metric]
+
+
+def _kept(metric: Any) -> Any:
+    """The same, which is never deleted: Triton 2.51 does not survive it.
+
+    At the interpreter's end this process dies of it (SIGSEGV). If the model deletes it before, tritonserver's heap is
+    damaged where other processes use the same metric: it aborts, or hangs.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(metric))
+    return metric
 
 
 def _request_id(request: Any) -> str:
