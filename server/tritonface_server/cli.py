@@ -159,7 +159,8 @@ def _names(text: str) -> list[str]:
 def _serve(options: argparse.Namespace) -> int:
     from tritonface_server.access import Access, find_key
     from tritonface_server.repositories import Repositories, place
-    from tritonface_server.serve import serve, warn
+    from tritonface_server.say import warn
+    from tritonface_server.serve import serve
     from tritonface_server.server import TritonServer
     from tritonface_server.tracing import trace_arguments
 

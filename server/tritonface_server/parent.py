@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 PR_SET_PDEATHSIG = 1
-REAP_ATTEMPTS, REAP_INTERVAL_S = 1000, 0.01
+REAP_ATTEMPTS, REAP_INTERVAL_S = 300, 0.01
+KILLED_S = 5.0
+"""For a killed process to end: the kernel has memory to free, or waits for a disk that does not answer."""
 GUARD = """
 read -r _                                                     # returns when the parent has ended
 n=0; while kill -0 "$1" && [ $n -lt "$2" ]; do sleep 1; n=$((n + 1)); done
@@ -44,7 +46,16 @@ def guarded(group: int, patience_s: int) -> Iterator[None]:
         yield
     finally:
         guard.kill()  # before it can read the end
-        guard.communicate()
+        if guard.stdin:
+            guard.stdin.close()
+        wait_for_end(guard, KILLED_S)
+
+
+def kill_group(leader: subprocess.Popen[bytes]) -> int | None:
+    """Kill a process and the group that it leads; its exit code, or None if it has not ended nevertheless."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGKILL)
+    return wait_for_end(leader, KILLED_S)
 
 
 def reap(group: int) -> None:

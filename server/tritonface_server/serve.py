@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import time
 from contextlib import suppress
-from typing import TextIO
 
 from tritonface_server.backoff import MAX_FAILURES, Backoff
 from tritonface_server.control import ControlError
+from tritonface_server.last_resort import end_after_signal
 from tritonface_server.machine import LaunchError
+from tritonface_server.say import fill_standard_streams, say, warn
 from tritonface_server.server import DRAIN_TIMEOUT_S, TritonServer
 from tritonface_server.supervisor import Supervisor
 from tritonface_server.watcher import Watcher
 
 CHECK_INTERVAL_S = 0.15
-STDERR = 2
+END_TIMEOUT_S = DRAIN_TIMEOUT_S + 12
+"""From the first signal to the end, whatever hangs: the draining, and what is killed and tidied up after it."""
 
 
 class GivenUpError(LaunchError):
@@ -33,31 +33,11 @@ def serve(server: TritonServer, watch: bool = False) -> int:
     Raises:
         LaunchError: it cannot start, or has died too often.
     """
-    _fill_standard_streams()
+    fill_standard_streams()
     for signum in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job starts with it ignored
         signal.signal(signum, _interrupt)
+    end_after_signal(END_TIMEOUT_S, server.kill)
     return Service(server, watch).run()
-
-
-def say(line: str, stream: TextIO | None = None) -> None:
-    """Tell the user, if there is still somebody to read it."""
-    stream = stream or sys.stdout
-    try:
-        print(line, file=stream, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def warn(line: str) -> None:
-    """Tell the user what is not as it should be."""
-    say(line, sys.stderr)
-
-
-def _fill_standard_streams() -> None:
-    """Open what the caller has closed, or the next file that tritonserver opens would receive its log."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
 
 
 class Service:

@@ -17,8 +17,9 @@ from types import TracebackType
 from tritonface_server.access import Access, Certificates, hide, without_key
 from tritonface_server.admission import ledger_file, server_name
 from tritonface_server.configs import cpu_config_name
-from tritonface_server.control import BUSY, READY, Control, ControlError, State
+from tritonface_server.control import Control
 from tritonface_server.cpus import usable_cpus
+from tritonface_server.draining import Draining
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.leftovers import (
     note_temporary_folders,
@@ -28,10 +29,11 @@ from tritonface_server.leftovers import (
 )
 from tritonface_server.machine import LaunchError, Triton, check_port, find_triton, port_lock
 from tritonface_server.network_outline import LOAD_LATER
-from tritonface_server.parent import end_with_parent, guarded, reap, wait_for_end
+from tritonface_server.parent import end_with_parent, guarded, kill_group, reap, wait_for_end
 from tritonface_server.repositories import Repositories
 from tritonface_server.room import check_shared_memory, raise_open_files
 from tritonface_server.run_folder import base_folder, run_folder
+from tritonface_server.say import warn
 from tritonface_server.stubs import Stub, find_stubs
 
 DRAIN_TIMEOUT_S = 15.0
@@ -151,11 +153,11 @@ class TritonServer:
         try:
             if self.process is not None:
                 with suppress(KeyboardInterrupt):
-                    is_drained = self._drain(time.monotonic() + drain_timeout_s)
+                    deadline_s = time.monotonic() + drain_timeout_s
+                    is_drained = Draining(self.control, self.stubs, self._has_ended, deadline_s).run()
                     self.process.terminate()
-                    self.process.wait(EXIT_GRACE_S if is_drained else EXIT_TIMEOUT_S + 1)
-        except subprocess.TimeoutExpired:
-            pass  # it has nothing left to do
+                    left_s = 0.0 if is_drained else min(deadline_s - time.monotonic(), EXIT_TIMEOUT_S + 1)
+                    self.exit_code(within_s=max(left_s, EXIT_GRACE_S))
         finally:
             code = self._end()
             self._resources.close()
@@ -164,6 +166,12 @@ class TritonServer:
     def exit_code(self, within_s: float) -> int | None:
         """The exit code if the process ends by itself within that time."""
         return wait_for_end(self.process, within_s) if self.process else None
+
+    def kill(self) -> None:
+        """End the process and its stubs at once, without tidying up after them; from any thread."""
+        if (process := self.process) is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def chosen_models(self) -> list[str]:
         """The models to be loaded at the start."""
@@ -179,38 +187,16 @@ class TritonServer:
         """The living processes of its models."""
         return find_stubs(self.process.pid) if self.process else []
 
-    def _drain(self, deadline_s: float) -> bool:
-        """Unload the ensembles, then the rest: each refuses requests at once and goes when it has answered its own.
-
-        Triton's own draining covers single models only: a request inside an ensemble fails at its next step.
-
-        Returns:
-            whether the time has been used up, or everything is answered.
-        """
-        try:
-            loaded = self.control.loaded()
-            ensembles = [model for model in loaded if self.control.config(model).get("platform") == "ensemble"]
-            for models in (ensembles, [model for model in loaded if model not in ensembles]):
-                for model in models:
-                    self.control.unload(model)
-                while time.monotonic() < deadline_s and self.exit_code(within_s=POLL_INTERVAL_S) is None:
-                    states = self.control.states()
-                    if not any(states.get(model, State()).name in (READY, *BUSY) for model in models):
-                        break
-            sent = set(loaded) - self.control.states().keys()  # by clients; Triton removes their files after the end
-            while time.monotonic() < deadline_s and any(stub.model in sent for stub in self.stubs()):
-                time.sleep(POLL_INTERVAL_S)
-        except ControlError:  # it is still starting, or hangs
-            return False
-        return True
+    def _has_ended(self, within_s: float) -> bool:
+        return self.exit_code(within_s) is not None
 
     def _end(self) -> int | None:
         """End what is left of the process and its stubs, which form a group, and remove what they leave behind."""
         if self.process is None:
             return None
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        code = self.process.wait()
+        code = kill_group(self.process)
+        if code is None:
+            warn(f"tritonserver, process {self.process.pid}, was killed and has not ended; it is left to itself")
         reap(self.process.pid)
         note_temporary_folders(self.folder, self._folders_before)  # where it has never been ready, too
         remove_leftovers(self.folder)

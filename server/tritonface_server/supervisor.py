@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,8 +106,11 @@ class Supervisor:
             self._scan(now_s)
         due = [name for name, it in self._troubles.items() if it.retry_at_s is not None and it.retry_at_s <= now_s]
         if due:
-            with ThreadPoolExecutor(len(due)) as pool:
-                list(pool.map(self._load, due))
+            loads = [threading.Thread(target=self._load, args=(model,), daemon=True) for model in due]
+            for load in loads:
+                load.start()
+            for load in loads:
+                load.join()  # Ctrl-C ends this wait, and not only when the model is loaded
             self._load_ensembles()
             self._scanned_at_s = float("-inf")
 
