@@ -10,6 +10,7 @@ from tritonface_server.backoff import MAX_FAILURES, Backoff
 from tritonface_server.control import ControlError
 from tritonface_server.last_resort import end_after_signal
 from tritonface_server.machine import LaunchError
+from tritonface_server.pulse import pulse
 from tritonface_server.say import fill_standard_streams, say, warn
 from tritonface_server.server import DRAIN_TIMEOUT_S, TritonServer
 from tritonface_server.supervisor import Supervisor
@@ -87,13 +88,14 @@ class Service:
         if self._watch:
             watcher = Watcher(server.repositories.folders, server.control, server.folder, say)
         self._announce(self._supervisor)
-        while (ended := server.exit_code(within_s=CHECK_INTERVAL_S)) is None:
-            with suppress(ControlError):  # it does not answer; if it has died, the next look at its process tells
-                self._supervisor.look()
-                if watcher:
-                    watcher.look()
-                if self._supervisor.given_up and not self._supervisor.serves():
-                    raise GivenUpError("no detector is served any more; the lines above say why")
+        with pulse(server.control, server.kill):
+            while (ended := server.exit_code(within_s=CHECK_INTERVAL_S)) is None:
+                with suppress(ControlError):  # it does not answer; if it has died, the next look at its process tells
+                    self._supervisor.look()
+                    if watcher:
+                        watcher.look()
+                    if self._supervisor.given_up and not self._supervisor.serves():
+                        raise GivenUpError("no detector is served any more; the lines above say why")
         if watcher:
             server.also_serve(watcher.came)
         return ended

@@ -16,7 +16,9 @@ import tritonclient.grpc
 from tests.launched import Callers, Launched, eventually, is_there, launched
 from tests.shipped import copy_detectors, copy_one_detector
 from tritonface_server.admission import ledger_file, server_name
+from tritonface_server.control import TIMEOUT_S
 from tritonface_server.endpoints import Endpoints
+from tritonface_server.pulse import INTERVAL_S, SILENT_S
 
 FALLEN, OTHER = "BlazeFace", "BlazeFace-FPN-SSH"
 SHARED = "640x640_cubic_preprocess"
@@ -130,6 +132,18 @@ def test_a_stopped_process_is_replaced_alone(lasting: Launched) -> None:
 @pytest.mark.fault("C6")
 def test_a_server_that_dies_is_started_anew(lasting: Launched) -> None:
     os.kill(lasting.server_pid, signal.SIGKILL)
+    assert "exit code -9" in lasting.wait_for("tritonserver has died")
+    lasting.wait_for("ready: gRPC")
+    with Callers(lasting.endpoints, FALLEN, OTHER) as callers:
+        assert eventually(lambda: callers.served(FALLEN, 0) and callers.served(OTHER, 0))
+
+
+@pytest.mark.fault("C6")
+def test_a_server_that_hangs_is_started_anew(lasting: Launched) -> None:
+    os.kill(lasting.server_pid, signal.SIGSTOP)
+    stopped_s = time.monotonic()
+    lasting.wait_for("tritonserver has not answered for 20 s")
+    assert SILENT_S - INTERVAL_S < time.monotonic() - stopped_s < SILENT_S + TIMEOUT_S + INTERVAL_S + 3
     assert "exit code -9" in lasting.wait_for("tritonserver has died")
     lasting.wait_for("ready: gRPC")
     with Callers(lasting.endpoints, FALLEN, OTHER) as callers:
