@@ -6,6 +6,7 @@ from pathlib import Path
 
 from training.coco_dataset import load_dataset
 from training.config import load_config
+from training.engine.checkpoint import checkpoints
 from training.engine.loop import Training
 from training.paths import ROOT
 
@@ -26,3 +27,8 @@ def train(dataset: Path, output: Path, epochs: int, *settings: str, model: str =
     running = training(dataset, output, epochs, *settings, model=model)
     running.run()
     return running
+
+
+def checkpoint_names(output: Path) -> list[str]:
+    """The oldest first."""
+    return [path.name for path in checkpoints(output)]
