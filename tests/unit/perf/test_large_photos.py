@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from perf.accuracy import scaled
 from perf.accuracy.large_photos import Kind
 from perf.accuracy.scaled import KINDS, main, measure_kind
 from perf.peers.in_process import open_detector
@@ -76,10 +77,11 @@ def test_faces_are_found_both_ways(kind: Kind, tmp_path: Path) -> None:
         assert 0.3 < figures.ap < figures.ap50 <= 1
 
 
-def test_the_report(tmp_path: Path) -> None:
+def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaled, "MEGAPIXELS", (0.5, 2.0))
     data_set = label_demo_photos(tmp_path)
     given = ["--images", str(data_set / "images"), "--detector", "BlazeFace", "--output", str(tmp_path / "output")]
     assert main([*given, "--annotations", str(data_set / "annotations" / "instance_val.json"), "--photos", "1"]) == 0
     report = (tmp_path / "output" / "scaled.md").read_text()
-    assert "| one photo, 12 MP | BlazeFace | 0." in report and "| 24 |" in report
+    assert "| one photo, 12 MP | BlazeFace | 0." in report and "| 2 |" in report
     assert main([*given, "--annotations", str(tmp_path / "absent.json")]) == 1
