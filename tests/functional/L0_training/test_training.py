@@ -49,6 +49,7 @@ def test_nothing_to_train_on(tmp_path: Path) -> None:
 def test_it_learns(tmp_path: Path, faces: Path) -> None:
     """From random weights, 80 steps: the loss halves, and half of the faces are found well enough for AP50."""
     settings = ["Train.epochs_iters=40", "Train.batch_size=4", "Train.image_size=96", "Train.eval_interval=8"]
+    settings += ["Train.save_interval=8"]
     settings += ["Train.learning_rate=0.01", "Train.warmup_steps=5", "Train.schedule=cosine", "Train.ema_decay=0.8"]
     given = command("BlazeFace", tmp_path, faces, *settings, "Train.log_interval=1")
     done = subprocess.run(given, capture_output=True, text=True, timeout=400)
