@@ -59,7 +59,9 @@ def sections(settings: Settings, options: argparse.Namespace) -> dict[str, Secti
         "steps": lambda server, name: step_times.measure(server, name, settings),
         "functions": lambda server, name: functions.measure(watched, settings.function_rounds),
         "growth": lambda server, name: growth.measure(server.endpoints.grpc, watched, settings),
-        "locust": lambda server, name: locust_run.headless(server.endpoints.http, watched, settings.locust_s),
+        "locust": lambda server, name: locust_run.headless(
+            server.endpoints.http, watched, settings.locust_s, settings.locust_users
+        ),
         "gpu": lambda server, name: gpu.measure(settings, options.gpu_server),
         "soak": lambda server, name: soak.run(
             server, watched, options.soak, lambda result: save(options.output, "soak.part", result)

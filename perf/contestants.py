@@ -18,7 +18,7 @@ from tritonclient import grpc
 from perf import perf_analyzer, sdk_caller
 from perf.machine import cores
 from perf.peers import client_side, high_stability, in_process, paddlex_peer
-from perf.settings import IN_FLIGHT, RATE, SETTLE_REQUESTS, TIME, Settings
+from perf.settings import IN_FLIGHT, RATE, TIME, Settings
 from perf.workers import Workers
 from tritonface import create_model
 from tritonface_server.detector import Detector
@@ -79,21 +79,22 @@ class Contestants:
     def served(self, variant: str, server: TritonServer) -> list[Turn]:
         """What is served, asked by perf_analyzer."""
         model = f"{self.detector.name}_hpi" if variant == "hpi" else self.detector.name
-        return self._analyzed({variant: "served"}, variant, model, server.endpoints.grpc, self.image, SETTLE_REQUESTS)
+        url, settle = server.endpoints.grpc, self.settings.settle_requests
+        return self._analyzed({variant: "served"}, variant, model, url, self.image, settle)
 
     def sdk(self, variant: str, server: TritonServer) -> list[Turn]:
         """One caller of the SDK."""
         model = self.stack.enter_context(
             create_model(self.detector.name, use_hpip=variant == "hpi", url=server.endpoints.grpc)
         )
-        slot_s = self._slot_s(variant)
-        return [Turn({variant: "SDK"}, lambda: {RATE: sdk_caller.images_per_s(model, self.photo, slot_s)})]
+        how = self._slot_s(variant), IN_FLIGHT, self.settings.settle_requests
+        return [Turn({variant: "SDK"}, lambda: {RATE: sdk_caller.images_per_s(model, self.photo, *how)})]
 
     def client_side(self, variant: str, server: TritonServer) -> list[Turn]:
         """All but the network in the client."""
         arguments = (self.detector.name, variant, server.endpoints.grpc, self.encoded)
         clients = self._workers(client_side.make_call, arguments, cores(), CLIENTS_PER_CORE)
-        slot_s, settle_s = self._slot_s(variant), SETTLE_REQUESTS * self._alone_s[variant]
+        slot_s, settle_s = self._slot_s(variant), self.settings.settle_requests * self._alone_s[variant]
 
         def alone() -> dict[str, float]:
             clients.latencies_ms(settle_s)

@@ -25,7 +25,7 @@ from tritonface_server.server import TritonServer
 
 LOCUSTFILE = ROOT / "perf" / "locustfile.py"
 HEADER_LENGTH = "Inference-Header-Content-Length"
-USERS, SPAWN_PER_S = 12, 1.0
+SPAWN_PER_S = 1.0
 WEB_HOST, WEB_PORT = "127.0.0.1", 8089
 COLUMNS = {
     "requests": "Request Count",
@@ -58,7 +58,7 @@ def environment(model: str) -> dict[str, str]:
     return {**os.environ, "LOCUST_MODEL": model, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def headless(http_url: str, model: str, duration_s: int, users: int = USERS) -> dict[str, Any]:
+def headless(http_url: str, model: str, duration_s: int, users: int) -> dict[str, Any]:
     """Ramp up to `users`, stay there, and return locust's two tables: per photo size, and second by second.
 
     Raises:

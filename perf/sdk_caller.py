@@ -18,11 +18,17 @@ def detect_many(model: FaceDetector, images: Sequence[Path], count: int, in_flig
         pass
 
 
-def images_per_s(model: FaceDetector, image: Path, slot_s: float, in_flight: int = IN_FLIGHT) -> float:
+def images_per_s(
+    model: FaceDetector,
+    image: Path,
+    slot_s: float,
+    in_flight: int = IN_FLIGHT,
+    settle_requests: int = SETTLE_REQUESTS,
+) -> float:
     """Results per second of one endless `predict`, after some that do not count."""
     results = model.predict([image] * MANY, batch_size=in_flight)
     try:
-        for _ in range(max(in_flight, SETTLE_REQUESTS)):
+        for _ in range(max(in_flight, settle_requests)):
             next(results)
         start_s, count = time.perf_counter(), 0
         while time.perf_counter() - start_s < slot_s:

@@ -30,6 +30,7 @@ class Settings:
         slot_s: seconds of one measurement in the interleaved rounds.
         window_s: seconds of one of perf_analyzer's three windows.
         least_requests: a slot or a saturated window lasts longer where it would hold fewer requests of a lone caller.
+        settle_requests: before a measurement with perf_analyzer, the SDK or the client side.
         cpus: numbers of CPUs, fewer than the machine's, to which everything is confined in turn.
         latency_window_s: like `window_s` for the p99 under open load.
         concurrencies, few_concurrencies: as many as the queues of a server on two CPUs hold; perf_analyzer takes a
@@ -38,6 +39,7 @@ class Settings:
         many_pairs: how often these are compared with the best number.
         growth_slot_s: seconds of one point of a growth table.
         locust_s: seconds of the run with locust.
+        locust_users: how many there are at its end.
         step_s: seconds of each measurement of the steps.
     """
 
@@ -48,6 +50,7 @@ class Settings:
     slot_s: float = 1.8
     window_s: float = 1.0
     least_requests: int = 18
+    settle_requests: int = SETTLE_REQUESTS
     cpus: tuple[int, ...] = (1, 2, 4)
     cpus_rounds: int = 2
     latency_window_s: float = 3.5
@@ -61,6 +64,7 @@ class Settings:
     growth_slot_s: float = 1.5
     function_rounds: int = 4
     locust_s: int = 30
+    locust_users: int = 12
     step_s: float = 3.0
     quick: bool = False
 

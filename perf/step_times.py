@@ -60,14 +60,16 @@ def measure(server: TritonServer, detector: str, settings: Settings) -> list[dic
         image.write_bytes(photo(TYPICAL_MEGAPIXELS))
         for name in (detector, f"{detector}_hpi"):
             with create_model(name, url=server.endpoints.grpc) as model:
-                entries += [_entry(server, model, image, in_flight, settings.step_s) for in_flight in (1, IN_FLIGHT)]
+                entries += [_entry(server, model, image, in_flight, settings) for in_flight in (1, IN_FLIGHT)]
     return entries
 
 
-def _entry(server: TritonServer, model: FaceDetector, image: Path, in_flight: int, duration_s: float) -> dict[str, Any]:
+def _entry(
+    server: TritonServer, model: FaceDetector, image: Path, in_flight: int, settings: Settings
+) -> dict[str, Any]:
     """With so many requests under way, as many in all as fit into the time, and enough to fill the queues."""
-    rate = sdk_caller.images_per_s(model, image, duration_s / 6, in_flight)  # settles the copies of the network as well
-    count = max(4, round(rate * duration_s))
+    settling = settings.step_s / 6, in_flight, settings.settle_requests  # the copies of the network as well
+    count = max(4, round(sdk_caller.images_per_s(model, image, *settling) * settings.step_s))
     before = read_counts(server)
     used = resources.during(server.process.pid, count, lambda: sdk_caller.detect_many(model, [image], count, in_flight))
     times = difference_ms(before, read_counts(server))

@@ -48,7 +48,13 @@ def _one(
         expected_s = concurrency / saturation if saturation else 0.0
         window_s = min(max(settings.window_s, expected_s * WINDOWS_PER_LATENCY), perf_analyzer.MOST_WINDOW_S)
         found = perf_analyzer.measure(
-            model, urls[protocol], file, protocol=protocol, concurrency=concurrency, window_s=window_s
+            model,
+            urls[protocol],
+            file,
+            protocol=protocol,
+            concurrency=concurrency,
+            window_s=window_s,
+            settle_requests=settings.settle_requests,
         )
         return asdict(found)
 
@@ -89,7 +95,10 @@ def ratios_of_many(server: TritonServer, model: str, best: int, settings: Settin
         name, is_hpi = model.removesuffix("_hpi"), model.endswith("_hpi")
         with create_model(name, use_hpip=is_hpi, url=server.endpoints.grpc) as detector:
             rates = [
-                [images_per_s(detector, image, settings.slot_s, count) for count in (settings.many, best)]
+                [
+                    images_per_s(detector, image, settings.slot_s, count, settings.settle_requests)
+                    for count in (settings.many, best)
+                ]
                 for _ in range(settings.many_pairs)
             ]
     return [many / fewer for many, fewer in rates]

@@ -23,6 +23,7 @@ TINY = replace(
     slot_s=0.2,
     window_s=0.4,
     least_requests=2,
+    settle_requests=4,
     latency_window_s=0.5,
     concurrencies=(2,),
     few_concurrencies=(2,),
@@ -31,7 +32,8 @@ TINY = replace(
     faces=(0, 4, 16),
     batches=(1, 2, 3),
     growth_slot_s=0.05,
-    locust_s=12,
+    locust_s=8,
+    locust_users=2,
     step_s=0.2,
 )
 
