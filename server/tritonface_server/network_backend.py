@@ -132,13 +132,12 @@ class NetworkBackend:
                 f" where the configuration promises {promised[0]} of {promised[1]}"
             )
 
-    def _network_now(self) -> Network:
-        """The network, loaded if it is not there yet, or has not suited the load for a while.
+    def _network_for(self, cores: int) -> Network:
+        """The network, loaded if it is not there yet, or has had threads for other than so many cores for a while.
 
         Raises:
             FailedError: it cannot be; the next request tries again.
         """
-        cores = self.most_cores if self.ledger.under_way().requests <= 1 else 1
         self.unsuited = self.unsuited + 1 if cores != self.cores else 0
         if self.network is not None and self.unsuited < PATIENCE:
             return self.network
@@ -175,8 +174,10 @@ class NetworkBackend:
     def _rows(self, request: Any, batch: dict[str, np.ndarray]) -> Iterator[list[np.ndarray]]:
         """The outputs for one image after the other, as long as somebody waits for them."""
         for i in range(len(next(iter(batch.values())))):
-            check_awaited(request)
-            network = self._network_now()
+            under_way = self.ledger.under_way().requests
+            if i or under_way != 1:  # asking takes .1 ms; Triton has just looked at the only one
+                check_awaited(request)
+            network = self._network_for(self.most_cores if under_way <= 1 else 1)
             with self.idle.work(), self.report.stage("network"):
                 row = network({name: array[i : i + 1] for name, array in batch.items()})
             yield row

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from tritonface import FaceDetector, create_model
+from tritonface_server.cpus import usable_cpus
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.server import TritonServer, undrained
 
@@ -24,9 +25,9 @@ def server(one_detector: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
-def threads(server: TritonServer, network: str) -> int:
-    """Of all copies; a pool for one thread has none of its own."""
-    return sum(psutil.Process(stub.pid).num_threads() for stub in server.stubs() if stub.model == network)
+def threads(server: TritonServer, step: str) -> int:
+    """Of all its processes; a pool for one thread has none of its own."""
+    return sum(psutil.Process(stub.pid).num_threads() for stub in server.stubs() if stub.model == step)
 
 
 def ask_until(holds: Callable[[], bool], model: FaceDetector, photo: Path, callers: int) -> bool:
@@ -38,12 +39,15 @@ def ask_until(holds: Callable[[], bool], model: FaceDetector, photo: Path, calle
     return False
 
 
-def test_the_form_follows_the_load(server: TritonServer, astronaut: Path) -> None:
+@pytest.mark.parametrize("step", ["BlazeFace_detector", "640x640_cubic_preprocess"])
+def test_the_threads_follow_the_load(server: TritonServer, astronaut: Path, step: str) -> None:
+    if usable_cpus() == 1 and step.endswith("preprocess"):
+        pytest.skip("it has one thread on one CPU")
     with create_model("BlazeFace", url=server.endpoints.grpc) as model:
         list(model.predict([astronaut] * 16 * CALLERS, batch_size=CALLERS))
-        of_many = threads(server, "BlazeFace_detector")
-        assert ask_until(lambda: threads(server, "BlazeFace_detector") > of_many, model, astronaut, callers=1)
-        assert ask_until(lambda: threads(server, "BlazeFace_detector") <= of_many, model, astronaut, CALLERS)
+        of_many = threads(server, step)
+        assert ask_until(lambda: threads(server, step) > of_many, model, astronaut, callers=1)
+        assert ask_until(lambda: threads(server, step) <= of_many, model, astronaut, CALLERS)
 
 
 @pytest.mark.parametrize("use_hpip", [False, True])
