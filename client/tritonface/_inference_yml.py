@@ -138,7 +138,9 @@ def _size_wh(resize: _Section, multiple: int) -> tuple[int, int]:
         raise ValueError(f"{name} is {sides!r}; expected [height, width] in pixels")
     height, width = sides
     if height % multiple or width % multiple:
-        raise ValueError(f"{name} is {width}x{height} (width x height); expected multiples of {multiple}, its size_multiple")
+        raise ValueError(
+            f"{name} is {width}x{height} (width x height); expected multiples of {multiple}, its size_multiple"
+        )
     return width, height
 
 
