@@ -60,7 +60,8 @@ def optimiser_arrays(optimiser: paddle.optimizer.Optimizer, network: nn.Layer) -
     Paddle's own names count the layers made in a process, so that another process may not find its state again.
     """
     state = {name: value for name, value in optimiser.state_dict().items() if isinstance(value, paddle.Tensor)}
-    return {_structured(name, network): value.numpy() for name, value in state.items()}
+    names = {parameter.name: name for name, parameter in network.named_parameters()}
+    return {_structured(name, names): value.numpy() for name, value in state.items()}
 
 
 def set_optimiser_arrays(
@@ -91,8 +92,8 @@ def set_optimiser_arrays(
     optimiser.set_state_dict(state)
 
 
-def _structured(state_name: str, network: nn.Layer) -> str:
-    for name, parameter in network.named_parameters():
-        if state_name.startswith(f"{parameter.name}_"):
-            return f"{name}/{state_name[len(parameter.name) + 1 :]}"
+def _structured(state_name: str, names: dict[str, str]) -> str:
+    for own_name, name in names.items():
+        if state_name.startswith(f"{own_name}_"):
+            return f"{name}/{state_name[len(own_name) + 1 :]}"
     raise WeightsError(f"the optimiser's state {state_name!r} belongs to no weight of the network")
