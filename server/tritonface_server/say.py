@@ -15,6 +15,8 @@ PATIENCE_S = 0.5
 def say(line: str, stream: TextIO | None = None) -> None:
     """Tell the user, if there is still somebody to read it."""
     stream = stream or sys.stdout
+    if stream is None:  # it was closed when Python started
+        return
     try:
         if _takes(stream.fileno()):
             print(line, file=stream, flush=True)
