@@ -86,24 +86,18 @@ class Launched:
         self.process.wait()
         self._reader.join(10)
 
-    def wait_for(self, *words: str, timeout_s: float = 90) -> str:
-        """The next line that holds any of these words."""
+    def wait_for(self, words: str, timeout_s: float = 90) -> str:
+        """The next line that holds these words."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             with suppress(queue.Empty):
                 line = self.lines.get(timeout=0.2)
                 self.said.append(line)
-                if any(each in line for each in words):
+                if words in line:
                     return line
             if self.process.poll() is not None and not self._reader.is_alive() and self.lines.empty():
                 break
         raise AssertionError(f"{words!r} was not said; exit code {self.process.poll()}, said was {self.said}")
-
-    def has_said(self, words: str) -> bool:
-        """Whether a line so far holds these words."""
-        while not self.lines.empty():
-            self.said.append(self.lines.get())
-        return any(words in line for line in self.said)
 
     @property
     def server_pid(self) -> int:

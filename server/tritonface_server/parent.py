@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 REAP_ATTEMPTS, REAP_INTERVAL_S = 300, 0.01
 KILLED_S = 5.0
 """For a killed process to end: the kernel has memory to free, or waits for a disk that does not answer."""
@@ -27,6 +27,12 @@ def end_with_parent() -> None:
     """Have the kernel send SIGTERM to the calling process when its parent ends; without effect elsewhere."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what the children of this process leave behind, to `reap` it; without effect elsewhere."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 @contextmanager
@@ -59,7 +65,7 @@ def kill_group(leader: subprocess.Popen[bytes]) -> int | None:
 
 
 def reap(group: int) -> None:
-    """Wait for the killed processes of a group that have become this process's children, as in a container's first."""
+    """Wait for the killed processes of a group that have become this process's children, see `adopt_orphans`."""
     with suppress(ChildProcessError):  # there are none, or no more
         for _ in range(REAP_ATTEMPTS):
             pid, _ = os.waitpid(-group, os.WNOHANG)

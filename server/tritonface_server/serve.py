@@ -10,6 +10,7 @@ from tritonface_server.backoff import MAX_FAILURES, Backoff
 from tritonface_server.control import ControlError
 from tritonface_server.last_resort import end_after_signal
 from tritonface_server.machine import LaunchError
+from tritonface_server.parent import adopt_orphans
 from tritonface_server.pulse import pulse
 from tritonface_server.say import fill_standard_streams, say, warn
 from tritonface_server.server import DRAIN_TIMEOUT_S, TritonServer
@@ -35,6 +36,7 @@ def serve(server: TritonServer, watch: bool = False) -> int:
         LaunchError: it cannot start, or has died too often.
     """
     fill_standard_streams()
+    adopt_orphans()
     for signum in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job starts with it ignored
         signal.signal(signum, _interrupt)
     end_after_signal(END_TIMEOUT_S, server.kill)

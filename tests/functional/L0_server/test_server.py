@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.launched import Launched, is_there, launched
+from tests.launched import Launched, launched
 from tests.scrape import scrape, wait_until
 from training.paths import MODEL_REPOSITORY, ROOT
 from tritonface import create_model
@@ -55,7 +55,7 @@ def test_a_signal_drains_and_leaves_nothing(
         running.process.send_signal(sent)
         assert len([result for result in under_way.result() if result["boxes"]]) == 16
     assert running.process.wait(30) == 0
-    assert not [process for process in descendants if is_there(process.pid)]
+    assert not [process for process in descendants if process.is_running()]
     assert not list((tmp_path / "cache" / "tritonface").iterdir())
 
 

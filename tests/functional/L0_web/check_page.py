@@ -52,7 +52,7 @@ def chromium() -> str:
 def address(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A page, and a server that `make serve` would start."""
     with Launched(tmp_path_factory.mktemp("server")) as server:
-        server.wait_for("ready: gRPC", timeout_s=300)
+        server.wait_for("ready: gRPC", 300)
         with page_at(server.endpoints.grpc) as address:
             yield address
 
@@ -233,7 +233,7 @@ def test_a_server_that_comes_later(chromium: str, open_page: Open, astronaut: Pa
         drop(page, astronaut)
         expect(panel(page).get_by_role("alert")).to_contain_text("no Triton server answers")
         with Launched(tmp_path, endpoints=ends) as server:
-            server.wait_for("ready: gRPC", timeout_s=300)
+            server.wait_for("ready: gRPC", 300)
             expect(page.locator(".title .ready")).to_be_visible()
             expect(count(page)).to_have_text("1 face")
             expect(page.locator(".help")).to_have_count(0)

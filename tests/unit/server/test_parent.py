@@ -55,10 +55,10 @@ def test_the_end_of_a_child() -> None:
         assert wait_for_end(child, 10) == 3
 
 
-FIRST_PROCESS = """
-import ctypes, os, signal, subprocess
-from tritonface_server.parent import reap
-ctypes.CDLL(None).prctl(36, 1)  # orphans become its children, as in a container those of the first process
+ADOPTS = """
+import os, signal, subprocess
+from tritonface_server.parent import adopt_orphans, reap
+adopt_orphans()
 group = subprocess.Popen(["sh", "-c", "sleep 60 & echo & wait"], stdout=-1, start_new_session=True)
 group.stdout.readline()
 os.killpg(group.pid, signal.SIGKILL)
@@ -71,6 +71,6 @@ except ChildProcessError:
 """
 
 
-def test_who_inherits_a_killed_group_waits_for_all_of_it() -> None:
-    run = subprocess.run([sys.executable, "-c", FIRST_PROCESS], capture_output=True, text=True, check=True)
+def test_who_adopts_a_killed_group_waits_for_all_of_it() -> None:
+    run = subprocess.run([sys.executable, "-c", ADOPTS], capture_output=True, text=True, check=True)
     assert run.stdout == "none\n"
