@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -34,6 +35,22 @@ def memory_mib(pid: int) -> float:
         except psutil.NoSuchProcess:  # ended in between
             continue
     return total / 2**20
+
+
+def growing_mib(pid: int) -> float:
+    """What the tree's processes have each for themselves, and all that lies in /dev/shm.
+
+    Its growth is that of `memory_mib`, once libraries and files are mapped, and looking at it stops nobody: for PSS the
+    kernel holds a process's memory map, and requests wait for .1 to .4 s where the cores are busy.
+    """
+    own = 0
+    for process in tree(pid):
+        try:
+            used = process.memory_info()
+        except psutil.NoSuchProcess:
+            continue
+        own += used.rss - used.shared
+    return (own + shutil.disk_usage(SHARED_MEMORY).used) / 2**20
 
 
 def shared_memory_mib(pid: int) -> float:

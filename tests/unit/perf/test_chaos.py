@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from perf.chaos import __main__ as chaos
+from perf.chaos import overload
 from perf.chaos.callers import CUT, Seen, same
 from perf.chaos.launched import TRITONS_LINE
 from perf.chaos.row import Promise, Row
@@ -56,6 +57,15 @@ def test_experiments_are_chosen_by_whole_words() -> None:
         "long",
     ]
     assert chaos.main(["--only", "nothing"]) == 2
+
+
+@pytest.mark.parametrize("goes_first", [True, False])
+def test_a_client_that_waits_for_cpus_itself_says_so(goes_first: bool) -> None:
+    counts = {"ok": 3, "busy": 1, "late": 0, "lost": 0}
+    seen = {"counts": counts, "punctual": 1.0, "goes_first": goes_first, "others": {"NOT_FOUND": 2}}
+    assert overload.notes(seen)[0] == "3 ok, 1 busy"
+    assert ("waiting for the server's CPUs" in overload.notes(seen)[1]) is not goes_first
+    assert overload.notes(seen)[2:] == ["2 x NOT_FOUND"]
 
 
 def test_the_longest_pause() -> None:
