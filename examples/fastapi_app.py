@@ -1,7 +1,7 @@
 """A web application with the asyncio client: photos are uploaded, faces come back as JSON.
 
-    uvicorn --app-dir examples fastapi_app:app
-    curl --form photo=@photo.jpg http://127.0.0.1:8000/faces
+    uvicorn --app-dir examples --port 8080 fastapi_app:app      # 8000 is the server's own
+    curl --form photo=@photo.jpg http://127.0.0.1:8080/faces
 
 Settings are those of the SDK (TRITONFACE_URL), and DETECTOR. One model serves all requests; each of them is one image
 under way, and how many there are at once is the server's affair: it answers when it has no room, and that is passed on.

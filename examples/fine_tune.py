@@ -20,7 +20,7 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 GENTLE = ("Train.learning_rate=0.00003", "Train.warmup_steps=30", "Train.ema_decay=0.98", "Train.batch_size=8")
-"""A tenth of the rate that the weights were trained with, and averages that follow a short training."""
+"""A small part of the rate that the weights were trained with, and averages that follow a short training."""
 
 
 def run(detector: str, mode: str, dataset: Path, output: Path, *settings: str) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def make_parser(do: Commands) -> argparse.ArgumentParser:
     )
 
     blur = add("blur", do.blur, "make faces unrecognisable in pictures and videos", server, detector)
-    _inputs(blur, "picture, video, directory or http(s) URL of a picture")
+    _inputs(blur, "picture, video, directory, http(s) URL of a picture, or camera:0")
     _save(blur, "the folder to write to, or the file of a single input", True)
     _threshold(blur, BLUR_THRESHOLD, "%(default)s, which finds more than the model's own")
     blur.add_argument("--style", choices=STYLES, default=STYLES[0], help="fill is black (%(default)s)")

@@ -64,7 +64,7 @@ class Page:
     def __init__(self, detectors: Detectors, work: Work) -> None:
         self._detectors, self._work = detectors, work
         self.title = gr.HTML(self._title(Status("not asked yet")), padding=False)
-        self.shown, self.tab = gr.State(None), gr.State(PHOTOS)
+        self.shown, self.tab, self.film = gr.State(None), gr.State(PHOTOS), gr.State(None)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=320):
                 self._lay_out_inputs()
@@ -124,8 +124,8 @@ class Page:
         )
         video = self.video.upload(
             self._work.video,
-            [self.video, *settings],
-            [*first.of_video, *second.of_video],
+            [self.video, *settings, self.film],
+            [*first.of_video, *second.of_video, self.film],
             concurrency_limit=VIDEOS_AT_ONCE,
             show_progress="hidden",
         )

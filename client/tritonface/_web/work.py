@@ -122,15 +122,21 @@ class Work:
         return [gr.skip()] * 3
 
     async def video(self, file: str | None, *values: Any) -> AsyncIterator[Outputs]:
-        """Again and again, for each panel: headline, rows, two downloads, picture; the downloads at the end."""
-        settings = Settings.of(*values)
+        """Again and again, for each panel: headline, rows, two downloads, picture; then the folder of the files.
+
+        The downloads are there at the end. The folder is what the next call gets as its last value, to be removed.
+        """
+        *chosen, before = values
+        settings = Settings.of(*chosen)
         nothing = [*_nothing("")[:4], ""]
+        if before:
+            await asyncio.to_thread(shutil.rmtree, before, ignore_errors=True)
         if not file:
-            yield nothing * 2
+            yield [*nothing, *nothing, None]
             return
-        path = Path(file)
-        yield _both([['<div class="answer">Opening the video</div>', *nothing[1:]]] * len(settings.choices), nothing)
-        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        path, folder = Path(file), Path(tempfile.mkdtemp(dir=self._folder))
+        opening = ['<div class="answer">Opening the video</div>', *nothing[1:]]
+        yield [*_both([opening] * len(settings.choices), nothing), folder]
         try:
             total = (await asyncio.to_thread(facts_of, file)).frames
             async with AsyncExitStack() as stack:
@@ -145,10 +151,11 @@ class Work:
                     if time.monotonic() - shown_s > SHOW_INTERVAL_S:
                         shown_s = time.monotonic()
                         panels = [await asyncio.to_thread(film.outputs) for film in films]
-                        yield _both(panels, nothing)
-            yield _both([await asyncio.to_thread(film.outputs, done=True) for film in films], nothing)
+                        yield [*_both(panels, nothing), folder]
+            panels = [await asyncio.to_thread(film.outputs, done=True) for film in films]
+            yield [*_both(panels, nothing), folder]
         except TritonFaceError as error:
-            yield [problem(str(error).replace(str(path), path.name)), *nothing[1:], *nothing]
+            yield [problem(str(error).replace(str(path), path.name)), *nothing[1:], *nothing, folder]
 
 
 class Film:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import json
 import socket
+import sys
+import types
 import zipfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.films import write_film
 from tests.launched import PHOTO
 from training.detectors import DETECTORS
-from tritonface import Connection, InvalidArgumentError
+from tritonface import Connection, DetectionResult, InvalidArgumentError
+from tritonface._video import VideoFrame
 from tritonface._web.answers import HEADERS, Answer, faces, headline, problem, write_files
 from tritonface._web.detectors import SHIPPED, Choice
 from tritonface._web.serving import POLICY, run
@@ -85,7 +94,7 @@ def test_a_port_that_is_taken() -> None:
 
 
 def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "gradio", None)
+    monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(InvalidArgumentError, match=r"pip install 'tritonface\[web\]'"):
         run(Connection(), 0)
 
@@ -110,3 +119,43 @@ def test_times_inside_the_server_are_averages() -> None:
     assert inside.requests == 4
     assert inside.times_ms == {"queues": 2.0, "decode, resize": 1.0, "network": 1.0, "NMS": 1.0}
     assert "average of 4 requests" in headline(answer([]), "Mine", inside)
+
+
+class OnePicture:
+    """A detector by which every video is one picture, without faces."""
+
+    model_name, input_size_wh = "Mine", (640, 640)
+
+    async def get(self, _: Choice) -> OnePicture:
+        return self
+
+    async def predict_video(self, source: str, *, threshold: float) -> AsyncIterator[VideoFrame]:
+        result = DetectionResult(source, [], file_name="0.png", origin=source, encoded=PHOTO.read_bytes())
+        yield VideoFrame(0, 0.0, np.zeros((48, 64, 3), np.uint8), result)
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
+    """The module that needs of Gradio no more than words for changes."""
+    monkeypatch.setitem(sys.modules, "gradio", types.SimpleNamespace(update=lambda **said: said))
+    module = importlib.import_module("tritonface._web.work")
+    yield module
+    del sys.modules[module.__name__]
+
+
+def test_a_windows_videos_go_when_it_asks_again(tmp_path: Path, work: types.ModuleType) -> None:
+    film, results = write_film(tmp_path / "film.mp4", 2), tmp_path / "results"
+    results.mkdir()
+    page = work.Work(OnePicture(), results)
+
+    async def ask(before: Any, file: str | None = str(film)) -> list[Any]:
+        values = ["Mine", "normal", "Mine", "normal", True, 0.5, "", before]
+        return [outputs[-1] async for outputs in page.video(file, *values)]
+
+    mine, of_another_window = asyncio.run(ask(None)), asyncio.run(ask(None))
+    assert len(set(mine)) == 1  # known from the first answer on, also to a window that stops it
+    again = asyncio.run(ask(mine[-1]))
+    assert set(results.iterdir()) == {of_another_window[-1], again[-1]}
+    assert sorted(path.name for path in again[-1].rglob("film*")) == ["film.jsonl"] * 2 + ["film_faces.mp4"] * 2
+    assert asyncio.run(ask(again[-1], None)) == [None]
+    assert list(results.iterdir()) == [of_another_window[-1]]
