@@ -87,9 +87,10 @@ better than the threads of one copy do, and half as many processes to decode, at
 DEVICES = [*CPU_SETTINGS.values(), ("gpu", GPU), (ENGINE_KIND, GPU)]
 CPU_THREADS = "1"
 """Threads of one copy of the network on a CPU, as long as others work as well; see `network_backend`."""
-QUEUE_TIMEOUT_S = 10
-"""How long a request waits before preprocessing at most; its own `timeout` can be shorter. The queues behind it have no
-policy: where there is one, Triton can miss that a process is free, and looks again half a second later."""
+QUEUE_TIMEOUT_S = 2
+"""How long a request waits before preprocessing at most; its own `timeout` can be shorter. It is what a queue before
+dead processes costs, of which each fails one request a second. The queues behind it have no policy: where there is one,
+Triton can miss that a process is free, and looks again half a second later."""
 
 
 def cpu_config_name(cpus: int) -> str:
@@ -176,8 +177,8 @@ def preprocess_config(detector: Detector, device: Device) -> pb.ModelConfig:
     config = _config(preprocess_name(detector), [IMAGE], outputs, parameters, optional)
     _run_by(config, "python", device.preprocess_instances)
     _bound_queue(config, device.queue_size)
-    at_once = device.queue_size // device.preprocess_instances // 2  # which dead processes fail in a second
-    config.dynamic_batching.preferred_batch_size.append(at_once)
+    # One at a time: for an image that is shorter than the tensor says, Triton fails all that a process takes with it.
+    config.dynamic_batching.preferred_batch_size.append(1)
     photo = pb.ModelWarmup.Input(data_type=pb.TYPE_STRING, dims=[1], input_data_file="image")
     _warm_up(config, {"image": photo})
     return config

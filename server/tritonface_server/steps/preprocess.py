@@ -76,9 +76,7 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         self.warm_ups = len(config["model_warmup"])
         instances = sum(group["count"] for group in config["instance_group"])
-        batching = config["dynamic_batching"]
-        at_once = max(batching["preferred_batch_size"])
-        self.queue = QueueWait(batching["default_queue_policy"]["max_queue_size"] // instances + at_once - 1)
+        self.queue = QueueWait(config["dynamic_batching"]["default_queue_policy"]["max_queue_size"] // instances)
         self.threads = min(usable_cpus(), MOST_THREADS)
 
     def finalize(self) -> None:
@@ -86,16 +84,12 @@ class TritonPythonModel:
         self.ledger.close()
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Each is answered as soon as it is done, as the next one waits for the room that the answer makes."""
-        for request in requests[:-1]:
-            response = self._answer(request)
-            request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-        return [*[None] * (len(requests) - 1), self._answer(requests[-1])]
+        return [self._answer(request) for request in requests]
 
     def _answer(self, request: Any) -> Any:
         try:
             return self._respond(request)
-        except Exception as error:  # Triton 2.51 would free those twice that were answered before
+        except Exception as error:  # Triton would tell the client the lines of code
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             return self.report.declined(request, FailedError(f"preprocessing failed: {reason}"))
         finally:

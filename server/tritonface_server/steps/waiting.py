@@ -17,8 +17,7 @@ class QueueWait:
     time, as under overload, that is about the very time.
 
     Args:
-        places: of the queue, as many as fall to this one of the step's processes, and what it may have in hand before
-            it.
+        places: of the queue, as many as fall to this one of the step's processes.
     """
 
     def __init__(self, places: int) -> None:

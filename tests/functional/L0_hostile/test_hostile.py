@@ -6,7 +6,9 @@ import re
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from tests.functional.L0_hostile import requests
-from tests.functional.L0_hostile.wire import Answer, Request, call_grpc, call_http, over_grpc, over_http
+from tests.functional.L0_hostile.wire import Answer, Request, Tensor, call_grpc, call_http, over_grpc, over_http
 from tritonface import create_model
 from tritonface_server.server import TritonServer
 
@@ -83,6 +85,23 @@ def test_requests(server: TritonServer, solvay: Path, protocol: str, group: Call
     assert {what: fault(answer) for what, answer in answers.items() if fault(answer)} == {}
     taken = {what for what, answer in answers.items() if answer.status == "OK"}
     assert not taken & requests.NEVER_TAKEN and taken >= requests.TAKEN & set(answers)
+
+
+@pytest.mark.parametrize("protocol", SEND)
+def test_an_image_shorter_than_it_says_fails_alone(server: TritonServer, protocol: str) -> None:
+    """Triton's Python backend sees it when it hands requests over, and fails all that it hands over with it."""
+    data = requests.GOOD.data
+    sent = [
+        Request("good", (requests.GOOD,)),
+        Request("short", (Tensor("image", "BYTES", (1, 1), b"\xff\xff\xff\xff" + data[4:]),)),
+    ] * 40
+    with ThreadPoolExecutor(8) as pool:
+        answers = Counter(
+            (request.what, answer.status)
+            for request, answer in zip(sent, pool.map(lambda request: SEND[protocol](server, request), sent))
+        )
+    refused = {"grpc": "INVALID_ARGUMENT", "http": "400"}[protocol]
+    assert answers == {("good", "OK"): 40, ("short", refused): 40}
 
 
 BODIES = {

@@ -148,15 +148,6 @@ def test_no_request_waits_beside_a_free_network(server: TritonServer) -> None:
     assert time.monotonic() - begin_s < requests * TRITON_LOOKS_AGAIN_S / 4  # computing takes some .1 s
 
 
-def test_preprocessing_takes_several_at_once(server: TritonServer, address: dict[str, str], astronaut: Path) -> None:
-    """So that what waits for processes that have died fails by as many a second; each is answered by itself."""
-    (before,) = statistics(server, "640x640_cubic_preprocess")
-    answers = load(address, astronaut, rate=0, seconds=CLOSED_LOOP_S, deadline_s=60)["counts"]
-    (after,) = statistics(server, "640x640_cubic_preprocess")
-    assert answers["ok"] == sum(answers.values())
-    assert after.execution_count - before.execution_count < after.inference_count - before.inference_count
-
-
 @contextmanager
 def on_one_cpu(server: TritonServer) -> Iterator[None]:
     """All threads of tritonserver itself on the same core."""
