@@ -32,7 +32,7 @@ TINY = replace(
     faces=(0, 4, 16),
     batches=(1, 2, 3),
     growth_slot_s=0.05,
-    locust_s=8,
+    locust_s=4,
     locust_users=2,
     step_s=0.2,
 )
