@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -59,27 +60,46 @@ def test_a_process_of_a_model_is_stopped(running: Launched, moment: str) -> None
     assert seconds_to_end(running, told_s) < DRAIN_TIMEOUT_S + MARGIN_S
 
 
-@pytest.mark.fault("C4")
-@pytest.mark.parametrize("moment", ["before", "while unloading", "after unloading"])
-def test_the_server_is_stopped(running: Launched, moment: str) -> None:
-    server, stubs = running.server_pid, running.stubs()
+def stop_the_server(launcher: Launched, moment: str) -> float:
+    server, stubs = launcher.server_pid, launcher.stubs()
     if moment == "before":
         os.kill(server, signal.SIGSTOP)
-    told_s = told_to_end(running)
+    told_s = told_to_end(launcher)
     if moment == "while unloading":
-        assert eventually(lambda: is_unloading(running, STEP))
+        assert eventually(lambda: is_unloading(launcher, STEP))
     elif moment == "after unloading":
         assert eventually(lambda: not any(is_there(stub.pid) for stub in stubs if stub.model == STEP))
     os.kill(server, signal.SIGSTOP)
-    assert seconds_to_end(running, told_s) < DRAIN_TIMEOUT_S + MARGIN_S
+    return seconds_to_end(launcher, told_s)
+
+
+def load_anew(launcher: Launched, repository: Path) -> float:
+    model = "BlazeFace_postprocess"
+    (repository / model / "1" / "model.py").write_text("import time\n\ntime.sleep(60)\n")
+    os.kill(launcher.stubs(model)[0].pid, signal.SIGKILL)
+    launcher.wait_for("loading it anew")
+    assert eventually(lambda: launcher.stubs(model))
+    return seconds_to_end(launcher, told_to_end(launcher))
+
+
+MOMENTS = ("before", "while unloading", "after unloading", "while a model is loaded anew")
+
+
+def seconds_of(moment: str, folder: Path) -> float:
+    repository = copy_one_detector(folder / "models")
+    with launched(folder, repository=repository) as launcher:
+        return load_anew(launcher, repository) if moment == MOMENTS[-1] else stop_the_server(launcher, moment)
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[float]]]:
+    """Seconds of endings that wait for ten seconds each; each has a launcher of its own."""
+    folders = {moment: tmp_path_factory.mktemp("ending") for moment in MOMENTS}
+    with ThreadPoolExecutor(len(folders)) as pool:
+        yield {moment: pool.submit(seconds_of, moment, folder) for moment, folder in folders.items()}
 
 
 @pytest.mark.fault("C4")
-def test_a_model_is_being_loaded_anew(running: Launched, tmp_path: Path) -> None:
-    model = "BlazeFace_postprocess"
-    code = tmp_path / "models" / model / "1" / "model.py"
-    code.write_text("import time\n\ntime.sleep(60)\n")
-    os.kill(running.stubs(model)[0].pid, signal.SIGKILL)
-    running.wait_for("loading it anew")
-    assert eventually(lambda: running.stubs(model))
-    assert seconds_to_end(running, told_to_end(running)) < DRAIN_TIMEOUT_S + MARGIN_S
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_server_is_stopped_or_a_model_is_being_loaded(side_by_side: dict[str, Future[float]], moment: str) -> None:
+    assert side_by_side[moment].result() < DRAIN_TIMEOUT_S + MARGIN_S
