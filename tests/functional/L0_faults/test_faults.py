@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -150,19 +151,18 @@ def test_a_server_that_hangs_is_started_anew(lasting: Launched) -> None:
         assert eventually(lambda: callers.served(FALLEN, 0) and callers.served(OTHER, 0))
 
 
-@pytest.mark.fault("C6")
-def test_a_model_whose_process_never_starts_is_given_up(tmp_path: Path) -> None:
-    repository = copy_one_detector(tmp_path / "models")
+def never_starts(folder: Path) -> None:
+    repository = copy_one_detector(folder / "models")
     (repository / f"{FALLEN}_postprocess" / "1" / "model.py").write_text("import os\n\nos._exit(3)\n")
-    with launched(tmp_path, repository=repository, ready=f"ready, but for {FALLEN}_postprocess: gRPC") as launcher:
+    with launched(folder, repository=repository, ready=f"ready, but for {FALLEN}_postprocess: gRPC") as launcher:
         launcher.wait_for("giving up")
         launcher.wait_for("error: no detector is served any more")
         assert launcher.process.wait(30) == 1
 
 
-def test_a_model_whose_process_dies_at_each_start_is_given_up(tmp_path: Path) -> None:
-    repository = copy_one_detector(tmp_path / "models")
-    with launched(tmp_path, repository=repository) as launcher:
+def dies_at_each_start(folder: Path) -> None:
+    repository = copy_one_detector(folder / "models")
+    with launched(folder, repository=repository) as launcher:
         code = repository / f"{FALLEN}_postprocess" / "1" / "model.py"
         code.write_text("import os\n\nos._exit(3)\n")
         kill_one(launcher, f"{FALLEN}_postprocess")
@@ -173,6 +173,22 @@ def test_a_model_whose_process_dies_at_each_start_is_given_up(tmp_path: Path) ->
         assert [text for text in launcher.said if "in 4 s" in text]
         launcher.wait_for("error: no detector is served any more")
         assert launcher.process.wait(30) == 1
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[None]]]:
+    """What waits for a model to be given up; each has a launcher of its own."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {act.__name__: pool.submit(act, tmp_path_factory.mktemp("faults")) for act in GIVEN_UP}
+
+
+GIVEN_UP = (never_starts, dies_at_each_start)
+
+
+@pytest.mark.fault("C6")
+@pytest.mark.parametrize("act", [act.__name__ for act in GIVEN_UP])
+def test_a_model_whose_process_does_not_live_is_given_up(side_by_side: dict[str, Future[None]], act: str) -> None:
+    side_by_side[act].result()
 
 
 @pytest.mark.fault("C4")
