@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,15 @@ def annotations(tmp_path: Path) -> Path:
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(content))
     return path
+
+
+@pytest.fixture(autouse=True)
+def handlers_keep_their_levels() -> Iterator[None]:
+    """NNCF raises those of the root logger, and with them pytest's own for the rest of its run."""
+    levels = [(handler, handler.level) for handler in logging.root.handlers]
+    yield
+    for handler, level in levels:
+        handler.setLevel(level)
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
