@@ -44,7 +44,7 @@ MOST_WINDOW_S = 15.0
 TOO_SHORT = (
     "No valid requests recorded within time interval",
     "Pass contained only one request",
-    "failed to find the requested model version",  # which it calls a window in which the server finished no request
+    "failed to find the requested model version",  # of one that answers; seen with three requests a window
 )
 
 

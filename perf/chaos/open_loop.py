@@ -3,7 +3,7 @@
 It is a process of its own, `python -m perf.chaos.open_loop`, which reads its task as JSON from stdin and writes what it
 saw as JSON to stdout. Requests are bytes made once, so that even twenty times what the server can do costs it less than
 a core. It goes before the server's processes where it may (root): one that has to wait for their CPUs takes its own
-waiting, up to .5 s, for the server's.
+waiting, some .2 s now and then, for the server's.
 """
 
 from __future__ import annotations

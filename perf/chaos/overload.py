@@ -101,7 +101,7 @@ def computed(server: Launched) -> int:
 def peak_memory(server: Launched) -> Iterator[list[float]]:
     """The most that all processes of the server had at any moment of the block, MiB, in a list of one.
 
-    That is their PSS before it, and what they have grown by since: PSS itself is too slow to be read under load.
+    Within the block that is their PSS before it, and what they have grown by: to read PSS holds them up.
     """
     before_mib = server.memory_mib() - resources.growing_mib(server.pid)
     peak, stop = [0.0], threading.Event()

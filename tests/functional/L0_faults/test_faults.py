@@ -175,14 +175,14 @@ def dies_at_each_start(folder: Path) -> None:
         assert launcher.process.wait(30) == 1
 
 
+GIVEN_UP = (never_starts, dies_at_each_start)
+
+
 @pytest.fixture(scope="module")
 def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[None]]]:
     """What waits for a model to be given up; each has a launcher of its own."""
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(len(GIVEN_UP)) as pool:
         yield {act.__name__: pool.submit(act, tmp_path_factory.mktemp("faults")) for act in GIVEN_UP}
-
-
-GIVEN_UP = (never_starts, dies_at_each_start)
 
 
 @pytest.mark.fault("C6")

@@ -53,8 +53,8 @@ def test_the_threads_follow_the_load(server: TritonServer, astronaut: Path, step
 @pytest.mark.parametrize("use_hpip", [False, True])
 def test_both_forms_find_the_same(server: TritonServer, astronaut: Path, use_hpip: bool) -> None:
     with create_model("BlazeFace", url=server.endpoints.grpc, use_hpip=use_hpip) as model:
-        alone = list(model.predict([astronaut] * 24))
-        of_many = list(model.predict([astronaut] * 40, batch_size=CALLERS))
+        alone = list(model.predict([astronaut] * 40))
+        of_many = list(model.predict([astronaut] * 80, batch_size=CALLERS))
     for result in (*alone, *of_many):
         (box,), (expected,) = result["boxes"], alone[0]["boxes"]
         assert box["coordinate"] == pytest.approx(expected["coordinate"], abs=0.5 if use_hpip else 0.01)

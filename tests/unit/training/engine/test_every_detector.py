@@ -13,7 +13,7 @@ from training.detectors import DETECTORS, get_detector
 from training.engine.checkpoint import Checkpoint, epoch_folder, load_checkpoint
 from training.recipes import RECIPES
 
-SETTINGS = ("batch_size=2", "image_sizes=[64, 96]", "num_workers=2", "learning_rate=0.001", "eval_interval=2")
+SETTINGS = ("batch_size=2", "image_sizes=[64, 96]", "num_workers=2", "learning_rate=0.001")
 
 
 def assert_equal(one: Checkpoint, other: Checkpoint) -> None:
