@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import re
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +31,11 @@ class Endpoints:
 
     @classmethod
     def free(cls, host: str = "127.0.0.1") -> Endpoints:
-        """Three ports that nobody uses at the moment, and that the system gives to no connection meanwhile."""
+        """Three ports that nobody uses or is about to, and that the system gives to no connection meanwhile."""
         found: list[int] = []
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        for port in random.sample(_ports_of_no_connection(), 100):
-            with suppress(OSError), socket.create_server((host, port), family=family):
+        for port in random.SystemRandom().sample(_ports_of_no_connection(), 100):  # processes may share a seed
+            with suppress(OSError), reserved(host, port), socket.create_server((host, port), family=family):
                 found.append(port)
             if len(found) == 3:
                 return cls(host, found[0], found[1], found[2])
@@ -69,6 +70,14 @@ class Endpoints:
             *(f"--{purpose}-address={address}" for purpose, address in addresses.items()),
             *(f"--{purpose}-port={port}" for purpose, port in self.ports.items()),
         ]
+
+
+@contextmanager
+def reserved(host: str, port: int) -> Iterator[None]:
+    """Keep other launchers from a port within the block, though nothing listens there; OSError if one has it."""
+    with socket.socket(socket.AF_UNIX) as lock:
+        lock.bind(f"\0tritonface-{host}-{port}")  # a name without a file, which goes with the process
+        yield
 
 
 def _bracketed(host: str) -> str:

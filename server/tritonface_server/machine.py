@@ -8,10 +8,11 @@ import socket
 import sys
 import sysconfig
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tritonface_server.endpoints import reserved
 from tritonface_server.errors import CommandError
 
 MIN_GLIBC = (2, 35)
@@ -126,9 +127,9 @@ def port_lock(host: str, port: int) -> Iterator[None]:
     Raises:
         LaunchError: another one has it.
     """
-    with socket.socket(socket.AF_UNIX) as lock:
+    with ExitStack() as stack:
         try:
-            lock.bind(f"\0tritonface-{host}-{port}")  # a name without a file, which goes with the process
+            stack.enter_context(reserved(host, port))
         except OSError:
             raise LaunchError(f"another server is starting on {host}:{port}; choose another port") from None
         yield

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
+
 import pytest
 
-from tritonface_server.endpoints import LOOPBACK, Endpoints
+from tritonface_server.endpoints import LOOPBACK, Endpoints, _ports_of_no_connection
+from tritonface_server.machine import LaunchError, port_lock
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,17 @@ def test_what_cannot_be_encrypted_listens_elsewhere() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_free_ports_are_three(host: str) -> None:
     assert len(set(Endpoints.free(host).ports.values())) == 3
+
+
+def test_ports_of_servers_that_are_starting_are_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens there yet."""
+    ports = _ports_of_no_connection()[-100:]
+    monkeypatch.setattr("tritonface_server.endpoints._ports_of_no_connection", lambda: ports)
+    with ExitStack() as starting:
+        for port in ports[:80]:
+            with suppress(LaunchError):  # a server of another test
+                starting.enter_context(port_lock("127.0.0.1", port))
+        assert set(Endpoints.free().ports.values()) <= set(ports[80:])
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.10", "::1"])
