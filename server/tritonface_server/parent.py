@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 REAP_ATTEMPTS, REAP_INTERVAL_S = 300, 0.01
@@ -73,18 +73,23 @@ def reap(group: int) -> None:
                 time.sleep(REAP_INTERVAL_S)
 
 
-def wait_for_end(child: subprocess.Popen[bytes], within_s: float) -> int | None:
-    """The exit code of a child if it ends within that time; `Popen.wait` looks 70 times a second."""
-    try:
-        descriptor = os.pidfd_open(child.pid)
-    except OSError:  # it has been waited for, or Linux is older than 5.3
-        if child.poll() is None:
-            time.sleep(within_s)
-        return child.poll()
-    try:
+def wait_for_end(child: subprocess.Popen[bytes], within_s: float, others: Iterable[int] = ()) -> int | None:
+    """The exit code of a child if it ends within that time; `Popen.wait` looks 70 times a second.
+
+    Args:
+        others: numbers of processes, this process's children or not; when one of them ends, the wait is over, too.
+    """
+    with ExitStack() as opened:
         ended = select.poll()
-        ended.register(descriptor, select.POLLIN)
+        for pid in (child.pid, *others):
+            try:
+                descriptor = os.pidfd_open(pid)
+            except ProcessLookupError:
+                within_s = 0
+            except OSError:  # Linux is older than 5.3
+                continue
+            else:
+                opened.callback(os.close, descriptor)
+                ended.register(descriptor, select.POLLIN)
         ended.poll(within_s * 1e3)
-    finally:
-        os.close(descriptor)
     return child.poll()

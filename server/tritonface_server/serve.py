@@ -17,7 +17,6 @@ from tritonface_server.server import DRAIN_TIMEOUT_S, TritonServer
 from tritonface_server.supervisor import Supervisor
 from tritonface_server.watcher import Watcher
 
-CHECK_INTERVAL_S = 0.15
 END_TIMEOUT_S = DRAIN_TIMEOUT_S + 12
 """From the first signal to the end, whatever hangs: the draining, and what is killed and tidied up after it."""
 
@@ -91,7 +90,7 @@ class Service:
             watcher = Watcher(server.repositories.folders, server.control, server.folder, say)
         self._announce(self._supervisor)
         with pulse(server.control, server.kill):
-            while (ended := server.exit_code(within_s=CHECK_INTERVAL_S)) is None:
+            while (ended := server.exit_code(self._supervisor.pause_s, self._supervisor.watched)) is None:
                 with suppress(ControlError):  # it does not answer; if it has died, the next look at its process tells
                     self._supervisor.look()
                     if watcher:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -165,9 +165,9 @@ class TritonServer:
             self._resources.close()
         return code
 
-    def exit_code(self, within_s: float) -> int | None:
-        """The exit code if the process ends by itself within that time."""
-        return wait_for_end(self.process, within_s) if self.process else None
+    def exit_code(self, within_s: float, or_end_of: Iterable[int] = ()) -> int | None:
+        """The exit code if the process ends by itself within that time, and before one of the other processes."""
+        return wait_for_end(self.process, within_s, or_end_of) if self.process else None
 
     def kill(self) -> None:
         """End the process and its stubs at once, without tidying up after them; from any thread."""

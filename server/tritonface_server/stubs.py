@@ -30,7 +30,7 @@ class Stub:
         return self.instance.rsplit("_", 2)[0]
 
     def state(self) -> str:
-        """The kernel's letter for it, "" if it has gone; in three calls, as the launcher asks seven times a second."""
+        """The kernel's letter for it, "" if it has gone; in three calls, as the launcher asks again and again."""
         try:
             descriptor = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY)
             try:

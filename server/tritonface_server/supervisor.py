@@ -6,18 +6,26 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+import psutil
 
 from tritonface_server.backoff import MAX_FAILURES, Backoff
 from tritonface_server.control import READY, Control, ControlError, State
 from tritonface_server.stubs import GONE, STOPPED, Stub, find_stubs
 
 RESCAN_INTERVAL_S = 2.0
-STOPPED_S = 0.5
+ALIKE = 2
+"""So many scans in a row met the processes that there are now: another would find nothing new. Not one, as a new
+process becomes a stub only a moment later."""
+PAUSE_S = 0.5
+"""Between looks for what is stopped or due; the end of a process is told at once."""
+STOPPED_PAUSE_S = 0.1
+STOPPED_S = 0.2
 """Triton gives a process up that has been stopped for a second, and aborts when that goes on afterwards."""
 TOGETHER_S = 0.1
 """Processes of one model that are killed together do not end at the same moment; the last decides how it is loaded."""
@@ -66,6 +74,7 @@ class Supervisor:
         self._stopped_since_s: dict[int, float] = {}
         self._retired: dict[int, float] = {}  # processes of models loaded anew, and when to end them
         self._scanned_at_s = float("-inf")
+        self._pids: deque[list[int]] = deque(maxlen=ALIKE)  # of the whole machine, when it was scanned
         self._troubles: dict[str, Trouble] = {}
         self._ensembles: set[str] = set()
         self.given_up: dict[str, str] = {}
@@ -85,6 +94,16 @@ class Supervisor:
                 self._ensembles.add(model)
         self.look()
 
+    @property
+    def watched(self) -> Collection[int]:
+        """The processes whose end is to be followed by a look at once."""
+        return self._stubs
+
+    @property
+    def pause_s(self) -> float:
+        """Until the next look."""
+        return STOPPED_PAUSE_S if self._stopped_since_s else PAUSE_S
+
     def missing(self) -> list[str]:
         """Models that are not served now: given up, or to be loaded anew."""
         return [*self.given_up, *(model for model, it in self._troubles.items() if it.retry_at_s is not None)]
@@ -103,7 +122,11 @@ class Supervisor:
         if any(stub.model in died and states[pid] not in GONE for pid, stub in self._stubs.items()):
             time.sleep(TOGETHER_S)
         if died or now_s - self._scanned_at_s >= RESCAN_INTERVAL_S:
-            self._scan(now_s)
+            self._scanned_at_s = now_s
+            pids = psutil.pids()
+            if died or self._pids.count(pids) < ALIKE:
+                self._scan()
+                self._pids.append(pids)
         due = [name for name, it in self._troubles.items() if it.retry_at_s is not None and it.retry_at_s <= now_s]
         if due:
             loads = [threading.Thread(target=self._load, args=(model,), daemon=True) for model in due]
@@ -120,7 +143,7 @@ class Supervisor:
         waiting = any(trouble.retry_at_s is not None for trouble in self._troubles.values())
         return waiting or bool(ready & self._ensembles if self._ensembles else ready)
 
-    def _scan(self, now_s: float) -> None:
+    def _scan(self) -> None:
         stubs = {stub.pid: stub for stub in find_stubs(self._server_pid) if stub.pid not in self._retired}
         if stubs != self._stubs:
             states = self._control.states()
@@ -131,7 +154,6 @@ class Supervisor:
                 trouble = self._troubles.setdefault(model, Trouble())
                 if living[model] < count and trouble.retry_at_s is None:
                     self._failed(model, DIED)
-        self._scanned_at_s = now_s
 
     def _processes(self, model: str) -> int:
         """How many processes a loaded model has by its configuration."""

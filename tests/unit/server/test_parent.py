@@ -55,6 +55,20 @@ def test_the_end_of_a_child() -> None:
         assert wait_for_end(child, 10) == 3
 
 
+def test_the_wait_is_over_when_another_process_ends() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+        shell = ["sh", "-c", "sleep 60 & echo $!; wait"]  # its child is not ours
+        with subprocess.Popen(shell, stdout=subprocess.PIPE) as parent:
+            other = int(parent.stdout.readline())
+            began_s = time.monotonic()
+            assert wait_for_end(child, 0.2, [other]) is None and time.monotonic() - began_s >= 0.19
+            os.kill(other, signal.SIGKILL)
+            for _ in range(2):  # then it has gone
+                assert wait_for_end(child, 30, [other]) is None and time.monotonic() - began_s < 10
+        child.stdin.close()
+        assert wait_for_end(child, 10) == 0
+
+
 ADOPTS = """
 import os, signal, subprocess
 from tritonface_server.parent import adopt_orphans, reap
