@@ -90,13 +90,13 @@ def run(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
     """Measure the wanted sections, each unit into its own raw file, and return all figures that are there."""
     raw = options.output
     raw.mkdir(parents=True, exist_ok=True)
+    save(raw, "machine", describe_machine())  # before what is set up here keeps it busy
     wanted = options.only or [name for name in SECTIONS if name != "soak" or options.soak]
     todo = units(wanted, settings)
     if options.resume:
         todo = [unit for unit in todo if not is_current(load(raw, unit.file_name), settings)]
     if any(unit.section == "peers" for unit in todo):
         without_paddlex(options)  # not within the time of a unit
-    save(raw, "machine", describe_machine())
     measures, progress = sections(settings, options), Progress(expected(todo, settings.quick))
     for unit in todo:
         say(progress.next_line())

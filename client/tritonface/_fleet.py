@@ -26,6 +26,7 @@ from tritonface._errors import (
 )
 from tritonface._failures import unavailable
 from tritonface._limits import MAX_RETRY_DELAY_S
+from tritonface._turns import Turns
 
 T = TypeVar("T")
 Call = Callable[[Client, float], Awaitable[T]]
@@ -152,6 +153,7 @@ class Fleet:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.closed = False
+        self.turns = Turns()
         self._servers: dict[Place, Server] = {}
         self._has_names = any(is_name(url) for url in connection.servers)
         self._look_up_at_s = 0.0

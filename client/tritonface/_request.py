@@ -120,12 +120,13 @@ async def _boxes(fleet: Fleet, payload: Payload, rules: Rules, request_id: str) 
     def infer(client: Client, timeout_s: float) -> Awaitable[list[npt.NDArray[Any]]]:
         return client.infer(rules.model, payload.sent, others, OUTPUTS, request_id, timeout_s, rules.headers)
 
-    connection = fleet.connection
+    connection, turn = fleet.connection, fleet.turns.next()
     reply = await with_retries(
-        partial(fleet.ask, infer),
+        partial(turn.ask, partial(fleet.ask, infer)),
         connection.timeout_s,
         connection.retries,
         f"request {request_id}",
+        turn.pause,
     )
     count, boxes, scores, class_ids, warning = (tensor[0] for tensor in reply)
     kept = slice(int(count[0]))

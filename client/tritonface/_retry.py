@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tritonface._errors import DeadlineExceededError, ModelProcessError, ServerUnavailableError
+from tritonface._errors import DeadlineExceededError, ModelProcessError, ServerBusyError, ServerUnavailableError
 from tritonface._limits import MAX_RETRY_DELAY_S
 
 T = TypeVar("T")
@@ -22,7 +22,11 @@ log = logging.getLogger("tritonface")
 
 
 async def with_retries(
-    attempt: Callable[[float], Awaitable[T]], timeout_s: float, retries: int | None, name: str = "call"
+    attempt: Callable[[float], Awaitable[T]],
+    timeout_s: float,
+    retries: int | None,
+    name: str = "call",
+    pause_where_busy: Callable[[float, float], Awaitable[None]] | None = None,
 ) -> T:
     """What `attempt(seconds left)` returns, repeated on ServerUnavailableError and nothing else.
 
@@ -33,6 +37,8 @@ async def with_retries(
         timeout_s: deadline of all attempts together.
         retries: at most so many repetitions; None for as many as the deadline allows. Where the process of a model dies
             under the call, `MOST_DEATHS` is the limit.
+        pause_where_busy: waits instead of a pause of so many seconds where the server is there but busy; it is told the
+            seconds left, too.
 
     Raises:
         ServerUnavailableError: the last attempt's, once retries or time are used up.
@@ -60,4 +66,7 @@ async def with_retries(
                 again = type(error)(f"{error} [{attempts} attempts in {spent_s:.1f} s]")
                 raise again from error.__cause__
             log.info("%s: attempt %d failed (%s); again in %.2f s", name, attempts, error, delay_s)
-            await asyncio.sleep(delay_s)
+            if pause_where_busy and isinstance(error, ServerBusyError):
+                await pause_where_busy(delay_s, deadline - time.monotonic())
+            else:
+                await asyncio.sleep(delay_s)
