@@ -74,7 +74,7 @@ def _one(
         figures["grpc"].append(closed(concurrency))
         saturation = max(row["images_per_s"] for row in figures["grpc"])
     best = int(max(figures["grpc"], key=lambda row: row["images_per_s"])["load"])
-    figures["at_64"] = ratios_of_many(server, model, best, settings)
+    figures["at_64"] = ratios_of_many(server, model, best, saturation, settings)
     shares = SHARES if thorough and not settings.quick else (TARGET_SHARE,)
     figures["constant"] = [open_loop(share, "constant") for share in shares]
     figures["poisson"] = [{**open_loop(TARGET_SHARE, "poisson"), "ideal_tail": ideal_tail(TARGET_SHARE, cores())}]
@@ -84,11 +84,13 @@ def _one(
     return figures
 
 
-def ratios_of_many(server: TritonServer, model: str, best: int, settings: Settings) -> list[float]:
+def ratios_of_many(server: TritonServer, model: str, best: int, saturation: float, settings: Settings) -> list[float]:
     """The SDK's throughput with far more images under way than help, over that with the best number just after it.
 
-    The server refuses what its queues do not hold, and the SDK comes again.
+    The server refuses what its queues do not hold, and the SDK comes again. A slot is as long as so many take, since
+    results come in order, many at once.
     """
+    slot_s = max(settings.slot_s, settings.many / saturation)
     with tempfile.TemporaryDirectory(prefix="tritonface-bench-") as folder:
         image = Path(folder, "typical.jpg")
         image.write_bytes(photo(TYPICAL_MEGAPIXELS))
@@ -96,7 +98,7 @@ def ratios_of_many(server: TritonServer, model: str, best: int, settings: Settin
         with create_model(name, use_hpip=is_hpi, url=server.endpoints.grpc) as detector:
             rates = [
                 [
-                    images_per_s(detector, image, settings.slot_s, count, settings.settle_requests)
+                    images_per_s(detector, image, slot_s, count, settings.settle_requests)
                     for count in (settings.many, best)
                 ]
                 for _ in range(settings.many_pairs)

@@ -16,6 +16,7 @@ from tritonface_server.idle import Idle
 from tritonface_server.limits import MAX_NETWORK_SIDE_PX, MIN_NETWORK_SIDE_PX
 from tritonface_server.memory import release_freed_memory
 from tritonface_server.network_outline import LOAD_LATER, NetworkError, check_outline
+from tritonface_server.patience import Patience
 from tritonface_server.runtimes import Network
 from tritonface_server.steps.answers import DECLINED, FailedError, RequestError, check_awaited, check_bytes
 from tritonface_server.steps.report import StepReport
@@ -25,9 +26,6 @@ REST_AFTER_S = 5.0
 20 ms more."""
 NICENESS = 5
 """Networks give way to the short steps around them: measured at saturation, 1 to 5 % more images per second."""
-PATIENCE = 8
-"""So many images in a row find the wrong form of the network before the other one is loaded, which takes as long as
-one to five of them."""
 
 
 class NetworkBackend:
@@ -76,7 +74,7 @@ class NetworkBackend:
         self.most_cores = self.copies if self.threads_parameter in self.parameters else 1
         self.network: Network | None = None
         self.cores = 0  # of the copies that the network's threads work for, 0 without one
-        self.unsuited = 0  # requests in a row
+        self.patience = Patience()
         self.ledger = Ledger(server_name())
         self.idle = Idle(self._rest, REST_AFTER_S)
         self.warm_ups = 0
@@ -120,7 +118,7 @@ class NetworkBackend:
             }
             for array, output in zip(network(feeds), self.config["output"]):
                 self._check_output(array, output)
-        self.network, self.cores, self.unsuited = network, cores, 0
+        self.network, self.cores = network, cores
         release_freed_memory()  # what loading alone has needed, and the form before
         return network
 
@@ -138,10 +136,11 @@ class NetworkBackend:
         Raises:
             FailedError: it cannot be; the next request tries again.
         """
-        self.unsuited = self.unsuited + 1 if cores != self.cores else 0
-        if self.network is not None and self.unsuited < PATIENCE:
-            return self.network
-        self.unsuited = 0
+        is_over = self.patience.ends(suits=cores == self.cores)
+        if self.network is not None:
+            if not is_over:
+                return self.network
+            self.patience.changed()
         try:
             return self._load(cores)
         except Exception as error:  # runtimes have errors of many kinds
@@ -154,6 +153,7 @@ class NetworkBackend:
             self.ledger.network_loaded()
 
     def _rest(self) -> None:
+        self.patience.rest()
         if self.network is not None:
             self.network.rest()
 
