@@ -65,7 +65,7 @@ lint: setup-dev ## Check style and types
 format: setup-dev ## Apply the style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: setup-dev ## One report on speed, peers and growth: output/bench/report.md, some 27 minutes (DETECTORS=A,B, RESUME=1 continues)
+bench: setup-dev ## One report on speed, peers and growth: output/bench/report.md, some 28 minutes (DETECTORS=A,B, RESUME=1 continues)
 	@$(BIN)/python -m perf.bench $(if $(DETECTORS),--detectors $(DETECTORS)) $(if $(RESUME),--resume)
 
 bench-quick: setup-dev ## The same of one detector in some minutes, for a look (DETECTORS=A,B)

@@ -70,7 +70,7 @@ class Settings:
 
     @classmethod
     def full(cls, detectors: tuple[str, ...] = ()) -> Settings:
-        """The report: some 27 minutes for four detectors on two cores, of which `peers` and `cpus` took 18."""
+        """The report: some 28 minutes for four detectors on two cores, of which `peers` and `cpus` took 18."""
         return cls(detectors or tuple(DETECTORS))
 
     @classmethod
