@@ -21,8 +21,8 @@ IMAGE ?= tritonface:latest
 ENGINE ?= docker podman buildah
 WEIGHTS ?= weights/$(DETECTOR).safetensors
 # Three files of tests at a time, which wait for servers and the like for half of it, in the order of tests/conftest.py;
-# threads that wait leave the cores to the others, and numpy starts none, which it would end again in every command.
-PYTEST := OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# threads that wait leave the cores to the others.
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup setup-training setup-dev setup-examples demo serve web test test-fast test-long test-web lint format bench bench-quick bench-soak chaos bench-locust accuracy report docs docs-serve release-check licences fuzz export official-weights demo-dataset repository tensorrt image test-deploy lock clean
 

@@ -30,7 +30,6 @@ def test_a_killed_stub_and_mixed_requests(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(faults, "CALLERS", 2)
     monkeypatch.setattr(faults, "AFTER_S", 1.0)
     monkeypatch.setattr(long_run, "LEGS", 3)
-    monkeypatch.setattr(long_run, "CALLERS", 4)  # all protocols and variants
     monkeypatch.setattr(long_run, "MEGAPIXELS", (0.05, 0.3))
 
     def act(server: Launched, photos: list[Path]) -> Row:
