@@ -136,9 +136,8 @@ class NetworkBackend:
         Raises:
             FailedError: it cannot be; the next request tries again.
         """
-        is_over = self.patience.ends(suits=cores == self.cores)
         if self.network is not None:
-            if not is_over:
+            if not self.patience.ends(suits=cores == self.cores):
                 return self.network
             self.patience.changed()
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 FEWEST, MOST = 8, 4096
-"""So many images in a row have to find the wrong form; loading the other one takes as long as one to ten of them."""
+"""So many images in a row have to find the wrong form; loading the other one takes as long as one to twenty of them."""
 LASTING_S = 30.0
 """A form that has been right for less is taken for a load between both, which would go from one to the other: at .6 of
 saturation, evenly spaced, two a second, and a p99 of .3 s."""

@@ -71,6 +71,7 @@ class Supervisor:
         self._models = models
         self._say = say
         self._stubs: dict[int, Stub] = {}
+        self._gone: set[int] = set()  # of these, at the last look
         self._stopped_since_s: dict[int, float] = {}
         self._retired: dict[int, float] = {}  # processes of models loaded anew, and when to end them
         self._scanned_at_s = float("-inf")
@@ -96,8 +97,11 @@ class Supervisor:
 
     @property
     def watched(self) -> Collection[int]:
-        """The processes whose end is to be followed by a look at once."""
-        return self._stubs
+        """The processes whose end is to be followed by a look at once.
+
+        Not one that has ended: where the server does not answer, the look after that could do nothing about it.
+        """
+        return self._stubs.keys() - self._gone
 
     @property
     def pause_s(self) -> float:
@@ -118,8 +122,9 @@ class Supervisor:
         states = {pid: stub.state() for pid, stub in self._stubs.items()}
         self._end_stopped({pid for pid, state in states.items() if state in STOPPED}, now_s)
         self._end_retired(now_s)
-        died = {self._stubs[pid].model for pid, state in states.items() if state in GONE}
-        if any(stub.model in died and states[pid] not in GONE for pid, stub in self._stubs.items()):
+        self._gone = {pid for pid, state in states.items() if state in GONE}
+        died = {self._stubs[pid].model for pid in self._gone}
+        if any(stub.model in died and pid not in self._gone for pid, stub in self._stubs.items()):
             time.sleep(TOGETHER_S)
         if died or now_s - self._scanned_at_s >= RESCAN_INTERVAL_S:
             self._scanned_at_s = now_s
