@@ -16,7 +16,8 @@ what has the mark `server`, which every test gets that asks for one of these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import gc
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,17 @@ FOLDERS = ("deploy", "functional", "parity", "unit/training/engine", "unit/train
 WAITING = FOLDERS[:2]
 """Their tests wait for servers half of the time; the others compute."""
 Serve = Callable[..., TritonServer]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Have no garbage searched among thousands of tests and all of Paddle, which stay to the end of the run."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

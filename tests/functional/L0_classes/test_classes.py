@@ -29,7 +29,7 @@ from tritonface_server.server import TritonServer, undrained
 
 LABELS = ("no mask", "mask")
 SETTINGS = (
-    *("Train.num_classes=2", "Train.epochs_iters=40", "Train.eval_interval=40", "Train.save_interval=40"),
+    *("Train.num_classes=2", "Train.epochs_iters=28", "Train.eval_interval=28", "Train.save_interval=28"),
     *("Train.image_size=128", "Train.image_sizes=[]", "Train.batch_size=4", "Train.log_interval=1"),
     *("Train.learning_rate=0.005", "Train.schedule=cosine", "Train.warmup_steps=0"),
 )
@@ -80,7 +80,7 @@ def test_one_class_is_not_enough(tmp_path: Path, faces: Path) -> None:
 def test_both_classes_are_learned(tmp_path: Path, faces: Path, trained: Path, exported: Path) -> None:
     """The figures of each class in the log, and of the exported network."""
     assert read_folder(exported).labels == LABELS
-    (line,) = [line for line in (trained / "train.log").read_text().splitlines() if "epoch 40/40: AP" in line]
+    (line,) = [line for line in (trained / "train.log").read_text().splitlines() if "epoch 28/28: AP" in line]
     assert "(AP of no mask 0." in line and ", mask 0." in line
     for weights in (trained, exported / "model.onnx"):
         done = run("BlazeFace", tmp_path, faces, f"Evaluate.weight_path={weights}", mode="evaluate")
