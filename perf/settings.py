@@ -16,8 +16,9 @@ WATCHED = "BlazeFace"
 """The detector of the sections that look at one only: the fastest, where all that is not the network shows most."""
 EXAMINED = (WATCHED, "PP-YOLOE_plus-S_face")
 """Those of the sections that take minutes for each: that one and the one that finds most."""
-SETTLE_REQUESTS = 32
-"""Requests before those that are measured: the copies of a network take some to suit one caller, or many."""
+SETTLE_REQUESTS = 48
+"""Requests before those that are measured: a network takes 8 to suit one caller, or many, and twice as many with each
+change that did not last, up to 32 in a round; see `tritonface_server.patience`."""
 
 
 @dataclass(frozen=True)
