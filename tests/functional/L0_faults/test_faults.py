@@ -109,7 +109,7 @@ def test_one_of_two_processes_of_a_model(tmp_path: Path, both: Path) -> None:
             launcher.wait_for(f"{model} is back")
             assert launcher.status("v2/health/ready") == 200
             assert eventually(lambda: callers.served(FALLEN, time.monotonic() - 0.5))
-        assert eventually(  # Triton ends the other one ten seconds later
+        assert eventually(  # the other one has ten seconds for its requests
             lambda: len(launcher.stubs(model)) == 2 and not before & {it.pid for it in launcher.stubs(model)}
         )
     assert len(before) == 2
