@@ -22,6 +22,7 @@ from perf import resources
 from perf.resources import SHARED_MEMORY
 from training.paths import ROOT
 from tritonface_server.endpoints import Endpoints
+from tritonface_server.leftovers import remove_leftovers
 from tritonface_server.parent import end_with_parent
 
 START_TIMEOUT_S, END_TIMEOUT_S = 120, 60
@@ -154,6 +155,8 @@ class Launched:
         if self.launcher is not None and self.launcher.poll() is None:
             self.end()
         self.kill_all()
+        for run_folder in self.cache.glob("tritonface/server-*"):  # no server starts with this cache again
+            remove_leftovers(run_folder)
 
 
 def _cache_of(process: psutil.Process) -> str:
