@@ -24,6 +24,7 @@ from training.paths import ROOT
 from tritonface_server.endpoints import Endpoints
 from tritonface_server.leftovers import remove_leftovers
 from tritonface_server.parent import end_with_parent
+from tritonface_server.run_folder import PREFIX
 
 START_TIMEOUT_S, END_TIMEOUT_S = 120, 60
 SEGMENTS = ("triton_", "tritonface")
@@ -155,7 +156,7 @@ class Launched:
         if self.launcher is not None and self.launcher.poll() is None:
             self.end()
         self.kill_all()
-        for run_folder in self.cache.glob("tritonface/server-*"):  # no server starts with this cache again
+        for run_folder in self.cache.glob(f"tritonface/{PREFIX}*"):  # no server starts with this cache again
             remove_leftovers(run_folder)
 
 

@@ -101,15 +101,15 @@ def test_a_model_whose_process_dies_is_back_and_the_others_serve_on(lasting: Lau
 @pytest.mark.fault("C3")
 def test_one_of_two_processes_of_a_model(tmp_path: Path, both: Path) -> None:
     model = SHARED
-    with launched(tmp_path, "--cpus=2", repository=both) as launcher:
+    two = launched(tmp_path, "--cpus=2", repository=both)
+    with two as launcher, Callers(launcher.endpoints, FALLEN, OTHER) as callers:
+        assert eventually(lambda: callers.served(FALLEN, 0) and callers.served(OTHER, 0))
         before = {stub.pid for stub in launcher.stubs(model)}
-        with Callers(launcher.endpoints, FALLEN, OTHER) as callers:
-            assert eventually(lambda: callers.served(FALLEN, 0) and callers.served(OTHER, 0))
-            killed_s = kill_one(launcher, model)
-            launcher.wait_for(f"{model} is back")
-            assert launcher.status("v2/health/ready") == 200
-            assert eventually(lambda: callers.served(FALLEN, time.monotonic() - 0.5))
-        assert eventually(  # the other one has ten seconds for its requests
+        killed_s = kill_one(launcher, model)
+        launcher.wait_for(f"{model} is back")
+        assert launcher.status("v2/health/ready") == 200
+        assert eventually(lambda: callers.served(FALLEN, time.monotonic() - 0.5))
+        assert eventually(
             lambda: len(launcher.stubs(model)) == 2 and not before & {it.pid for it in launcher.stubs(model)}
         )
     assert len(before) == 2
@@ -233,5 +233,4 @@ def test_nothing_outlives_a_killed_launcher(running: Launched) -> None:
     with Callers(running.endpoints, FALLEN, OTHER) as callers:
         assert eventually(lambda: callers.served(FALLEN, 0))
         running.process.kill()
-        running.process.wait()
-    assert eventually(lambda: not [pid for pid in pids if is_there(pid)])
+        assert eventually(lambda: not [pid for pid in pids if is_there(pid)])

@@ -27,8 +27,8 @@ from tritonface_server.configs import CPU_SETTINGS
 from tritonface_server.server import TritonServer
 
 MAX_MEMORY_BYTES = 1.6 * 2**30
-LOAD_S = 2
-CLOSED_LOOP_S = 1
+LOAD_S = 3
+CLOSED_LOOP_S = 2
 ATTEMPTS = 3
 TRITON_LOOKS_AGAIN_S = 0.5
 
