@@ -6,13 +6,16 @@ ensemble that shares the pre- and postprocessing steps of the detector that the 
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import hashlib
 import json
 import os
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from tritonface._client import Client
 from tritonface._errors import (
@@ -75,29 +78,58 @@ def read_export(folder: str | os.PathLike[str], model_name: str) -> Export:
     return Export(path, settings, network)
 
 
-async def publish(client: Client, export: Export, base: Served, timeout_s: float) -> Served:
-    """Load the export beside the detector `base`, unless the server has it already; it stays loaded.
+class Publication:
+    """An export beside a detector whose steps it shares, on every server of a connection.
 
-    Raises:
-        InvalidArgumentError: the network's input size or kind does not suit the server.
-        ServerError: the server does not allow it, or cannot run the network; the message says what to do.
+    Belongs to the event loop in which it is first loaded.
+
+    Args:
+        base: the detector.
     """
-    stated = export.settings
-    suffix = base.name[len(stated.model_name) :]  # "" or "_hpi"
-    name = export.served_name + suffix
-    served = replace(base, name=name, labels=list(stated.labels), threshold=stated.score_threshold)
-    served = replace(served, input_size_wh=check_img_size(stated.input_size_wh, served))
-    _check_shared_steps(export, base)
-    if not await client.is_model_ready(name, timeout_s):
-        index = network_step(base.steps)
-        network = _network_config(base.steps[index], f"{name}_detector", export)
-        ensemble = _ensemble_config(base, served, index, network["name"])
-        try:
-            await client.load(network["name"], json.dumps(network), {f"1/{NETWORK}": export.network}, timeout_s)
-            await _load_ensemble(client, name, json.dumps(ensemble), timeout_s)
-        except (ServerError, InvalidArgumentError, ServerUnavailableError) as error:
-            raise _refused(error, export, client) from error
-    return replace(await describe(client, name, timeout_s), **_own_settings(served))
+
+    def __init__(self, export: Export, base: Served) -> None:
+        self._export, self._base = export, base
+        self._locks: WeakKeyDictionary[Client, asyncio.Lock] = WeakKeyDictionary()
+
+    async def load(self, client: Client, timeout_s: float) -> Served:
+        """Load it unless the server has it already; it stays loaded.
+
+        Raises:
+            InvalidArgumentError: the network's input size or kind does not suit the server.
+            ServerError: the server does not allow it, or cannot run the network; the message says what to do.
+        """
+        export, base, stated = self._export, self._base, self._export.settings
+        suffix = base.name[len(stated.model_name) :]  # "" or "_hpi"
+        name = export.served_name + suffix
+        served = replace(base, name=name, labels=list(stated.labels), threshold=stated.score_threshold)
+        served = replace(served, input_size_wh=check_img_size(stated.input_size_wh, served))
+        _check_shared_steps(export, base)
+        if not await client.is_model_ready(name, timeout_s):
+            index = network_step(base.steps)
+            network = _network_config(base.steps[index], f"{name}_detector", export)
+            ensemble = _ensemble_config(base, served, index, network["name"])
+            try:
+                await client.load(network["name"], json.dumps(network), {f"1/{NETWORK}": export.network}, timeout_s)
+                await _load_ensemble(client, name, json.dumps(ensemble), timeout_s)
+            except (ServerError, InvalidArgumentError, ServerUnavailableError) as error:
+                raise _refused(error, export, client) from error
+        return replace(await describe(client, name, timeout_s), **_own_settings(served))
+
+    async def load_again(self, client: Client, timeout_s: float) -> None:
+        """The same where a request has not found it, as the server was started anew; of several requests one sends it.
+
+        Raises:
+            ServerUnavailableError: the server has gone meanwhile.
+            ServerError, InvalidArgumentError: as `load`.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        async with self._locks.setdefault(client, asyncio.Lock()):
+            try:
+                await self.load(client, max(deadline_s - time.monotonic(), 1e-3))
+            except ServerError as error:
+                if isinstance(error.__cause__, ServerUnavailableError):
+                    raise error.__cause__ from None
+                raise
 
 
 def _check_shared_steps(export: Export, base: Served) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from tritonface._box import Box
 from tritonface._client import Client
-from tritonface._errors import ImageError, ServerError, TritonFaceError
+from tritonface._errors import ImageError, ModelNotFoundError, ServerError, TritonFaceError
 from tritonface._fetch import UrlPolicy
-from tritonface._fleet import Fleet
+from tritonface._fleet import Call, Fleet
 from tritonface._image_file import CUT_OFF_REFUSED
 from tritonface._images import Payload
 from tritonface._inputs import Source
@@ -45,6 +45,7 @@ class Rules:
         strict: images that are cut off are refused.
         run_id: the beginning of the ids of all requests.
         headers: sent with each of them, beside those of the connection.
+        load_again: puts the model on a server that does not have it any more; None if that is not ours to do.
     """
 
     model: str
@@ -59,6 +60,7 @@ class Rules:
     strict: bool
     run_id: str
     headers: Mapping[str, str]
+    load_again: Call[None] | None
 
 
 async def detect(fleet: Fleet, source: Source, rules: Rules) -> DetectionResult:
@@ -117,8 +119,16 @@ async def _boxes(fleet: Fleet, payload: Payload, rules: Rules, request_id: str) 
     if rules.strict:
         others["strict"] = np.array([[True]])
 
-    def infer(client: Client, timeout_s: float) -> Awaitable[list[npt.NDArray[Any]]]:
-        return client.infer(rules.model, payload.sent, others, OUTPUTS, request_id, timeout_s, rules.headers)
+    async def infer(client: Client, timeout_s: float) -> list[npt.NDArray[Any]]:
+        deadline_s = time.monotonic() + timeout_s
+        try:
+            return await client.infer(rules.model, payload.sent, others, OUTPUTS, request_id, timeout_s, rules.headers)
+        except ModelNotFoundError:
+            if rules.load_again is None:
+                raise
+        await rules.load_again(client, max(deadline_s - time.monotonic(), 1e-3))
+        left_s = max(deadline_s - time.monotonic(), 1e-3)
+        return await client.infer(rules.model, payload.sent, others, OUTPUTS, request_id, left_s, rules.headers)
 
     connection, turn = fleet.connection, fleet.turns.next()
     reply = await with_retries(

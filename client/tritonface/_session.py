@@ -21,7 +21,7 @@ from tritonface._fleet import Fleet
 from tritonface._inputs import Input, Source, iterate_sources
 from tritonface._numbers import Number, Whole
 from tritonface._options import Options, Size, checked_batch_size, checked_threshold, checked_tiles
-from tritonface._publish import Export, publish, read_export
+from tritonface._publish import Publication, read_export
 from tritonface._request import OnError, Rules, detect
 from tritonface._result import DetectionResult
 from tritonface._run import Run
@@ -41,6 +41,9 @@ class Session:
         threshold, img_size_wh: what `predict` sends if it is not told otherwise; None for the server's own.
         input_size_wh: (width, height) in pixels of the network's input, whoever sets it; None if nobody says.
         options: what it was opened with.
+
+    Args:
+        publication: of the detector, if it is from a folder of the caller's.
     """
 
     def __init__(
@@ -50,12 +53,14 @@ class Session:
         options: Options,
         threshold: float | None,
         size_wh: tuple[int, int] | None,
+        publication: Publication | None,
     ) -> None:
         self.model_name, self.labels = served.name, served.labels
         self.threshold, self.img_size_wh = threshold, size_wh
         self.input_size_wh = size_wh or served.network_size_wh
         self.options = options
         self._served = served
+        self._publication = publication
         self._fleet = fleet
         self._unnamed = itertools.count()  # frames of many calls get names of their own
         self._process_id = os.getpid()
@@ -104,6 +109,7 @@ class Session:
             self.options.strict,
             uuid.uuid4().hex[:12],
             trace_headers(),
+            self._publication.load_again if self._publication else None,
         )
         return Run(self.submit, sources, rules, size)
 
@@ -145,19 +151,21 @@ async def _open(options: Options) -> Session:
         served = await fleet.ask(lambda client, seconds: describe(client, name, seconds), timeout_s)
         check_device(options.device, served)
         check_tiles(options.tile_wh, served)
+        publication = None
         if export is not None:
-            served = await _publish(fleet, export, served, timeout_s)
+            publication = Publication(export, served)
+            served = await _publish(fleet, publication, timeout_s)
         size_wh = check_img_size(options.img_size, served) or served.input_size_wh
         threshold = served.threshold if options.threshold is None else options.threshold
-        return Session(fleet, served, options, threshold, size_wh)
+        return Session(fleet, served, options, threshold, size_wh, publication)
     except BaseException:
         await fleet.close()
         raise
 
 
-async def _publish(fleet: Fleet, export: Export, base: Served, timeout_s: float) -> Served:
+async def _publish(fleet: Fleet, publication: Publication, timeout_s: float) -> Served:
     """Publish the export on each server that is there; what one refuses is refused."""
-    answers = await fleet.ask_all(lambda client, seconds: publish(client, export, base, seconds), timeout_s)
+    answers = await fleet.ask_all(publication.load, timeout_s)
     failures = [answer for answer in answers.values() if isinstance(answer, TritonFaceError)]
     refusals = [failure for failure in failures if not isinstance(failure, ServerUnavailableError)]
     published = [answer for answer in answers.values() if isinstance(answer, Served)]

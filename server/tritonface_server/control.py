@@ -20,14 +20,10 @@ BUSY = ("LOADING", "UNLOADING")
 
 EMPTY_MODEL = b"class TritonPythonModel:\n    def execute(self, requests):\n        return [None for _ in requests]\n"
 EMPTY = {
-    "config": json.dumps(
-        {
-            "backend": "python",
-            "input": [{"name": "none", "data_type": "TYPE_BOOL", "dims": [1]}],
-            "output": [{"name": "nothing", "data_type": "TYPE_BOOL", "dims": [1]}],
-            "instance_group": [{"kind": "KIND_CPU"}],
-        }
-    )
+    "backend": "python",
+    "input": [{"name": "none", "data_type": "TYPE_BOOL", "dims": [1]}],
+    "output": [{"name": "nothing", "data_type": "TYPE_BOOL", "dims": [1]}],
+    "instance_group": [{"kind": "KIND_CPU"}],
 }
 
 
@@ -80,18 +76,25 @@ class Control:
         """The configuration of a loaded model."""
         return self._call(f"v2/models/{urllib.parse.quote(model)}/config")
 
-    def load(self, model: str, config: Mapping[str, Any] | None = None) -> None:
-        """Load a model; with a configuration that differs from the present one, it is loaded anew beside itself."""
-        parameters = {"parameters": {"config": json.dumps(config)}} if config else {}
-        self._call(f"v2/repository/models/{urllib.parse.quote(model)}/load", parameters, LOAD_TIMEOUT_S)
+    def load(
+        self, model: str, config: Mapping[str, Any] | None = None, files: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Load a model; with a configuration that differs from the present one, it is loaded anew beside itself.
+
+        Args:
+            files: of a model that is not in the repository, by their paths in its folder.
+        """
+        parameters: dict[str, Any] = {"config": json.dumps(config)} if config else {}
+        parameters |= {f"file:{path}": base64.b64encode(content).decode() for path, content in (files or {}).items()}
+        body = {"parameters": parameters} if parameters else {}
+        self._call(f"v2/repository/models/{urllib.parse.quote(model)}/load", body, LOAD_TIMEOUT_S)
 
     def forget(self, model: str) -> None:
         """Let readiness forget a model that could not be loaded and has gone, which Triton 2.51 does not by itself.
 
         What was loaded and unloaded does not count, so an empty model is, under that name.
         """
-        files = {"file:1/model.py": base64.b64encode(EMPTY_MODEL).decode()}
-        self._call(f"v2/repository/models/{urllib.parse.quote(model)}/load", {"parameters": {**EMPTY, **files}}, 30)
+        self.load(model, EMPTY, {"1/model.py": EMPTY_MODEL})
         self.unload(model)
 
     def unload(self, model: str) -> None:

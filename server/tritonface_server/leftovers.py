@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 
 from tritonface_server.admission import SHARED_MEMORY
+from tritonface_server.sent_models import TEMPORARY, remove_sent_models
 from tritonface_server.stubs import EXECUTABLE
 
-TEMPORARY = Path("/tmp")
-"""Where Triton's Python backend makes a folder for each server, whatever TMPDIR says."""
 TEMPORARY_PATTERN = "python_env_*"
+"""Triton's Python backend makes such a folder for each server."""
 RECORD = "temporary-folders"
 """File in a server's run folder: which of those are its own."""
 KILL_TIMEOUT_S, KILL_INTERVAL_S = 5.0, 0.01
@@ -55,6 +55,7 @@ def remove_leftovers(run_folder: Path) -> None:
     for segment in SHARED_MEMORY.glob(f"{shared_memory_prefix(run_folder)}*"):
         with suppress(OSError):
             segment.unlink()
+    remove_sent_models(run_folder)
     with suppress(OSError):
         for line in (run_folder / RECORD).read_text().splitlines():
             with suppress(OSError):  # not empty: somebody else's after all

@@ -13,6 +13,7 @@ from tritonface_server.machine import LaunchError
 from tritonface_server.parent import adopt_orphans
 from tritonface_server.pulse import pulse
 from tritonface_server.say import fill_standard_streams, say, warn
+from tritonface_server.sent_models import SentModels
 from tritonface_server.server import DRAIN_TIMEOUT_S, TritonServer
 from tritonface_server.supervisor import Supervisor
 from tritonface_server.watcher import Watcher
@@ -83,7 +84,9 @@ class Service:
             return code
         self._backoff.started(time.monotonic())
         assert server.process is not None
-        self._supervisor = Supervisor(server.process.pid, server.control, server.backends, server.chosen_models(), warn)
+        control, sent_models = server.control, SentModels(server.control, server.folder)
+        models = server.chosen_models()
+        self._supervisor = Supervisor(server.process.pid, control, sent_models, server.backends, models, warn)
         with suppress(ControlError):
             self._supervisor.take_over()
         if self._watch:

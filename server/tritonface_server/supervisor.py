@@ -16,6 +16,7 @@ import psutil
 
 from tritonface_server.backoff import MAX_FAILURES, Backoff
 from tritonface_server.control import READY, Control, ControlError, State
+from tritonface_server.sent_models import Copy, SentModels
 from tritonface_server.stubs import GONE, STOPPED, Stub, find_stubs
 
 RESCAN_INTERVAL_S = 2.0
@@ -40,10 +41,11 @@ MARK = "launcher_reload"
 
 @dataclass
 class Trouble:
-    """A model whose process has died, and when to load it again."""
+    """A model whose process has died, when to load it again, and what it was if it has to be sent again."""
 
     backoff: Backoff = field(default_factory=Backoff)
     retry_at_s: float | None = None
+    copy: Copy | None = None
 
 
 class Supervisor:
@@ -52,6 +54,7 @@ class Supervisor:
     Args:
         server_pid: of tritonserver.
         control: of the same server.
+        sent_models: of the same server.
         backends: names of the backends whose models run in processes of their own.
         models: those that are to be served.
         say: takes a line for the user.
@@ -61,12 +64,14 @@ class Supervisor:
         self,
         server_pid: int,
         control: Control,
+        sent_models: SentModels,
         backends: set[str],
         models: Collection[str],
         say: Callable[[str], None],
     ) -> None:
         self._server_pid = server_pid
         self._control = control
+        self._sent_models = sent_models
         self._backends = backends
         self._models = models
         self._say = say
@@ -152,7 +157,9 @@ class Supervisor:
         stubs = {stub.pid: stub for stub in find_stubs(self._server_pid) if stub.pid not in self._retired}
         if stubs != self._stubs:
             states = self._control.states()
-            wanted = {model: self._processes(model) for model, state in states.items() if state.name == READY}
+            ready = [model for model, state in states.items() if state.name == READY]
+            ready += self._sent_models.look(stubs.values(), states)
+            wanted = {model: self._processes(model) for model in ready}
             self._stubs = stubs
             living = Counter(stub.model for stub in stubs.values())
             for model, count in wanted.items():
@@ -174,12 +181,13 @@ class Supervisor:
         trouble = self._troubles.setdefault(model, Trouble())
         delay_s = trouble.backoff.failed(now_s)
         if delay_s is None:
-            trouble.retry_at_s = None
+            trouble.retry_at_s = trouble.copy = None
             self.given_up[model] = reason
             self._say(f"giving up on {model} after {MAX_FAILURES} failures in a row: {reason}")
         else:
             trouble.retry_at_s = now_s + delay_s
             self._say(f"{model}: {reason}; loading it anew{f' in {delay_s:g} s' if delay_s else ''} ...")
+        trouble.copy = trouble.copy or self._sent_models.copy(model)
         if not self._living(model):  # readiness tells, and requests are refused at once
             with suppress(ControlError):
                 self._control.unload(model)
@@ -187,15 +195,16 @@ class Supervisor:
     def _load(self, model: str) -> None:
         """Load a model whose process has died; beside itself where another of its processes still serves."""
         trouble, before = self._troubles[model], self._living(model)
-        began_s = time.monotonic()
+        began_s, copy = time.monotonic(), trouble.copy
         try:
-            self._control.load(model, self._changed_config(model) if before else None)
+            config = self._changed_config(model) if before else copy.config if copy else None
+            self._control.load(model, config, copy.files if copy else None)
         except ControlError as error:
             self._failed(model, str(error))
             return
         now_s = time.monotonic()
         self._retired |= {stub.pid: now_s + GRACE_S for stub in before}
-        trouble.retry_at_s = None
+        trouble.retry_at_s = trouble.copy = None
         trouble.backoff.started(now_s)
         self._say(f"{model} is back after {now_s - began_s:.1f} s")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tritonface_server.control import Control, ControlError
+from tritonface_server.sent_models import SentModels
 from tritonface_server.stubs import EXECUTABLE, INSTANCE_ARGUMENT
 from tritonface_server.supervisor import Supervisor
 
@@ -52,11 +53,11 @@ def stub(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_an_end_is_waited_for_once_also_where_the_server_does_not_answer(
-    server: ThreadingHTTPServer, stub: subprocess.Popen[bytes]
+    server: ThreadingHTTPServer, stub: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     said: list[str] = []
     control = Control(f"127.0.0.1:{server.server_port}", {})
-    supervisor = Supervisor(os.getpid(), control, set(), (), said.append)
+    supervisor = Supervisor(os.getpid(), control, SentModels(control, tmp_path), set(), (), said.append)
     assert not supervisor.watched
     supervisor.look()
     assert {*supervisor.watched} == {stub.pid}
