@@ -11,7 +11,10 @@ MET = {True: "yes", False: "**no**", None: "not measured"}
 
 
 def matrices(groups: Sequence[Sequence[Check]]) -> list[str]:
-    """A table for each group of checks that many subjects share: a row for each, a column for each check."""
+    """A table for each group of checks that many subjects share: a row for each, a column for each check.
+
+    One that is missed has its bound beside it where that misses the limit as well.
+    """
     lines = []
     for checks in groups:
         names = list(dict.fromkeys(check.name for check in checks))
@@ -19,7 +22,8 @@ def matrices(groups: Sequence[Sequence[Check]]) -> list[str]:
         rows: dict[str, dict[str, str]] = {}
         for check in checks:
             missed = " **no**" if check.met is False else ""
-            rows.setdefault(check.subject, {})[check.name] = f"{cell(check.figure)}{missed}"
+            bound = f" (bound {cell(check.bound)})" if missed and check.beyond_reach else ""
+            rows.setdefault(check.subject, {})[check.name] = f"{cell(check.figure)}{missed}{bound}"
         titles = ["", *(f"{name}, {limits[name]}" for name in names)]
         lines += [*table(titles, ([subject, *map(by_name.get, names)] for subject, by_name in rows.items())), ""]
     return lines

@@ -17,12 +17,13 @@ from tritonclient import grpc
 
 from perf import perf_analyzer, sdk_caller
 from perf.machine import cores
-from perf.peers import client_side, high_stability, in_process, paddlex_peer
+from perf.peers import client_side, high_stability, in_process, paddlex_peer, triton_alone
 from perf.settings import IN_FLIGHT, RATE, TIME, Settings
 from perf.workers import Workers
 from tritonface import create_model
 from tritonface_server.detector import Detector
-from tritonface_server.server import TritonServer
+from tritonface_server.endpoints import Endpoints
+from tritonface_server.server import TritonServer, undrained
 
 CLIENTS_PER_CORE = 2
 LOOK_S = 0.5
@@ -114,6 +115,32 @@ class Contestants:
         names = {"normal": "high stability", "hpi": "high stability (normal)"} if variant == "normal" else {}
         names = names or {variant: "high stability"}
         return self._analyzed(names, variant, model, rival.endpoints.grpc, file, 1)
+
+    def triton_alone(self, server: TritonServer, source: Path) -> list[Turn]:
+        """What of a lone request is not computing; the same for both variants, as the same tensors travel.
+
+        Args:
+            source: the repository of the server that serves the real ones.
+        """
+        folder = self.folder / "triton_alone"
+        busy_ms = triton_alone.write_repository(source, self.detector.name, server.endpoints.grpc, self.encoded, folder)
+        log = self.folder / "triton_alone.log"
+        alone = self.stack.enter_context(
+            undrained(TritonServer(folder, Endpoints.free(), log=log, access=perf_analyzer.ACCESS))
+        )
+
+        def measure() -> dict[str, float]:
+            lone = perf_analyzer.measure(
+                self.detector.name,
+                alone.endpoints.grpc,
+                self.image,
+                concurrency=1,
+                window_s=self.settings.slot_s / 2 / perf_analyzer.WINDOWS,
+                settle_requests=1,
+            )
+            return {TIME: lone.p50_ms - busy_ms}
+
+        return [Turn(dict.fromkeys(self.settings.variants, "Triton alone"), measure)]
 
     def paddlex(self) -> list[Turn]:
         """PaddleX's `predict` as it comes and with as many threads as there are cores.

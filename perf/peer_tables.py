@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import Any
 
 from perf.markdown import cell, table
 from perf.photos import TYPICAL_MEGAPIXELS
 from perf.settings import IN_FLIGHT, RATE, TIME
 from perf.standing import RIVALS, standings
-from perf.targets import best, ratios
+from perf.targets import best, median, ratios
 
 NOT_COMPARABLE = """\
 What the comparison cannot do:
@@ -112,8 +111,3 @@ def _against_bare(figures: dict[str, dict[str, list[float]]]) -> list[float | No
         cells += [median(figures[kind].get(bare or "")), median(figures[kind].get("served"))]
         cells.append(median(ratios(figures[kind], "served", "in process", least)))
     return cells
-
-
-def median(values: list[float] | None) -> float | None:
-    """None where there is nothing."""
-    return statistics.median(values) if values else None

@@ -8,15 +8,16 @@ from typing import Any
 from perf import check_tables, functions, plots
 from perf.machine import LOAD
 from perf.markdown import table
-from perf.peer_tables import cpus_part, median, peers_part
+from perf.peer_tables import cpus_part, peers_part
 from perf.settings import VARIANTS
 from perf.step_times import PARTS, breakdown_ms, cpu_breakdown_ms
-from perf.targets import best, budgets, by_subject
+from perf.targets import best, budgets, by_subject, median
 
 QUICK = "**Quick settings: a look at the machinery, too short for figures to be quoted.**"
 BOUND = (
     '"Bound" is what a server that costs nothing would have: for a throughput the bare loop in its place, for a p99 '
-    'at random arrivals an ideal queue. What bounds the rest is under "Where the time goes".'
+    'at random arrivals an ideal queue, for the p50 of one request the bare loop and "Triton alone", a request to '
+    'steps that do not work. What bounds the rest is under "Where the time goes".'
 )
 BUSY_LOAD = 0.5
 

@@ -38,8 +38,8 @@ def select_detections(
     raw_boxes_xyxy_px: np.ndarray,
     raw_scores: np.ndarray,
     *,
-    network_size_wh: tuple[int, int],
-    original_size_wh: tuple[int, int],
+    network_size_wh: Sequence[int],
+    original_size_wh: Sequence[int],
     threshold: float,
     settings: NmsSettings,
 ) -> Detections:

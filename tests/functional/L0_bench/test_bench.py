@@ -86,6 +86,7 @@ def test_peers_and_perf_analyzer(tmp_path: Path, one_detector: Path) -> None:
     for kind in ("images_per_s", "latency_ms"):
         assert {"served", "client side", "high stability", "high stability (normal)"} < set(figures[kind])
         assert all(values[0] > 0 for values in figures[kind].values())
+    assert figures["latency_ms"]["Triton alone"][0] < figures["latency_ms"]["served"][0]
     assert results["sweep"]["BlazeFace"]["hpi"]["constant"][0]["p99_ms"] > 1
     report = (tmp_path / "report.md").read_text()
     assert all(f"({plot}.png)" in report for plot in ("concurrency", "peers_p50", "peers_throughput"))

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from perf.check_tables import matrices
 from perf.targets import Check, best, budgets, evaluate, ratios
 
 
-def peers(served: float, latency_ms: float = 30.0) -> dict[str, Any]:
+def peers(served: float, latency_ms: float = 30.0, alone_ms: float = 0.0) -> dict[str, Any]:
     """Three rounds in which the machine slows down and everything else with it."""
     speeds = {
         "in process: 2 x 1 thread": 50.0,
@@ -23,8 +24,10 @@ def peers(served: float, latency_ms: float = 30.0) -> dict[str, Any]:
     }
     slow = (1.0, 0.5, 0.8)
     rates = {name: [speed * factor for factor in slow] for name, speed in speeds.items()}
-    alone_ms = {"in process: 1 x 2 threads": 28.0, "served": latency_ms, "PaddleX: as it comes": 90.0}
-    times = {name: [ms / factor for factor in slow] for name, ms in alone_ms.items()}
+    lone_ms = {"in process: 1 x 2 threads": 28.0, "served": latency_ms, "PaddleX: as it comes": 90.0}
+    if alone_ms:
+        lone_ms["Triton alone"] = alone_ms
+    times = {name: [ms / factor for factor in slow] for name, ms in lone_ms.items()}
     variant = {"images_per_s": rates, "latency_ms": times}
     return {"peers": {"BlazeFace": {"normal": variant, "hpi": variant}}}
 
@@ -96,6 +99,16 @@ def test_peers_are_compared_round_by_round() -> None:
     assert checks[normal, "throughput: served / in process"].spread == pytest.approx((0.96, 0.96))
     assert checks[normal, "throughput: served / in process"].bound is None
     assert checks[hpi, "throughput: served / high-stability service"].bound == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(("alone_ms", "beyond_reach"), [(0.0, False), (1.4, False), (4.2, True)])
+def test_what_bounds_the_time_of_one_request(alone_ms: float, beyond_reach: bool) -> None:
+    checks = evaluate(peers(48.0, 35.0, alone_ms))[:2]
+    assert [check.met for check in checks] == [False, False]
+    assert [check.beyond_reach for check in checks] == [beyond_reach] * 2
+    bounds = [check.bound for check in checks]
+    assert bounds == (pytest.approx([1 + alone_ms / 28, alone_ms / 0.8]) if alone_ms else [None, None])
+    assert ("(bound 5.25)" in "".join(matrices([checks]))) is beyond_reach
 
 
 @pytest.mark.parametrize(
