@@ -18,6 +18,13 @@ def detect_many(model: FaceDetector, images: Sequence[Path], count: int, in_flig
         pass
 
 
+def job_s(model: FaceDetector, image: Path, count: int, in_flight: int) -> float:
+    """Seconds that so many requests take, from the first to the last answer."""
+    start_s = time.perf_counter()
+    detect_many(model, [image], count, in_flight)
+    return time.perf_counter() - start_s
+
+
 def images_per_s(
     model: FaceDetector,
     image: Path,

@@ -12,7 +12,7 @@ from perf import perf_analyzer
 from perf.machine import cores
 from perf.photos import TYPICAL_MEGAPIXELS, photo
 from perf.queueing import ideal_tail
-from perf.sdk_caller import images_per_s
+from perf.sdk_caller import detect_many, job_s
 from perf.settings import Settings
 from tritonface import create_model
 from tritonface_server.server import TritonServer
@@ -23,6 +23,9 @@ SHARES = (0.7, 0.9)
 TARGET_SHARE = 0.7
 WINDOWS_PER_LATENCY = 1.0
 """A window lasts so many times the latency that is to be expected; shorter ones would catch few whole requests."""
+
+JOB = 2
+"""So many times the number under way are the images of a job."""
 
 
 def measure(server: TritonServer, name: str, settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def _one(
         figures["grpc"].append(closed(concurrency))
         saturation = max(row["images_per_s"] for row in figures["grpc"])
     best = int(max(figures["grpc"], key=lambda row: row["images_per_s"])["load"])
-    figures["at_64"] = ratios_of_many(server, model, best, saturation, settings)
+    figures["at_64"] = ratios_of_many(server, model, best, settings)
     shares = SHARES if thorough and not settings.quick else (TARGET_SHARE,)
     figures["constant"] = [open_loop(share, "constant") for share in shares]
     figures["poisson"] = [{**open_loop(TARGET_SHARE, "poisson"), "ideal_tail": ideal_tail(TARGET_SHARE, cores())}]
@@ -84,23 +87,21 @@ def _one(
     return figures
 
 
-def ratios_of_many(server: TritonServer, model: str, best: int, saturation: float, settings: Settings) -> list[float]:
-    """The SDK's throughput with far more images under way than help, over that with the best number just after it.
+def ratios_of_many(server: TritonServer, model: str, best: int, settings: Settings) -> list[float]:
+    """The SDK's images per second with far more under way than help, over those with the best number just after it.
 
-    The server refuses what its queues do not hold, and the SDK comes again. A slot is as long as so many take, since
-    results come in order, many at once.
+    Each time a job of its own, to its end: results come in order, so one image that the server has refused for a while
+    holds up many that are done, and results within a time would not tell how fast it is.
     """
-    slot_s = max(settings.slot_s, settings.many / saturation)
+    count = JOB * settings.many
     with tempfile.TemporaryDirectory(prefix="tritonface-bench-") as folder:
         image = Path(folder, "typical.jpg")
         image.write_bytes(photo(TYPICAL_MEGAPIXELS))
         name, is_hpi = model.removesuffix("_hpi"), model.endswith("_hpi")
         with create_model(name, use_hpip=is_hpi, url=server.endpoints.grpc) as detector:
-            rates = [
-                [
-                    images_per_s(detector, image, slot_s, count, settings.settle_requests)
-                    for count in (settings.many, best)
-                ]
+            detect_many(detector, [image], settings.settle_requests, best)
+            durations_s = [
+                [job_s(detector, image, count, in_flight) for in_flight in (settings.many, best)]
                 for _ in range(settings.many_pairs)
             ]
-    return [many / fewer for many, fewer in rates]
+    return [fewer_s / many_s for many_s, fewer_s in durations_s]
