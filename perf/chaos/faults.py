@@ -67,15 +67,18 @@ def under_load(
     """
     with Callers(server.endpoints, photos, [NORMAL, HPI], CALLERS) as callers:
         time.sleep(BEFORE_S)
+        undisturbed = time.monotonic()
+        time.sleep(AFTER_S)
         readiness, processes = Readiness(server, NORMAL), pids(server)
         since = time.monotonic()
         fault(server)
         time.sleep(max(AFTER_S, bounds.get("back_s", 0) * 2))
         until = time.monotonic()
         readiness.stop()
-    promises = [Promise("lost", callers.lost, 0)]
+    promises, usual_s = [Promise("lost", callers.lost, 0)], []
     for model in (NORMAL, HPI):
         bound = bounds["goes_on_s"] if model in spared else bounds["back_s"]
+        usual_s.append(max(seen.gap_s(undisturbed, since) for seen in callers.of(model)))
         pause_s = max(seen.gap_s(since, until) for seen in callers.of(model))
         promises.append(Promise(f"pause of {model}", pause_s, bound, "s"))
     if "told_s" in bounds:
@@ -86,7 +89,11 @@ def under_load(
     answered = sum(len(seen.answers_at) for seen in callers.seen.values()) * len(photos)
     slowest_s = max(seen.slowest_s for seen in callers.seen.values())
     failed = [f"{count} x {message}" for message, count in callers.failures.most_common(3)]
-    notes = [f"{answered} answers, the slowest call took {slowest_s:.1f} s", *failed]
+    notes = [
+        "longest pauses before it, undisturbed: " + ", ".join(f"{pause_s:.2f} s" for pause_s in usual_s),
+        f"{answered} answers, the slowest call took {slowest_s:.1f} s",
+        *failed,
+    ]
     return Row(name, f"{CALLERS} SDK callers a variant, gRPC and HTTP", promises, notes)
 
 

@@ -25,6 +25,7 @@ from tritonface_server.endpoints import Endpoints
 from tritonface_server.leftovers import remove_leftovers
 from tritonface_server.parent import end_with_parent
 from tritonface_server.run_folder import PREFIX
+from tritonface_server.stubs import find_stubs
 
 START_TIMEOUT_S, END_TIMEOUT_S = 120, 60
 SEGMENTS = ("triton_", "tritonface")
@@ -97,7 +98,7 @@ class Launched:
 
     def stubs(self, model: str) -> list[psutil.Process]:
         """The processes of a model."""
-        found = [stub for stub in self.server.children() if f" {model}_0_" in " ".join(stub.cmdline())]
+        found = [psutil.Process(stub.pid) for stub in find_stubs(self.server.pid) if stub.model == model]
         if not found:
             raise RuntimeError(f"there is no process of {model}")
         return found
