@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 from tritonface._client import Client
 from tritonface._errors import (
     InvalidArgumentError,
+    ModelNotFoundError,
     ServerError,
     ServerUnavailableError,
     TritonFaceError,
@@ -120,16 +121,16 @@ class Publication:
 
         Raises:
             ServerUnavailableError: the server has gone meanwhile.
-            ServerError, InvalidArgumentError: as `load`.
+            ModelNotFoundError: it does not allow it any more, or cannot run the network; another server may have it.
         """
         deadline_s = time.monotonic() + timeout_s
         async with self._locks.setdefault(client, asyncio.Lock()):
             try:
                 await self.load(client, max(deadline_s - time.monotonic(), 1e-3))
-            except ServerError as error:
+            except (ServerError, InvalidArgumentError) as error:
                 if isinstance(error.__cause__, ServerUnavailableError):
                     raise error.__cause__ from None
-                raise
+                raise ModelNotFoundError(str(error)) from error
 
 
 def _check_shared_steps(export: Export, base: Served) -> None:

@@ -11,10 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.conftest import Serve
 from tests.exported import make_export
 from tests.launched import KEY, Launched, eventually, is_there, launched
-from tritonface import Connection, create_model
+from tritonface import Connection, ModelNotFoundError, create_model
+from tritonface_server.access import Access
+from tritonface_server.endpoints import Endpoints
 from tritonface_server.sent_models import FOLDER_PATTERN, RECORD, TEMPORARY
+from tritonface_server.server import TritonServer, undrained
 
 OPEN = "--model-control=explicit"
 
@@ -100,3 +104,21 @@ def test_what_it_left_goes_at_the_next_start(tmp_path: Path, one_detector: Path,
     assert len(left) == 2 and all(path.is_dir() for path in left)
     with launched(tmp_path, repository=one_detector):
         assert not [path for path in left if path.exists()]
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_server_that_takes_it_no_more_is_passed_over(
+    serve: Serve, one_detector: Path, folder: Path, tmp_path: Path, solvay: Path, protocol: str
+) -> None:
+    unlike_others(folder, f"twice {protocol}")
+    access, ends = Access(open_apis=("model-repository",)), Endpoints.free()
+    own, other = getattr(ends, protocol), getattr(serve(one_detector, access=access).endpoints, protocol)
+    with undrained(TritonServer(one_detector, ends, log=tmp_path / "log", cpus=1, access=access)):
+        alone = create_model("BlazeFace", folder, url=own, protocol=protocol)
+        both = create_model("BlazeFace", folder, url=[own, other], protocol=protocol)
+        expected = next(alone.predict(solvay))["boxes"]
+    with undrained(TritonServer(one_detector, ends, log=tmp_path / "log", cpus=1)), alone, both:
+        results = list(both.predict([solvay] * 12, batch_size=6))
+        assert [result["boxes"] for result in results] == [expected] * 12 and expected
+        with pytest.raises(ModelNotFoundError, match=r"does not let clients load models .*publish add"):
+            next(alone.predict(solvay))
