@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,9 @@ class SentModels:
 
     def __init__(self, control: Control, run_folder: Path) -> None:
         self._control = control
-        self._record = run_folder / RECORD
+        self._run_folder = run_folder
         self._folders: dict[str, Path] = {}
         self._configs: dict[str, dict[str, Any]] = {}
-        self._seen: dict[str, str] = {}  # Triton keeps the folder of what was loaded anew, too
 
     def look(self, stubs: Iterable[Stub], states: Mapping[str, State]) -> list[str]:
         """The names of those that are loaded, whether or not their processes live.
@@ -62,21 +62,15 @@ class SentModels:
             stubs: all processes of models that live.
             states: of the models in the repository.
         """
-        living = {
-            stub.model: stub.model_folder
-            for stub in stubs
-            if stub.model not in states and stub.model_folder.parent == TEMPORARY
-        }
-        folders = {**self._folders, **living}
+        living = [stub for stub in stubs if stub.model not in states and _was_sent(stub)]
+        folders = {**self._folders, **{stub.model: stub.model_folder for stub in living}}
         if folders:
             loaded = self._control.loaded()
             folders = {model: folder for model, folder in folders.items() if model in loaded}
         if folders != self._folders:
             self._configs = {model: self._control.config(model) for model in folders}
             self._folders = folders
-            self._seen |= {str(folder): model for model, folder in folders.items()}
-            with suppress(OSError):  # a full disk
-                self._record.write_text(json.dumps(self._seen))
+            note_sent_models(self._run_folder, living)
         return list(folders)
 
     def copy(self, model: str) -> Copy | None:
@@ -91,6 +85,17 @@ class SentModels:
         return Copy(self._configs[model], files)
 
 
+def note_sent_models(run_folder: Path, stubs: Iterable[Stub]) -> None:
+    """Record those that have these processes, beside the earlier ones: Triton keeps folders of what was loaded anew."""
+    sent = {str(stub.model_folder): stub.model for stub in stubs if _was_sent(stub)}
+    record = run_folder / RECORD
+    if sent:
+        partial = record.with_suffix(".partial")
+        with suppress(OSError):  # a full disk
+            partial.write_text(json.dumps(_read(record) | sent))
+            partial.replace(record)
+
+
 def remove_sent_models(run_folder: Path) -> None:
     """Remove the folders of what was sent to a server that has been killed, and those of their ensembles.
 
@@ -102,6 +107,11 @@ def remove_sent_models(run_folder: Path) -> None:
     for folder in filter(_is_own, TEMPORARY.glob(FOLDER_PATTERN) if own else []):
         if str(folder) in own or _calls(folder, alone):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _was_sent(stub: Stub) -> bool:
+    folder = stub.model_folder
+    return folder.parent == TEMPORARY and fnmatch(folder.name, FOLDER_PATTERN)
 
 
 def _read(record: Path) -> dict[str, str]:

@@ -34,6 +34,7 @@ from tritonface_server.repositories import Repositories
 from tritonface_server.room import check_shared_memory, raise_open_files
 from tritonface_server.run_folder import base_folder, run_folder
 from tritonface_server.say import warn
+from tritonface_server.sent_models import note_sent_models
 from tritonface_server.stubs import Stub, find_stubs
 
 DRAIN_TIMEOUT_S = 15.0
@@ -196,6 +197,7 @@ class TritonServer:
         """End what is left of the process and its stubs, which form a group, and remove what they leave behind."""
         if self.process is None:
             return None
+        note_sent_models(self.folder, self.stubs())
         code = kill_group(self.process)
         if code is None:
             warn(f"tritonserver, process {self.process.pid}, was killed and has not ended; it is left to itself")

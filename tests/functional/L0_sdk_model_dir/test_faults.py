@@ -28,10 +28,16 @@ def folder(tmp_path: Path) -> Path:
     return make_export(tmp_path / "exported")
 
 
-@pytest.fixture
-def trusting(tmp_path: Path, one_detector: Path) -> Iterator[Launched]:
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the cache of `trusting`."""
+    return tmp_path_factory.mktemp("trusting")
+
+
+@pytest.fixture(scope="module")
+def trusting(place: Path, one_detector: Path) -> Iterator[Launched]:
     """One whose clients may load models, with two processes of each."""
-    with launched(tmp_path, OPEN, "--cpus=2", repository=one_detector) as launcher:
+    with launched(place, OPEN, "--cpus=2", repository=one_detector) as launcher:
         yield launcher
 
 
@@ -60,31 +66,35 @@ def unlike_others(folder: Path, mark: str) -> None:
 @pytest.mark.fault("C3")
 @pytest.mark.parametrize(("protocol", "use_hpip"), [("grpc", False), ("http", True)])
 def test_it_serves_on(
-    trusting: Launched, folder: Path, tmp_path: Path, solvay: Path, protocol: str, use_hpip: bool
+    trusting: Launched, place: Path, folder: Path, solvay: Path, protocol: str, use_hpip: bool
 ) -> None:
     unlike_others(folder, f"fault {protocol}")
     connection = address(trusting, protocol)
     with create_model("BlazeFace", folder, use_hpip=use_hpip, connection=connection) as model:
         name, step = model.model_name, f"{model.model_name}_detector"
         expected = next(model.predict(solvay))["boxes"]
-        assert expected and eventually(lambda: step in sent_folders(tmp_path).values())
+        assert expected and eventually(lambda: step in sent_folders(place).values())
         for count in (2, 1):  # all of them, one of them
             before = {stub.pid for stub in trusting.stubs(step)}
             for pid in sorted(before)[:count]:
                 os.kill(pid, signal.SIGKILL)
             trusting.wait_for(f"{step} is back")
             assert next(model.predict(solvay))["boxes"] == expected
+            assert eventually(lambda: trusting.status(f"v2/models/{name}/ready") == 200)  # it follows its network
             with create_model(name.removesuffix("_hpi"), use_hpip=use_hpip, connection=connection) as other:
                 assert next(other.predict(solvay))["boxes"] == expected
             assert eventually(lambda before=before: len({it.pid for it in trusting.stubs(step)} - before) == 2)
         assert trusting.status(f"v2/models/{name}/ready") == trusting.status("v2/health/ready") == 200
-        known = sent_folders(tmp_path)
+        assert eventually(
+            lambda: {str(stub.model_folder) for stub in trusting.stubs(step)} <= sent_folders(place).keys()
+        )
+        known = sent_folders(place)
         os.kill(trusting.server_pid, signal.SIGKILL)
         trusting.wait_for("ready: gRPC")
         assert known and not [each for each in known if Path(each).exists()] and not ensembles(name)
         photos = [solvay] * 12  # as many requests do not find it at once
         assert [result["boxes"] for result in model.predict(photos, batch_size=6)] == [expected] * 12
-        assert eventually(lambda: step in sent_folders(tmp_path).values())
+        assert eventually(lambda: step in sent_folders(place).values())
         assert len(trusting.stubs(step)) == 2 and len(ensembles(name)) == 1
 
 
@@ -113,10 +123,12 @@ def test_a_server_that_takes_it_no_more_is_passed_over(
     unlike_others(folder, f"twice {protocol}")
     access, ends = Access(open_apis=("model-repository",)), Endpoints.free()
     own, other = getattr(ends, protocol), getattr(serve(one_detector, access=access).endpoints, protocol)
-    with undrained(TritonServer(one_detector, ends, log=tmp_path / "log", cpus=1, access=access)):
+    with undrained(TritonServer(one_detector, ends, log=tmp_path / "log", cpus=1, access=access)) as first:
         alone = create_model("BlazeFace", folder, url=own, protocol=protocol)
         both = create_model("BlazeFace", folder, url=[own, other], protocol=protocol)
         expected = next(alone.predict(solvay))["boxes"]
+        left = [stub.model_folder for stub in first.stubs() if stub.model.startswith(alone.model_name)]
+    assert left and not [path for path in left if path.exists()]
     with undrained(TritonServer(one_detector, ends, log=tmp_path / "log", cpus=1)), alone, both:
         results = list(both.predict([solvay] * 12, batch_size=6))
         assert [result["boxes"] for result in results] == [expected] * 12 and expected
