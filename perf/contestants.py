@@ -116,12 +116,9 @@ class Contestants:
         names = names or {variant: "high stability"}
         return self._analyzed(names, variant, model, rival.endpoints.grpc, file, 1)
 
-    def triton_alone(self, server: TritonServer, source: Path) -> list[Turn]:
-        """What of a lone request is not computing; the same for both variants, as the same tensors travel.
-
-        Args:
-            source: the repository of the server that serves the real ones.
-        """
+    def triton_alone(self, server: TritonServer) -> list[Turn]:
+        """What of a lone request is not computing; the same for both variants, as the same tensors travel."""
+        source = server.repositories.folders[0]
         folder = self.folder / "triton_alone"
         busy_ms = triton_alone.write_repository(source, self.detector.name, server.endpoints.grpc, self.encoded, folder)
         log = self.folder / "triton_alone.log"

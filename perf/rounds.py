@@ -54,7 +54,7 @@ def compare(
             turns += [*entrants.client_side(variant, server), *entrants.high_stability(variant, rival)]
         if "normal" not in settings.variants:  # as it comes it is compared all the same
             turns += entrants.high_stability("normal", rival)
-        turns += entrants.triton_alone(server, server.repositories.folders[0])
+        turns += entrants.triton_alone(server)
         if not paddlex:
             try:
                 turns += entrants.paddlex()

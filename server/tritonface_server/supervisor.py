@@ -186,8 +186,8 @@ class Supervisor:
             self._say(f"giving up on {model} after {MAX_FAILURES} failures in a row: {reason}")
         else:
             trouble.retry_at_s = now_s + delay_s
+            trouble.copy = trouble.copy or self._sent_models.copy(model)
             self._say(f"{model}: {reason}; loading it anew{f' in {delay_s:g} s' if delay_s else ''} ...")
-        trouble.copy = trouble.copy or self._sent_models.copy(model)
         if not self._living(model):  # readiness tells, and requests are refused at once
             with suppress(ControlError):
                 self._control.unload(model)

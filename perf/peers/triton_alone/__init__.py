@@ -16,7 +16,7 @@ from tritonclient.utils import np_to_triton_dtype
 
 from perf.machine import cores
 from tritonface_server.configs import cpu_config_name
-from tritonface_server.served_models import read_config, steps_of
+from tritonface_server.served_models import read_config
 
 BUSY_MS = 5.0
 OF_THE_REAL_STEP = ("platform", "default_model_filename", "parameters", "model_warmup")
@@ -45,7 +45,7 @@ def write_repository(source: Path, ensemble: str, url: str, encoded: bytes, fold
             answer = _ask(client, step.model_name, inputs, list(step.output_map))
             known |= {step.output_map[name]: array for name, array in answer.items()}
             _write_step(source / step.model_name, answer, folder / step.model_name)
-    return BUSY_MS * len(steps_of(source, ensemble))
+    return BUSY_MS * len(config.ensemble_scheduling.step)
 
 
 def _ask(client: grpc.InferenceServerClient, model: str, inputs: Tensors, outputs: list[str]) -> Tensors:
