@@ -32,7 +32,7 @@ class Seen:
     """What the callers of one model over one protocol saw.
 
     Attributes:
-        answers_at: when each right answer came, on the monotonic clock.
+        answers_at: when each photo's answer came, on the monotonic clock.
         slowest_s: the longest call.
         failures: messages of calls that failed.
     """
@@ -78,7 +78,7 @@ class Callers:
 
     @property
     def wrong(self) -> int:
-        """Answers that are another photo's, or none's; a result too many or too few is one."""
+        """Answers that are another photo's, or none's; a result too many or too few is a failure."""
         return sum(seen.wrong for seen in self.seen.values())
 
     @property
@@ -100,28 +100,26 @@ class Callers:
         retries = {} if self.retries is None else {"retries": self.retries}
         connection = Connection(getattr(self.endpoints, protocol), protocol, timeout_s=TIMEOUT_S, **retries)
         order = [(i + number) % len(self.photos) for i in range(len(self.photos))]
+        seen = self.seen[name, protocol]
         with open_model(name, connection) as model:
             while not self.stopping.is_set():
-                started = time.monotonic()
+                started, right = time.monotonic(), [self.right[name][i] for i in order]
                 try:
-                    found = [boxes_of(result) for result in model.predict([self.photos[i] for i in order])]
+                    for result, boxes in zip(model.predict([self.photos[i] for i in order]), right, strict=True):
+                        self._answered(seen, same(boxes_of(result), boxes))
                 except Exception as error:  # the SDK's own ones, and those that should not be
                     self._failed(name, protocol, error)
                     if CUT.search(str(error)):
                         self.cut_from.append(started)
                     time.sleep(0.1)
                     continue
-                right = [self.right[name][i] for i in order]
-                self._answered(
-                    self.seen[name, protocol], started, len(found) == len(right) and all(map(same, found, right))
-                )
+                with self._lock:
+                    seen.slowest_s = max(seen.slowest_s, time.monotonic() - started)
 
-    def _answered(self, seen: Seen, started: float, is_right: bool) -> None:
-        now = time.monotonic()
+    def _answered(self, seen: Seen, is_right: bool) -> None:
         with self._lock:
             seen.wrong += not is_right
-            seen.answers_at.append(now)
-            seen.slowest_s = max(seen.slowest_s, now - started)
+            seen.answers_at.append(time.monotonic())
 
     def _failed(self, name: str, protocol: str, error: Exception) -> None:
         with self._lock:

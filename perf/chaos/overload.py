@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from perf import resources
 from perf.chaos import open_loop
@@ -35,7 +35,8 @@ def overload(server: Launched, protocol: str, factor: float, seconds: float) -> 
 
     The client runs on the server's own CPUs; what the flood costs it more than the closed loop did is allowed for.
     """
-    saturation, closed_cpus = saturate(server, protocol)
+    closed = saturate(server, protocol)
+    saturation = closed.images_per_s
     rate = factor * saturation
     url = getattr(server.endpoints, protocol)
     before, received_s = computed(server), front_end_cpu_s(server)
@@ -44,12 +45,18 @@ def overload(server: Launched, protocol: str, factor: float, seconds: float) -> 
     done, received_s = computed(server) - before, front_end_cpu_s(server) - received_s
     answered = seen["counts"][open_loop.OK] + 1  # the one who came afterwards
     goodput = seen["in_time"] / seconds / saturation
-    left = 1 - max(0.0, seen["cpu_s"] / seconds - closed_cpus) / usable_cpus()
+    left_s = seconds * (usable_cpus() - max(0.0, seen["cpu_s"] / seconds - closed.client_cpus))
+    refusing_s = max(0.0, received_s - answered / saturation * closed.front_end_cpus)
     return Row(
         f"{factor:g} times saturation over {protocol}",
         f"open loop, {rate:.0f} requests/s for {seconds:g} s, deadline {DEADLINE_S:g} s",
         [
-            Promise("goodput / saturation, of the CPU that the client leaves", goodput / left, 0.9, at_least=True),
+            Promise(
+                "goodput / saturation, of the CPU that the client leaves",
+                goodput * seconds * usable_cpus() / left_s,
+                0.9,
+                at_least=True,
+            ),
             Promise("p99 of a rejection", seen["busy_s"][1], 0.1, "s"),
             Promise("memory", peak[0], MOST_MIB, "MiB"),
             Promise("a fresh request after it", seen["fresh_s"], 1, "s"),
@@ -58,6 +65,7 @@ def overload(server: Launched, protocol: str, factor: float, seconds: float) -> 
         [
             f"saturation {saturation:.1f} images/s, goodput {goodput:.2f} of it",
             f"of {seconds * usable_cpus():.0f} s of CPU sending took {seen['cpu_s']:.1f}, receiving {received_s:.1f}",
+            f"what tritonserver takes to refuse leaves {1 - refusing_s / left_s:.2f} at most",
             *notes(seen),
         ],
         {"saturation": saturation, **seen},
@@ -73,13 +81,23 @@ def notes(seen: dict[str, Any]) -> list[str]:
     return [counts, client, *(f"{number} x {message}" for message, number in seen["others"].items())]
 
 
-def saturate(server: Launched, protocol: str) -> tuple[float, float]:
-    """Images per second of a closed loop with the same requests, and the CPUs that its client keeps busy."""
+class Saturation(NamedTuple):
+    """What a closed loop reaches, and the CPUs that its client and tritonserver itself keep busy meanwhile."""
+
+    images_per_s: float
+    client_cpus: float
+    front_end_cpus: float
+
+
+def saturate(server: Launched, protocol: str) -> Saturation:
+    """A closed loop with the same requests."""
     url = getattr(server.endpoints, protocol)
     closed = open_loop.Task(protocol, url, WATCHED, str(PORTRAIT), rate=0, seconds=SATURATION_S)
     open_loop.run(replace(closed, seconds=1))
+    before_s = front_end_cpu_s(server)
     seen = open_loop.run(closed)
-    return seen["in_time"] / SATURATION_S, seen["cpu_s"] / SATURATION_S
+    spent_s = seen["in_time"], seen["cpu_s"], front_end_cpu_s(server) - before_s
+    return Saturation(*(each / SATURATION_S for each in spent_s))
 
 
 def front_end_cpu_s(server: Launched) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -93,6 +95,29 @@ def test_promtool_and_amtool_take_the_files(tmp_path: Path) -> None:
         (tmp_path / Path(target).name).write_text(path.read_text())
     command("promtool", "check", "config", str(tmp_path / "prometheus.yml"))
     command("amtool", "check-config", str(DEPLOY / "compose" / "alertmanager.yml"))
+
+
+@pytest.mark.parametrize("mistake", [None, ("legend", "leg_end"), ("expr", "expression"), ("gridPos", "grid")])
+def test_grafana_knows_every_field_of_the_dashboard(mistake: tuple[str, str] | None) -> None:
+    """Its own library, of the version that compose.yaml pins, reads the file and writes it again with nothing lost."""
+    dashboards = pytest.importorskip("grafana_foundation_sdk.models.dashboard", reason="needs Python 3.11")
+    encoder = pytest.importorskip("grafana_foundation_sdk.cog.encoder")
+    pytest.importorskip("grafana_foundation_sdk.cog.plugins").register_default_plugins()
+    _, _, pinned = SERVICES["grafana"]["image"].rpartition(":")
+    assert importlib.metadata.version("grafana-foundation-sdk").endswith(f"!{pinned}")
+    text = (DEPLOY / "monitoring" / "dashboard.json").read_text()
+    ours = json.loads(text.replace(*(f'"{name}"' for name in mistake)) if mistake else text)
+    theirs = json.loads(encoder.JSONEncoder().encode(dashboards.Dashboard.from_json(ours)))
+    assert is_within(ours, theirs) is (mistake is None)
+
+
+def is_within(part: Any, whole: Any) -> bool:
+    """Whether all of a JSON value is in another one, which may have more fields."""
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return all(name in whole and is_within(value, whole[name]) for name, value in part.items())
+    if isinstance(part, list) and isinstance(whole, list):
+        return len(part) == len(whole) and all(map(is_within, part, whole))
+    return bool(part == whole)
 
 
 def test_grafana_finds_prometheus_and_the_dashboard() -> None:
