@@ -46,6 +46,15 @@ def experiments(seconds: float, requests: int) -> Iterator[tuple[str, Experiment
                 with_server(partial(overload.overload, protocol=protocol, factor=factor, seconds=seconds)),
             )
     for protocol in PROTOCOLS:
+        act = partial(
+            overload.overload,
+            protocol=protocol,
+            factor=5,
+            seconds=seconds,
+            deadline_s=overload.SHORT_DEADLINE_S,
+        )
+        yield f"overload short {protocol}", with_server(act)
+    for protocol in PROTOCOLS:
         yield f"callers {protocol}", with_server(partial(overload.many_callers, protocol=protocol))
     for step in STEPS:
         spared = [HPI] if step == "detector" else []

@@ -114,7 +114,7 @@ class Ledger:
         try:
             yield ticket
         except BaseException:
-            self.give_back(ticket)
+            self.give_back(ticket, answered=False)
             raise
         finally:
             if self._rows["ticket"][i] == ticket:
@@ -140,14 +140,14 @@ class Ledger:
         finally:
             self._worker["free_since_s"], self._worker["in_hand"] = time.monotonic(), 0
 
-    def give_back(self, ticket: int) -> None:
-        """Free the room of a ticket, and learn from the time it took; an unknown one has no effect."""
+    def give_back(self, ticket: int, answered: bool = True) -> None:
+        """Free the room of a ticket, and learn from the time it took to answer; an unknown one has no effect."""
         if ticket == NO_TICKET:
             return
         with self._file.writing():
             for i in np.flatnonzero(self._rows["ticket"] == ticket):
                 row = self._rows[i]
-                if row["taken_s"] > self._header["loaded_s"][0]:
+                if answered and row["taken_s"] > self._header["loaded_s"][0]:
                     self._learn((time.monotonic() - row["taken_s"]) / row["work_bytes"])
                 row["ticket"] = NO_TICKET
                 self._header["given_back"] += 1
@@ -198,11 +198,11 @@ class Ledger:
         with self._file.writing():
             now_s, header = time.monotonic(), self._header[0]
             used = self.under_way()
-            if not _fits(size_bytes, used, budget):
+            if not fits(size_bytes, used, budget):
                 self._end_lost(now_s)
                 used = self.under_way()
             turn = header["head"] in (NO_TICKET, self._own_number) or now_s - header["head_seen_s"] > HEAD_OF_LINE_S
-            if turn and _fits(size_bytes, used, budget):
+            if turn and fits(size_bytes, used, budget):
                 header["head"] = NO_TICKET
                 return self._write(size_bytes, used, now_s)
             if turn:
@@ -261,8 +261,9 @@ class Ledger:
         header["mean_s"] += MEAN_SHARE * error
 
 
-def _fits(size_bytes: int, used: Budget, budget: Budget) -> bool:
-    room = used.requests < budget.requests and used.bytes + size_bytes <= budget.bytes
+def fits(size_bytes: int, used: Budget, budget: Budget, count: int = 1) -> bool:
+    """Whether there is room for so many requests of this size, or nobody else."""
+    room = used.requests + count <= budget.requests and used.bytes + count * size_bytes <= budget.bytes
     return room or not used.requests
 
 

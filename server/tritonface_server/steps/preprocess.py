@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from tritonface_server.admission import NO_TICKET, POLL_INTERVAL_S, Budget, Ledger, NoRoomError, server_name
+from tritonface_server.admission import NO_TICKET, POLL_INTERVAL_S, Budget, Ledger, NoRoomError, fits, server_name
 from tritonface_server.cpus import usable_cpus
 from tritonface_server.image_file import CUT_OFF
 from tritonface_server.images import (
@@ -75,8 +75,8 @@ class TritonPythonModel:
         self.report = StepReport(args["model_name"], self.ledger.under_way)
         config = json.loads(args["model_config"])
         self.warm_ups = len(config["model_warmup"])
-        instances = sum(group["count"] for group in config["instance_group"])
-        self.queue = QueueWait(config["dynamic_batching"]["default_queue_policy"]["max_queue_size"] // instances)
+        self.processes = sum(group["count"] for group in config["instance_group"])
+        self.queue = QueueWait(config["dynamic_batching"]["default_queue_policy"]["max_queue_size"] // self.processes)
         self.threads = min(usable_cpus(), MOST_THREADS)
 
     def finalize(self) -> None:
@@ -115,7 +115,7 @@ class TritonPythonModel:
                     tensors = self._tiles(request, encoded_images[0], frames, size_wh)
                 response = _response(request, tensors, ticket)
             if "ticket" not in request.requested_output_names():
-                self.ledger.give_back(ticket)
+                self.ledger.give_back(ticket, answered=False)
             if size_bytes > LARGE_BYTES:
                 release_freed_memory()
             return response
@@ -151,11 +151,12 @@ class TritonPythonModel:
             self.warm_ups -= 1
             yield NO_TICKET
             return
-        if self.ledger.under_way().requests:  # else it has not waited; asking takes .1 ms
+        used = self.ledger.under_way()
+        if used.requests:  # else it has not waited; asking takes .1 ms
             check_awaited(request)
         timeout_s = request.timeout() / 1e6 or np.inf
         begin_s = time.monotonic()
-        queued_s = self.queue.taken()
+        queued_s = self.queue.taken(server_full=not fits(size_bytes, used, self.budget, self.processes))
         self._check_time(timeout_s - queued_s, size_bytes)
         try:
             patience_s = min(PATIENCE_S, timeout_s)

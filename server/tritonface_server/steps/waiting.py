@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 IDLE_S = 0.005
-"""A step that is called again only after so long a pause has had an empty queue."""
+"""A step that is called again only after so long a pause has had an empty queue, unless the server was full."""
 
 
 class QueueWait:
@@ -24,10 +24,10 @@ class QueueWait:
         self._taken_s: deque[float] = deque(maxlen=max(places, 1))
         self._done_s = 0.0
 
-    def taken(self) -> float:
+    def taken(self, server_full: bool = False) -> float:
         """Call it for each request: seconds that it has waited at most."""
         now_s = time.monotonic()
-        if now_s - self._done_s > IDLE_S:
+        if now_s - self._done_s > IDLE_S and not server_full:
             self._taken_s.clear()
         waited_s = now_s - self._taken_s[0] if self._taken_s else 0.0
         self._taken_s.append(now_s)

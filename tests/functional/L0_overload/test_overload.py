@@ -133,6 +133,28 @@ def shed(server: TritonServer, address: dict[str, str], astronaut: Path, times: 
     assert pss_bytes(server) < MAX_MEMORY_BYTES
 
 
+def test_what_would_come_late_is_refused_and_not_computed(
+    server: TritonServer, address: dict[str, str], astronaut: Path
+) -> None:
+    for _ in range(ATTEMPTS - 1):
+        with suppress(AssertionError):  # others may have had the machine meanwhile
+            answer_in_time(server, address, astronaut)
+            return
+    answer_in_time(server, address, astronaut)
+
+
+def answer_in_time(server: TritonServer, address: dict[str, str], astronaut: Path) -> None:
+    """A flood with a deadline that is over when a request has waited in all queues while they are full."""
+    rate = rate_of_four(address, astronaut)
+    _, settings = CPU_SETTINGS[1]
+    deadline_s = (settings.queue_size + settings.budget.requests) / rate
+    computed = images_computed(server)
+    answers = load(address, astronaut, rate=3 * rate, seconds=LOAD_S, deadline_s=deadline_s)["counts"]
+    computed = images_computed(server) - computed
+    assert answers["ok"] / LOAD_S > 0.5 * rate, answers
+    assert computed - answers["ok"] <= 0.1 * computed + 3, answers
+
+
 def test_no_request_waits_beside_a_free_network(server: TritonServer) -> None:
     """Triton could miss that the only process was free, and looked again after half a second, here for most requests.
 
@@ -249,12 +271,14 @@ def test_bad_images_give_their_room_back(
     server: TritonServer, address: dict[str, str], ledger: Ledger, images: list[bytes]
 ) -> None:
     wait_until_empty(ledger)
+    usual_s = ledger.usual_s(1)
     for _ in range(5):
         try:
             infer(address, "BlazeFace", {"image": np.array(images, object)[:, None]})
         except tritonclient.utils.InferenceServerException as error:
             assert error.status() in ("StatusCode.INVALID_ARGUMENT", "400") and len(images) == 1
         assert ledger.under_way().requests == 0
+    assert len(images) > 1 or ledger.usual_s(1) == usual_s, "what is refused at once tells nothing of the others"
 
 
 @pytest.mark.fault("C17")

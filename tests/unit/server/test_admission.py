@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tritonface_server import admission
-from tritonface_server.admission import NO_TICKET, Budget, Ledger, NoRoomError, server_name
+from tritonface_server.admission import NO_TICKET, Budget, Ledger, NoRoomError, fits, server_name
 
 BUDGET = Budget(requests=3, bytes=1000)
 
@@ -92,6 +92,23 @@ def test_a_failure_gives_back_at_once(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError), ledger.room(10, BUDGET, 0):
         raise ZeroDivisionError
     assert ledger.under_way() == (0, 0)
+
+
+def test_what_is_not_answered_teaches_nothing(ledger: Ledger, clock: Clock) -> None:
+    """Else a refusal, which takes no time, would make all others look fast: too many would be taken, and come late."""
+    answered = take(ledger)
+    clock.now_s += 0.1
+    ledger.give_back(answered)
+    for _ in range(50):
+        with pytest.raises(ZeroDivisionError), ledger.room(10, BUDGET, 0):
+            raise ZeroDivisionError
+        ledger.give_back(take(ledger), answered=False)
+    assert ledger.under_way() == (0, 0) and ledger.usual_s(10) == pytest.approx(0.1)
+
+
+def test_room_for_several(ledger: Ledger) -> None:
+    for used, count, has_room in (((0, 0), 9, True), ((1, 10), 2, True), ((2, 10), 2, False), ((1, 990), 2, False)):
+        assert fits(10, Budget(*used), BUDGET, count) is has_room
 
 
 def test_two_processes_share_it(ledger: Ledger, tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def serve(queue: QueueWait, clock: Clock, takes_s: float, pause_s: float = 0.001) -> float:
-    waited_s = queue.taken()
+def serve(queue: QueueWait, clock: Clock, takes_s: float, pause_s: float = 0.001, server_full: bool = False) -> float:
+    waited_s = queue.taken(server_full)
     clock.now_s += takes_s
     queue.done()
     clock.now_s += pause_s
@@ -37,6 +37,13 @@ def test_the_first_one_has_not_waited(clock: Clock) -> None:
 def test_a_step_that_pauses_has_an_empty_queue(clock: Clock) -> None:
     queue = QueueWait(8)
     assert [serve(queue, clock, 0.1, pause_s=0.1) for _ in range(20)] == [0] * 20
+
+
+def test_a_pause_while_the_server_is_full_may_be_tritons(clock: Clock) -> None:
+    queue = QueueWait(8)
+    waited_s = [serve(queue, clock, 0.1, pause_s=0.1, server_full=i > 0) for i in range(20)]
+    assert waited_s == pytest.approx([0.2 * min(i, 8) for i in range(20)])
+    assert queue.taken() == 0
 
 
 def test_a_full_queue_makes_wait_for_all_its_places(clock: Clock) -> None:
