@@ -74,7 +74,7 @@ bench-quick: setup-dev ## The same of one detector in some minutes, for a look (
 bench-soak: setup-dev ## Add a long run to the report: 20,000 requests
 	@$(BIN)/python -m perf.bench --only soak --soak 20000
 
-chaos: setup-dev ## Overload, kill and mistreat the server; what was lost: output/chaos/report.md, 23 minutes (QUICK=1: 8)
+chaos: setup-dev ## Overload, kill and mistreat the server; what was lost: output/chaos/report.md, 24 minutes (QUICK=1: 9)
 	@$(BIN)/python -m perf.chaos $(if $(QUICK),--quick)
 
 bench-locust: setup-dev ## A server, and locust's web interface on http://127.0.0.1:8089

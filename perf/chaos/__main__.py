@@ -163,7 +163,7 @@ def write(rows: list[Row], output: Path) -> None:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m perf.chaos", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="short runs: a look in some 8 minutes")
+    parser.add_argument("--quick", action="store_true", help="short runs: a look in some 9 minutes")
     parser.add_argument("--only", metavar="NAME,...", help="beginnings of names, 'overload' or 'kill detector'")
     parser.add_argument("--requests", type=int, metavar="N", help="of the long run (default: 50,000; 2,000 if quick)")
     parser.add_argument("--output", type=Path, default=Path("output", "chaos"), metavar="DIR")
