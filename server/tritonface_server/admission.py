@@ -262,7 +262,7 @@ class Ledger:
 
 
 def fits(size_bytes: int, used: Budget, budget: Budget, count: int = 1) -> bool:
-    """Whether there is room for so many requests of this size, or nobody else."""
+    """Whether there is room for so many requests of this size, or nobody else is there."""
     room = used.requests + count <= budget.requests and used.bytes + count * size_bytes <= budget.bytes
     return room or not used.requests
 

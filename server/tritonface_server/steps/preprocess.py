@@ -46,8 +46,10 @@ from tritonface_server.tiles import check_tile_size, cut, frames_of, places_of
 
 PATIENCE_S = 5.0
 """How long a request may wait for room after it has left Triton's queue."""
-USUAL_TIMES = 1.5
-"""A request that has a timeout is taken if that leaves so much of the usual time; most of the rest would come late."""
+USUAL_TIMES, USUAL_TIMES_ALONE = 1.5, 1 / 8
+"""A request that has a timeout is taken if that leaves so much of the usual time; most of the rest would come late. One
+that is alone is tried unless it has no chance: what is usual may be another detector's time, five times as long, and
+only answers teach that it no longer is."""
 
 MOST_THREADS = 2
 """Resize a picture of a request that is alone on the server; those of several processes would fight for the cores. The
@@ -157,13 +159,14 @@ class TritonPythonModel:
         timeout_s = request.timeout() / 1e6 or np.inf
         begin_s = time.monotonic()
         queued_s = self.queue.taken(server_full=not fits(size_bytes, used, self.budget, self.processes))
-        self._check_time(timeout_s - queued_s, size_bytes)
+        left_s, times = timeout_s - queued_s, USUAL_TIMES if used.requests else USUAL_TIMES_ALONE
+        self._check_time(left_s, times, size_bytes)
         try:
             patience_s = min(PATIENCE_S, timeout_s)
             with self.ledger.room(size_bytes, self.budget, patience_s, lambda: check_awaited(request)) as ticket:
                 waited_s = time.monotonic() - begin_s
                 self.report.spent("wait", waited_s)
-                self._check_time(timeout_s - queued_s - waited_s)
+                self._check_time(left_s - waited_s, times)
                 if waited_s > POLL_INTERVAL_S:
                     check_awaited(request)
                 yield ticket
@@ -172,9 +175,9 @@ class TritonPythonModel:
                 "the server is busy; send the request again, after a pause that doubles each time"
             ) from None
 
-    def _check_time(self, left_s: float, size_bytes: int = 0) -> None:
+    def _check_time(self, left_s: float, usual_times: float, size_bytes: int = 0) -> None:
         """BusyError if a request, of this size beside what is under way, would hardly be answered in the time left."""
-        if left_s < np.inf and USUAL_TIMES * self.ledger.usual_s(size_bytes) > left_s:
+        if left_s < np.inf and usual_times * self.ledger.usual_s(size_bytes) > left_s:
             raise BusyError("the server is busy and could not answer before the request's timeout; send it again later")
 
     def _frames(self, request: Any, encoded_images: np.ndarray, strict: np.ndarray) -> np.ndarray | None:

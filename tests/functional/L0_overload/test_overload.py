@@ -155,6 +155,28 @@ def answer_in_time(server: TritonServer, address: dict[str, str], astronaut: Pat
     assert computed - answers["ok"] <= 0.1 * computed + 3, answers
 
 
+def test_a_lone_request_is_tried_although_others_took_longer_than_it_may(
+    address: dict[str, str], ledger: Ledger, solvay: Path
+) -> None:
+    """Those of a slower detector, for example: all would be refused from then on, as only answers teach."""
+    for _ in range(2):  # the first one may have to wait for the network, and teaches nothing then
+        infer(address, "BlazeFace", photos(solvay))
+    wait_until_empty(ledger)
+    learned, size_bytes = ledger._header.copy(), 640 * 640 * 3
+    timeout_s = 4 * ledger.usual_s(size_bytes)
+    ledger._header["mean_s"] *= 5
+    try:
+        for _ in range(2):
+            reply = infer(address, "BlazeFace", photos(solvay), timeout=int(timeout_s * 1e6))
+            assert reply.as_numpy("num_detections")[0, 0] > 10
+        assert ledger._header["mean_s"][0] < 5 * learned["mean_s"][0]
+        ledger._header["mean_s"] = 1.0  # a second for each byte: no chance
+        with pytest.raises(tritonclient.utils.InferenceServerException, match="before the request's timeout"):
+            infer(address, "BlazeFace", photos(solvay), timeout=int(timeout_s * 1e6))
+    finally:
+        ledger._header[:] = learned
+
+
 def test_no_request_waits_beside_a_free_network(server: TritonServer) -> None:
     """Triton could miss that the only process was free, and looked again after half a second, here for most requests.
 
