@@ -39,21 +39,10 @@ STEPS = ("preprocess", "detector", "postprocess")
 
 def experiments(seconds: float, requests: int) -> Iterator[tuple[str, Experiment]]:
     """All of them by name; one of a name's first word is chosen by it."""
-    for factor in overload.FACTORS:
+    for name, (factor, deadline_s) in overload.LOADS.items():
         for protocol in PROTOCOLS:
-            yield (
-                f"overload {factor} {protocol}",
-                with_server(partial(overload.overload, protocol=protocol, factor=factor, seconds=seconds)),
-            )
-    for protocol in PROTOCOLS:
-        act = partial(
-            overload.overload,
-            protocol=protocol,
-            factor=5,
-            seconds=seconds,
-            deadline_s=overload.SHORT_DEADLINE_S,
-        )
-        yield f"overload short {protocol}", with_server(act)
+            act = partial(overload.overload, protocol=protocol, factor=factor, deadline_s=deadline_s, seconds=seconds)
+            yield f"overload {name} {protocol}", with_server(act)
     for protocol in PROTOCOLS:
         yield f"callers {protocol}", with_server(partial(overload.many_callers, protocol=protocol))
     for step in STEPS:

@@ -21,9 +21,10 @@ from perf.settings import WATCHED
 from tritonface import Connection, TritonFaceError, create_model
 from tritonface_server.cpus import usable_cpus
 
-FACTORS = (2, 5, 20)
-DEADLINE_S, SHORT_DEADLINE_S = 2.0, 0.5
-"""The short one is about over when a request has waited in all queues of two CPUs while they are full."""
+DEADLINE_S = 2.0
+LOADS = {"2": (2, DEADLINE_S), "5": (5, DEADLINE_S), "20": (20, DEADLINE_S), "short": (5, 0.5)}
+"""`{name: (times saturation, deadline in seconds)}`; the short deadline is about over when a request has waited in all
+queues of two CPUs while they are full."""
 MOST_BUSY_S = 0.1
 SATURATION_S = 10.0
 CALLERS, IMAGES = 256, 300
@@ -32,7 +33,7 @@ MOST_MIB = 1.6e9 / 2**20
 COUNT = re.compile(rf'^nv_inference_count{{model="{WATCHED}_detector",version="1"}} (\d+)', re.MULTILINE)
 
 
-def overload(server: Launched, protocol: str, factor: float, seconds: float, deadline_s: float = DEADLINE_S) -> Row:
+def overload(server: Launched, protocol: str, factor: float, deadline_s: float, seconds: float) -> Row:
     """An open loop at `factor` times what a closed one reaches just before.
 
     The client runs on the server's own CPUs; what the flood costs it more than the closed loop did is allowed for. A

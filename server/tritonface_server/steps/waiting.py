@@ -25,7 +25,11 @@ class QueueWait:
         self._done_s = 0.0
 
     def taken(self, server_full: bool = False) -> float:
-        """Call it for each request: seconds that it has waited at most."""
+        """Call it for each request: seconds that it has waited at most.
+
+        Args:
+            server_full: a pause then tells nothing of the queue: Triton misses that a process is free, for up to .1 s.
+        """
         now_s = time.monotonic()
         if now_s - self._done_s > IDLE_S and not server_full:
             self._taken_s.clear()
